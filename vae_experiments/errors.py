@@ -1,0 +1,74 @@
+"""Every error that this package raises on purpose.
+
+    VaeExperimentsError        a sentence for a person: what is wrong, and the cure
+    ├── SettingError           a setting breaks its rule
+    ├── SourceError            a source cannot be read, or not as it should be
+    ├── ModelError             an autoencoder cannot be found, loaded or trusted
+    ├── DeviceError            a device was asked for that is not there or cannot do it
+    ├── NumbersError           a network gave values that are not finite
+    ├── TrainingError          a training cannot start or cannot go on
+    └── WriteError             a result cannot be written
+
+The command line prints such an error as one line and exits with status 1. Anything else that
+escapes is a fault of this package and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class VaeExperimentsError(Exception):
+    """Tells a person what is wrong and how to cure it, in one line."""
+
+    def __init__(self, problem: str, cure: str) -> None:
+        super().__init__(problem, cure)
+        self.problem = problem
+        self.cure = cure
+
+    def __str__(self) -> str:
+        return " ".join(f"{self.problem}; {self.cure}".split())
+
+
+class SettingError(VaeExperimentsError):
+    """Names a setting, its value, the rule that the value breaks, and the cure."""
+
+    def __init__(self, setting: str, value: object, rule: str, cure: str) -> None:
+        Exception.__init__(self, setting, value, rule, cure)
+        self.problem = f"{setting}={value}: {rule}"
+        self.cure = cure
+
+
+class SourceError(VaeExperimentsError):
+    """A source cannot be read, or not as it should be."""
+
+
+class ModelError(VaeExperimentsError):
+    """An autoencoder cannot be found, loaded or trusted."""
+
+
+class DeviceError(VaeExperimentsError):
+    """A device was asked for that is not there, or that cannot do what was asked."""
+
+
+class NumbersError(VaeExperimentsError):
+    """A network gave values that are not finite."""
+
+
+class TrainingError(VaeExperimentsError):
+    """A training cannot start or cannot go on."""
+
+
+class WriteError(VaeExperimentsError):
+    """A result cannot be written."""
+
+
+def closest(wrong: str, names: Iterable[str]) -> str:
+    """Say which of the names was probably meant, or list them: the cure for a mistyped name."""
+    known = sorted(names)
+    near = get_close_matches(wrong, known, n=1)
+    return f"did you mean {near[0]}?" if near else f"choose from: {', '.join(known)}"

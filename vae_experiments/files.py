@@ -1,0 +1,80 @@
+"""Whole files: a file under its final name is finished, or it is not there."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vae_experiments.errors import WriteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Lend a hidden name beside ``path`` to write to; publish it by rename when all went well.
+
+    Readers never see a half-written file, whatever kills the writer: the rename is atomic because
+    both names are in one folder.
+
+    Raises:
+        WriteError: the folder cannot be written or the disk is full; nothing is left behind.
+    """
+    hidden = path.with_name(f".{path.stem[:40]}.{os.getpid()}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    try:
+        yield hidden
+        _flush(hidden)
+        hidden.replace(path)
+    except OSError as error:
+        raise _write_error(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            hidden.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all."""
+    with whole(path) as hidden:
+        hidden.write_text(text, encoding="utf-8", errors="surrogateescape", newline="\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file, whole or not at all; a value that JSON does not know is an error."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def digest(path: Path) -> str:
+    """Give the SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        if hasattr(hashlib, "file_digest"):
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        sha = hashlib.sha256()
+        while block := file.read(1 << 20):
+            sha.update(block)
+        return sha.hexdigest()
+
+
+def digest_of(*values: object) -> str:
+    """Give the SHA-256, in hex, of a few plain values that together identify something."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _write_error(path: Path, error: OSError) -> WriteError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        free = shutil.disk_usage(path.parent).free // 2**20
+        return WriteError(f"no space left writing {path} ({free} MB free)", "free some space")
+    reason = (error.strerror or str(error)).lower()
+    return WriteError(f"cannot write {path} ({reason})", "choose another folder with hydra.run.dir=FOLDER")

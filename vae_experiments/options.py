@@ -1,0 +1,158 @@
+"""Options: a class's fields are its settings.
+
+A manipulation, a source, a model, a device policy, an output: each is a class whose fields are its
+settings. The base class makes it a dataclass and registers it under the snake_case of its name, so
+that one declaration is the schema that Hydra checks, the object that runs, the range check, the
+table in the README and the control on the web page.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from typing_extensions import dataclass_transform
+
+from vae_experiments.errors import SettingError, closest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FAMILIES: dict[str, dict[str, type[Option]]] = {}
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """What one setting means and which values it takes."""
+
+    help: str
+    unit: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+    above: float | None = None
+
+    def __str__(self) -> str:
+        """The allowed range as a phrase: ``at least 0 and at most 1``; empty without a bound."""
+        bounds = {"more than": self.above, "at least": self.minimum, "at most": self.maximum}
+        phrase = " and ".join(f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None)
+        return f"{phrase} {self.unit}".strip() if phrase else ""
+
+    def admits(self, value: float) -> bool:
+        """Tell whether a finite number keeps every bound."""
+        return (
+            (self.above is None or value > self.above)
+            and (self.minimum is None or value >= self.minimum)
+            and (self.maximum is None or value <= self.maximum)
+        )
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    unit: str = "",
+    minimum: float | None = None,
+    maximum: float | None = None,
+    above: float | None = None,
+) -> Any:
+    """Declare one setting of an option: its default, its meaning, its unit and its range."""
+    rule = Rule(help, unit, minimum, maximum, above)
+    if isinstance(default, list):
+        return dataclasses.field(default_factory=lambda: list(default), metadata={"rule": rule})
+    return dataclasses.field(default=default, metadata={"rule": rule})
+
+
+@dataclass_transform(field_specifiers=(setting,))
+class Option:
+    """Makes every subclass a dataclass, checks its values and registers it in its family.
+
+    ``class Manipulation(Option, family="manipulation")`` opens a family; a subclass of it joins
+    under the snake_case of its name. Every option carries that name as ``kind``, so that a saved
+    config, which has lost its types, still says which class it was.
+    """
+
+    family: ClassVar[str] = ""
+    kind: str
+
+    def __init_subclass__(cls, *, family: str = "", **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if family:
+            cls.family = family
+            _FAMILIES.setdefault(family, {})
+        kind = snake_case(cls.__name__)
+        cls.__annotations__ = {**cls.__dict__.get("__annotations__", {}), "kind": "str"}
+        cls.kind = dataclasses.field(default=kind, kw_only=True, repr=False)
+        dataclasses.dataclass(cls)
+        if not family:
+            _FAMILIES[cls.family][kind] = cls
+
+    def __post_init__(self) -> None:
+        """Check every value against its rule.
+
+        Raises:
+            SettingError: a number is outside its range or not finite.
+        """
+        for field in dataclasses.fields(self):
+            if "rule" in field.metadata:
+                self._check(field.name, getattr(self, field.name), field.metadata["rule"])
+
+    def _check(self, name: str, value: object, rule: Rule) -> None:
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(number, bool) or not isinstance(number, int | float):
+                continue
+            if not math.isfinite(number):
+                raise self.mistake(name, "must be a finite number")
+            if not rule.admits(number):
+                raise self.mistake(name, f"must be {rule}")
+
+    def mistake(self, name: str, rule: str, cure: str = "") -> SettingError:
+        """Make the error for a wrong value of one of this option's settings."""
+        default = next(field.default for field in dataclasses.fields(self) if field.name == name)
+        usual = default if isinstance(default, int | float) and default == default else None
+        cure = cure or (f"the default is {usual:g}" if usual is not None else "leave it out for the default")
+        return SettingError(f"{self.address()}.{name}", getattr(self, name), rule, cure)
+
+    @classmethod
+    def address(cls) -> str:
+        """Where this option's settings are typed: ``source`` in ``source.fps=12``."""
+        return cls.family
+
+    @classmethod
+    def settings(cls) -> Iterator[tuple[str, Any, Rule]]:
+        """List name, default and rule of each setting, in the order of their declaration."""
+        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+            if "rule" in field.metadata:
+                has_factory = field.default_factory is not dataclasses.MISSING
+                default = field.default_factory() if has_factory else field.default
+                yield field.name, default, field.metadata["rule"]
+
+
+class Choice(Enum):
+    """A setting with a few named values; the names are lower case, as they are typed."""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def kinds(family: str) -> dict[str, type[Option]]:
+    """Give every registered class of a family by the name that selects it."""
+    return dict(_FAMILIES[family])
+
+
+def kind_named(family: str, kind: str) -> type[Option]:
+    """Find one class of a family by name.
+
+    Raises:
+        SettingError: there is none of that name; the message says which was probably meant.
+    """
+    if kind not in _FAMILIES[family]:
+        raise SettingError(family, kind, "no such choice", closest(kind, _FAMILIES[family]))
+    return _FAMILIES[family][kind]
+
+
+def snake_case(name: str) -> str:
+    """Turn ``MotionGain`` into ``motion_gain``."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

@@ -1,0 +1,96 @@
+"""Frames and latents: axis order, value range, and the conversions, each written once.
+
+    Pixels   array   T H W 3   uint8, RGB: what video files hold
+    Frames   tensor  T 3 H W   float32 in [-1, 1], RGB: what a network is given
+    Latents  tensor  T C h w   float32, normalised to about unit variance a channel
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from vae_experiments.errors import NumbersError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    Pixels: TypeAlias = np.ndarray
+    Frames: TypeAlias = torch.Tensor
+    Latents: TypeAlias = torch.Tensor
+
+
+class Size(NamedTuple):
+    """Width and height in pixels, in the order in which people say them."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+def parse_size(text: str) -> Size:
+    """Read ``256`` as 256x256 and ``480x272`` as width by height.
+
+    Raises:
+        ValueError: the text is neither.
+    """
+    parts = [int(part) for part in text.lower().split("x")]
+    if len(parts) > 2 or min(parts) < 1:
+        raise ValueError(text)
+    return Size(parts[0], parts[-1])
+
+
+def to_frames(pixels: Pixels) -> Frames:
+    """Turn uint8 ``T H W 3`` into float32 ``T 3 H W`` in [-1, 1], without rounding anything."""
+    import torch
+    from einops import rearrange
+
+    assert pixels.dtype == "uint8" and pixels.ndim == 4 and pixels.shape[-1] == 3, (pixels.dtype, pixels.shape)
+    return rearrange(torch.from_numpy(pixels), "t h w c -> t c h w").float().div_(127.5).sub_(1).contiguous()
+
+
+def to_pixels(frames: Frames) -> Pixels:
+    """Turn float ``T 3 H W`` into uint8 ``T H W 3``: round, then clip, never wrap.
+
+    Raises:
+        NumbersError: a value is not finite; a cast would have made it black without a word.
+    """
+    import torch
+    from einops import rearrange
+
+    assert frames.ndim == 4 and frames.shape[1] == 3, frames.shape
+    levels = frames.detach().to("cpu", torch.float32).add(1).mul_(127.5).round_().clamp_(0, 255)
+    check_finite(levels, "frames")
+    pixels: Pixels = rearrange(levels.to(torch.uint8), "t c h w -> t h w c").contiguous().numpy()
+    return pixels
+
+
+def check_finite(values: torch.Tensor, what: str, first: int = 0) -> None:
+    """Stop before a value that is not finite becomes a black picture.
+
+    Args:
+        values: time first; ``first`` is the number of its first frame.
+        what: what the values are, for the message.
+
+    Raises:
+        NumbersError: names the first bad frame and how many values are bad.
+    """
+    # One number decides the usual case: a sum over finite values of this size is finite.
+    if values.sum(dtype=_wide()).isfinite():
+        return
+    bad = (~values.isfinite()).flatten(1).sum(1)
+    if not bad.any():
+        return
+    frame = first + int(bad.nonzero()[0])
+    raise NumbersError(
+        f"{int(bad.sum())} values of the {what} are not finite, first at frame {frame}",
+        "use device.dtype=float32, or weaker settings of the manipulation",
+    )
+
+
+def _wide() -> torch.dtype:
+    import torch
+
+    return torch.float64
