@@ -70,14 +70,14 @@ class Option:
     """Makes every subclass a dataclass, checks its values and registers it in its family.
 
     ``class Manipulation(Option, family="manipulation")`` opens a family; a subclass of it joins
-    under the snake_case of its name. Every option carries that name as ``kind``, so that a saved
+    under the snake_case of its name; with ``single=True`` the class is the family's one member. Every option carries that name as ``kind``, so that a saved
     config, which has lost its types, still says which class it was.
     """
 
     family: ClassVar[str] = ""
     kind: str
 
-    def __init_subclass__(cls, *, family: str = "", **arguments: Any) -> None:
+    def __init_subclass__(cls, *, family: str = "", single: bool = False, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
         if family:
             cls.family = family
@@ -86,7 +86,7 @@ class Option:
         cls.__annotations__ = {**cls.__dict__.get("__annotations__", {}), "kind": "str"}
         cls.kind = dataclasses.field(default=kind, kw_only=True, repr=False)
         dataclasses.dataclass(cls)
-        if not family:
+        if single or not family:
             _FAMILIES[cls.family][kind] = cls
 
     def __post_init__(self) -> None:

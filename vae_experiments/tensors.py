@@ -1,8 +1,8 @@
 """Frames and latents: axis order, value range, and the conversions, each written once.
 
-    Pixels   array   T H W 3   uint8, RGB: what video files hold
-    Frames   tensor  T 3 H W   float32 in [-1, 1], RGB: what a network is given
-    Latents  tensor  T C h w   float32, normalised to about unit variance a channel
+Pixels   array   T H W 3   uint8, RGB: what video files hold
+Frames   tensor  T 3 H W   float32 in [-1, 1], RGB: what a network is given
+Latents  tensor  T C h w   float32, normalised to about unit variance a channel
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ def to_frames(pixels: Pixels) -> Frames:
     import torch
     from einops import rearrange
 
-    assert pixels.dtype == "uint8" and pixels.ndim == 4 and pixels.shape[-1] == 3, (pixels.dtype, pixels.shape)
+    assert pixels.dtype == "uint8" and pixels.ndim == 4 and pixels.shape[-1] == 3, (
+        pixels.dtype,
+        pixels.shape,
+    )
     return rearrange(torch.from_numpy(pixels), "t h w c -> t c h w").float().div_(127.5).sub_(1).contiguous()
 
 

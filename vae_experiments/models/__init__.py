@@ -1,1 +1,6 @@
+"""The autoencoders behind one contract; diffusers is imported nowhere else but in training."""
 
+from vae_experiments.models.autoencoder import Autoencoder
+from vae_experiments.models.model import Bundled, Folder, Hub, Model, Posterior
+
+__all__ = ["Autoencoder", "Bundled", "Folder", "Hub", "Model", "Posterior"]

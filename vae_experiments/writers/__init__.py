@@ -1,1 +1,17 @@
+"""Everything that is written for people to look at: videos, plots, the page."""
 
+from vae_experiments.writers.comparison import Comparison
+from vae_experiments.writers.mp4 import Mp4, open_mp4
+from vae_experiments.writers.plots import LatentPicture, plot_latents, plot_metrics
+from vae_experiments.writers.report import spoken, write_report
+
+__all__ = [
+    "Comparison",
+    "LatentPicture",
+    "Mp4",
+    "open_mp4",
+    "plot_latents",
+    "plot_metrics",
+    "spoken",
+    "write_report",
+]

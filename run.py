@@ -1,0 +1,18 @@
+"""Take a video through an autoencoder's latent space: python run.py manipulation=noise noise.scale=0.5."""
+
+from __future__ import annotations
+
+import hydra
+from omegaconf import DictConfig
+
+from vae_experiments.command_line import command_line, run_configured
+
+
+@hydra.main(version_base="1.3", config_path="conf", config_name="config")
+def main(config: DictConfig) -> None:
+    """Run the experiment that the command line composed, into the folder that Hydra made for it."""
+    run_configured(config)
+
+
+if __name__ == "__main__":
+    command_line(main)

@@ -1,0 +1,141 @@
+"""An experiment: its parts, its run, its result."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from vae_experiments.device import Device, forget_peak_memory, peak_memory_bytes
+from vae_experiments.errors import SourceError
+from vae_experiments.manipulations import Noise
+from vae_experiments.models import Bundled
+from vae_experiments.options import Option, setting
+from vae_experiments.progress import Progress
+from vae_experiments.provenance import provenance
+from vae_experiments.run_folder import Output, RunFolder
+from vae_experiments.runner import stream
+from vae_experiments.sources import MovingCircle
+from vae_experiments.stopwatch import Stopwatch
+from vae_experiments.threads import WriteBehind
+from vae_experiments.writers import spoken
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from vae_experiments.device import Chosen
+    from vae_experiments.manipulations import Manipulation
+    from vae_experiments.models import Autoencoder, Model
+    from vae_experiments.sources import Source, SourceInfo
+
+log = logging.getLogger(__name__)
+
+
+class Run(Option, family="run", single=True):
+    """Holds the short settings that people sweep."""
+
+    seed: int = setting(0, "seed of every random draw", minimum=0)
+    batch_size: int = setting(8, "how many go through the network at once", unit="frames", minimum=1)
+
+    @classmethod
+    def address(cls) -> str:
+        """These are typed without a prefix: ``batch_size=4``."""
+        return ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Where a run left its files, and its numbers."""
+
+    folder: Path
+    metrics: dict[str, Any]
+
+
+@dataclass
+class Experiment:
+    """Takes a source through an autoencoder and decodes its latents untouched and changed."""
+
+    source: Source = field(default_factory=MovingCircle)
+    manipulations: Sequence[Manipulation] = field(default_factory=lambda: [Noise()])
+    model: Model = field(default_factory=Bundled)
+    device: Device = field(default_factory=Device)
+    output: Output = field(default_factory=Output)
+    batch_size: int = 8
+    seed: int = 0
+    """Written down with the result; each part that draws by chance has a seed of its own."""
+
+    def run(self, folder: Path) -> Result:
+        """Run into a folder and say what came out.
+
+        Raises:
+            VaeExperimentsError: one sentence for a person; no half-written file is left.
+        """
+        watch = Stopwatch()
+        chosen = self.device.choose()
+        forget_peak_memory(chosen.device)
+        autoencoder = self.model.load(chosen)
+        info = self._checked_info(autoencoder)
+        outputs = RunFolder(folder, self.output, info, self._names())
+        self._introduce(info, chosen)
+        steps = stream(self.source, autoencoder, self.manipulations, self.batch_size, watch, outputs)
+        with outputs, Progress(info.frames) as progress, WriteBehind(outputs.take) as behind:
+            for step in watch.timed("stream", steps):
+                behind.put(step)
+                progress.add(len(step.original))
+        metrics = outputs.metrics() | self._measured(watch, chosen, outputs.frames)
+        outputs.finish(metrics, self._provenance(chosen, autoencoder), self._title())
+        self._conclude(folder, metrics)
+        return Result(folder, metrics)
+
+    def _names(self) -> list[str]:
+        return [manipulation.kind for manipulation in self.manipulations]
+
+    def _title(self) -> str:
+        return f"{self.source.kind} with {spoken(self._names())}".replace("_", " ")
+
+    def _checked_info(self, autoencoder: Autoencoder) -> SourceInfo:
+        info, stride = self.source.info, autoencoder.stride
+        if min(info.size) < stride:
+            raise SourceError(
+                f"source: a frame of {info.size} is smaller than the model needs ({stride}x{stride})",
+                "set source.size, for example source.size=256",
+            )
+        return info
+
+    def _introduce(self, info: SourceInfo, chosen: Chosen) -> None:
+        count = "frames" if info.frames is None else f"{info.frames} frames"
+        log.info("device: %s", chosen)
+        log.info("source: %s, %s of %s at %g fps", self.source.kind, count, info.size, float(info.fps))
+        for remark in info.remarks:
+            log.warning("source: %s", remark)
+
+    def _conclude(self, folder: Path, metrics: dict[str, Any]) -> None:
+        for name, score in metrics.items():
+            if isinstance(score, dict) and "psnr_db" in score:
+                psnr = "identical" if score["psnr_db"] is None else f"{score['psnr_db']:.2f} dB"
+                log.info("%s: %s", name.replace("_", " "), psnr)
+        log.info("%.1f s, in %s", metrics["timing"]["total_seconds"], folder)
+
+    def _measured(self, watch: Stopwatch, chosen: Chosen, frames: int) -> dict[str, Any]:
+        streamed = sum(watch.seconds(stage) for stage in ("stream", "encode", "decode", ""))
+        return {
+            "timing": {
+                "encode_seconds": watch.seconds("encode"),
+                "decode_seconds": watch.seconds("decode"),
+                "total_seconds": watch.total_seconds(),
+                "frames_per_second": frames / streamed,
+            },
+            "peak_memory_bytes": peak_memory_bytes(chosen.device),
+            "batch_size": self.batch_size,
+            "device": chosen.device.type,
+            "seed": self.seed,
+        }
+
+    def _provenance(self, chosen: Chosen, autoencoder: Autoencoder) -> dict[str, Any]:
+        return provenance() | {
+            "seed": self.seed,
+            "device": str(chosen),
+            "source_digest": self.source.digest(),
+            "weights_digest": autoencoder.weights_digest,
+        }

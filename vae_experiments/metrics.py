@@ -1,0 +1,178 @@
+"""How far a video is from the original: running sums, so memory does not grow with the clip.
+
+All numbers are taken on 8-bit levels, of the frames as the model was given them and of the decoded
+frames rounded as they are written, never of a compressed file.
+
+    psnr_db   10 log10(255^2 / MSE); of the whole video from the MSE over all its frames (TokenBench's way)
+    ssim      Wang et al. 2004: Gaussian window 11x11, sigma 1.5, RGB, mean over frames
+    flicker   mean absolute change of the error from a frame to the next, in levels: what was not
+              there in the original's own motion
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vae_experiments.errors import NumbersError
+
+if TYPE_CHECKING:
+    import torch
+
+    from vae_experiments.tensors import Latents, Pixels
+
+WINDOW, SIGMA = 11, 1.5
+REACH, BINS = 4.0, 80
+C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+
+
+@dataclass(frozen=True)
+class FrameScore:
+    """The numbers of one frame; ``psnr_db`` is None for identical frames, ``flicker`` for the first one."""
+
+    psnr_db: float | None
+    ssim: float | None
+    flicker: float | None
+
+
+class Fidelity:
+    """Compares one video with the original, chunk by chunk."""
+
+    def __init__(self) -> None:
+        self.frames: list[FrameScore] = []
+        self._squared_error = 0.0
+        self._values = 0
+        self._last_error: torch.Tensor | None = None
+
+    def update(self, original: Pixels, other: Pixels) -> None:
+        """Take in the next frames of both, uint8 ``T H W 3``."""
+        import torch
+
+        assert original.shape == other.shape, (original.shape, other.shape)
+        first, second = (torch.from_numpy(pixels).movedim(-1, 1).float() for pixels in (original, other))
+        error = second - first
+        squared = error.square().flatten(1).mean(1).double()
+        similarity = ssim(first, second)
+        changes = self._changes(error)
+        for number, mse in enumerate(squared.tolist()):
+            alike = None if similarity is None else float(similarity[number])
+            self.frames.append(FrameScore(psnr_db(mse), alike, changes[number]))
+        self._squared_error += float(squared.sum()) * error[0].numel()
+        self._values += error.numel()
+
+    def summary(self) -> dict[str, float | bool | None]:
+        """Give the numbers of the whole video."""
+        mse = self._squared_error / max(self._values, 1)
+        return {
+            "psnr_db": psnr_db(mse),
+            "ssim": _mean([frame.ssim for frame in self.frames]),
+            "flicker": _mean([frame.flicker for frame in self.frames]),
+            "identical": mse == 0,
+        }
+
+    def _changes(self, error: torch.Tensor) -> list[float | None]:
+        import torch
+
+        before = error[:1] if self._last_error is None else self._last_error
+        changes: list[float | None] = (
+            (error - torch.cat([before, error[:-1]])).abs().flatten(1).mean(1).tolist()
+        )
+        if self._last_error is None:
+            changes[0] = None
+        self._last_error = error[-1:].clone()
+        return changes
+
+
+def psnr_db(mse: float) -> float | None:
+    """Turn a mean squared error in 8-bit levels into decibels; None where there is no error."""
+    return 10 * math.log10(255**2 / mse) if mse > 0 else None
+
+
+def ssim(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor | None:
+    """Give the structural similarity of each frame, for ``T 3 H W`` in 8-bit levels.
+
+    The windows lie wholly inside the frame, as in scikit-image and torchmetrics. None where the
+    frame is smaller than the window.
+    """
+    if min(first.shape[-2:]) < WINDOW:
+        return None
+    down, across = _blur_matrix(first.shape[-2]), _blur_matrix(first.shape[-1]).T
+
+    def blur(values: torch.Tensor) -> torch.Tensor:
+        # A separable filter as two products with banded matrices: 5 times faster than a convolution here.
+        return down @ (values @ across)
+
+    mean_first, mean_second = blur(first), blur(second)
+    product, squares = mean_first * mean_second, mean_first.square() + mean_second.square()
+    covariance = blur(first * second) - product
+    variances = blur(first.square() + second.square()) - squares
+    similar = (2 * product + C1) * (2 * covariance + C2) / ((squares + C1) * (variances + C2))
+    return similar.flatten(1).mean(1)
+
+
+@functools.lru_cache(maxsize=8)
+def _blur_matrix(length: int) -> torch.Tensor:
+    """Build the ``length - 10`` by ``length`` matrix whose rows are the shifted Gaussian window."""
+    import torch
+
+    weights = torch.exp(-((torch.arange(WINDOW) - WINDOW // 2) ** 2) / (2 * SIGMA**2))
+    matrix = torch.zeros(length - WINDOW + 1, length)
+    for row in range(len(matrix)):
+        matrix[row, row : row + WINDOW] = weights / weights.sum()
+    return matrix
+
+
+class LatentStatistics:
+    """Mean, standard deviation and histogram of latents, from running sums."""
+
+    def __init__(self) -> None:
+        self.shape: list[int] = []
+        self.first: torch.Tensor | None = None
+        self._histogram: torch.Tensor | None = None
+        self._sum: torch.Tensor | None = None
+        self._squares: torch.Tensor | None = None
+
+    def update(self, latents: Latents) -> None:
+        """Take in the next latents ``T C h w``."""
+        import torch
+
+        if self.first is None:
+            self.first = latents[0].clone()
+        counts = torch.histc(latents.clamp(-REACH, REACH), BINS, -REACH, REACH)
+        self._histogram = counts if self._histogram is None else self._histogram + counts
+        values = latents.double()
+        total, squares = values.sum((0, 2, 3)), values.square().sum((0, 2, 3))
+        self.shape = [(self.shape[0] if self.shape else 0) + len(latents), *latents.shape[1:]]
+        self._sum = total if self._sum is None else self._sum + total
+        self._squares = squares if self._squares is None else self._squares + squares
+
+    def summary(self) -> dict[str, list[int] | list[float] | float]:
+        """Give shape ``[T, C, h, w]``, mean and std overall and by channel."""
+        if self._sum is None or self._squares is None:
+            raise NumbersError("the source gave no frames", "give a source with at least one frame")
+        count = self.shape[0] * self.shape[2] * self.shape[3]
+        means, squares = self._sum / count, self._squares / count
+        return {
+            "shape": list(self.shape),
+            "mean": float(means.mean()),
+            "std": _root(float(squares.mean()) - float(means.mean()) ** 2),
+            "channel_means": means.tolist(),
+            "channel_stds": (squares - means.square()).clamp(min=0).sqrt().tolist(),
+        }
+
+    def density(self) -> list[float]:
+        """Give the histogram of all values from ``-REACH`` to ``REACH`` as a density."""
+        assert self._histogram is not None
+        density: list[float] = (self._histogram / self._histogram.sum() * BINS / (2 * REACH)).tolist()
+        return density
+
+
+def _root(variance: float) -> float:
+    return math.sqrt(max(variance, 0.0))
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return math.fsum(known) / len(known) if known else None

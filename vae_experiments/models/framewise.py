@@ -1,0 +1,163 @@
+"""The frame-wise adapter: 2-D autoencoders, which see each frame by itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vae_experiments.errors import ModelError
+from vae_experiments.models.autoencoder import Autoencoder
+from vae_experiments.randomness import normal_frames
+from vae_experiments.tensors import check_finite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    import torch
+
+    from vae_experiments.device import Chosen
+    from vae_experiments.models.model import Posterior
+    from vae_experiments.tensors import Frames, Latents, Size
+
+STATISTICS_FILE = "latent_statistics.json"
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one diffusers class answers ``encode``."""
+
+    answer: str
+    """The field of encode's output that holds the latents, or their distribution."""
+
+    @property
+    def has_posterior(self) -> bool:
+        return self.answer == "latent_dist"
+
+
+DIALECTS = {
+    "AutoencoderKL": Dialect("latent_dist"),
+    "AutoencoderTiny": Dialect("latents"),
+    "AutoencoderDC": Dialect("latent"),
+}
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Brings a network's raw latents to about unit variance, and back.
+
+    ``normalised = (raw - mean) / std``; mean and std have shape ``C 1 1`` or are single numbers.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    @classmethod
+    def of(cls, network: Any, folder: Path) -> Normalisation:
+        """Read it from the statistics beside the weights, else from the network's own config.
+
+        diffusers' convention is ``(raw - shift_factor) * scaling_factor``, applied by its
+        pipelines and not by ``encode``.
+        """
+        import torch
+
+        file = folder / STATISTICS_FILE
+        if file.is_file():
+            found = json.loads(file.read_text())
+            return cls(torch.tensor(found["mean"])[:, None, None], torch.tensor(found["std"])[:, None, None])
+        scale = network.config.get("scaling_factor") or 1.0
+        return cls(torch.tensor(network.config.get("shift_factor") or 0.0), torch.tensor(1 / scale))
+
+    def apply(self, raw: Latents) -> Latents:
+        """Normalise float32 latents ``T C h w`` on the CPU."""
+        return (raw - self.mean) / self.std
+
+    def undo(self, latents: Latents) -> Latents:
+        """Give back the network's own units."""
+        return latents * self.std + self.mean
+
+
+class Framewise(Autoencoder):
+    """Runs a 2-D network of diffusers over a clip, a chunk of frames at a time."""
+
+    time_stride = 1
+
+    def __init__(self, network: Any, folder: Path, chosen: Chosen, posterior: Posterior, seed: int) -> None:
+        import torch
+
+        self.dialect = DIALECTS[type(network).__name__]
+        if posterior.name == "sample" and not self.dialect.has_posterior:
+            raise ModelError(
+                f"model.posterior=sample: {type(network).__name__} has no posterior, its latents are exact",
+                "use model.posterior=mode",
+            )
+        self.network = (
+            network.to(chosen.device, chosen.dtype, memory_format=torch.channels_last)
+            .eval()
+            .requires_grad_(False)
+        )
+        self.normalisation = Normalisation.of(network, folder)
+        self.chosen = chosen
+        self.seed = seed if posterior.name == "sample" else None
+        self.stride, self.latent_channels = self._probe()
+
+    def encode(self, chunks: Iterable[Frames]) -> Iterator[Latents]:
+        """Encode each chunk by itself; what a frame becomes does not depend on its neighbours."""
+        first = 0
+        for frames in chunks:
+            latents = self.normalisation.apply(self._through(self._raw_latents, self._padded(frames), first))
+            check_finite(latents, "latents", first)
+            yield latents
+            first += len(frames)
+
+    def decode(self, chunks: Iterable[Latents], size: Size) -> Iterator[Frames]:
+        """Decode each chunk by itself and cut off what was padded before encoding."""
+        first = 0
+        for latents in chunks:
+            frames = self._through(self._raw_frames, self.normalisation.undo(latents), first)
+            check_finite(frames, "decoded frames", first)
+            yield frames[:, :, : size.height, : size.width]
+            first += len(latents)
+
+    def _through(self, call: Any, batch: torch.Tensor, first: int) -> torch.Tensor:
+        """Send a batch through the network; in exact mode frame by frame, since sums depend on the batch."""
+        import torch
+
+        parts = batch.split(1) if self.chosen.exact else [batch]
+        results = []
+        with torch.inference_mode():
+            for number, part in enumerate(parts):
+                moved = part.to(self.chosen.device, self.chosen.dtype, memory_format=torch.channels_last)
+                results.append(call(moved, first + number).to("cpu", torch.float32))
+        # A tensor made under inference_mode cannot be changed or trained on later; a copy can.
+        return torch.cat(results).clone()
+
+    def _raw_latents(self, frames: Frames, first: int) -> Latents:
+        encoded = getattr(self.network.encode(frames), self.dialect.answer)
+        if not self.dialect.has_posterior:
+            return encoded
+        if self.seed is None:
+            return encoded.mode()
+        noise = normal_frames(first, encoded.mean.shape, self.seed, "posterior")
+        return encoded.mean + encoded.std * noise.to(encoded.mean)
+
+    def _raw_frames(self, latents: Latents, _first: int) -> Frames:
+        frames: Frames = self.network.decode(latents).sample
+        return frames
+
+    def _padded(self, frames: Frames) -> Frames:
+        """Repeat the last row and column up to a size that the network takes."""
+        from torch.nn.functional import pad
+
+        height, width = frames.shape[-2:]
+        below, right = -height % self.stride, -width % self.stride
+        return pad(frames, (0, right, 0, below), mode="replicate") if below or right else frames
+
+    def _probe(self) -> tuple[int, int]:
+        """Ask the network itself for its stride and its channels: configs of old checkpoints lie."""
+        import torch
+
+        side = 64
+        latents = self._through(self._raw_latents, torch.zeros(1, 3, side, side), 0)
+        return side // latents.shape[-1], latents.shape[1]

@@ -1,0 +1,138 @@
+"""Loading weights that can be trusted: safetensors only, complete, finite, of the class they claim."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from vae_experiments.errors import ModelError, closest
+from vae_experiments.files import digest
+from vae_experiments.models.framewise import DIALECTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WEIGHTS = "diffusion_pytorch_model*.safetensors"
+POINTER = b"version https://git-lfs"
+
+
+def load_network(folder: Path) -> Any:
+    """Load the diffusers autoencoder that a folder holds, in float32, without any network call.
+
+    diffusers itself returns a model with random or missing weights when keys do not match, and
+    takes the class it was called on whatever config.json says; both are refused here.
+
+    Raises:
+        ModelError: one sentence for each thing that can be wrong with the folder.
+    """
+    import torch
+
+    class_name = _class_name(folder)
+    files = weight_files(folder)
+    for file in files:
+        _check_file(file)
+    network_class = _network_class(class_name)
+    try:
+        network, report = network_class.from_pretrained(
+            folder,
+            torch_dtype=torch.float32,
+            use_safetensors=True,
+            local_files_only=True,
+            low_cpu_mem_usage=False,
+            output_loading_info=True,
+        )
+    except Exception as error:
+        raise ModelError(
+            f"model: the weights in {folder} do not load as {class_name} ({_first_line(error)})",
+            "use the config.json and the weights of one and the same model",
+        ) from error
+    _check_report(folder, class_name, report)
+    _check_values(folder, network)
+    return network
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """List the safetensors files of a folder.
+
+    Raises:
+        ModelError: there are none, or only pickled ones.
+    """
+    files = sorted(folder.glob(WEIGHTS))
+    if files:
+        return files
+    if any(folder.glob("*.bin")) or any(folder.glob("*.pt*")) or any(folder.glob("*.ckpt")):
+        raise ModelError(
+            f"model: {folder} holds pickled weights, which can run code when they are opened; only safetensors are loaded",
+            "convert them where you trust them, with save_pretrained(..., safe_serialization=True)",
+        )
+    raise ModelError(
+        f"model: no weights in {folder} (looked for {WEIGHTS})", "give a directory that save_pretrained wrote"
+    )
+
+
+def weights_digests(folder: Path) -> list[str]:
+    """Give the SHA-256 of each weights file and of what else decides the latents."""
+    beside = [file for file in sorted(folder.glob("*.json")) if file.is_file()]
+    return [digest(file) for file in [*weight_files(folder), *beside]]
+
+
+def _class_name(folder: Path) -> str:
+    file = folder / "config.json"
+    if not file.is_file():
+        inside = sorted(path.parent.name for path in folder.glob("*/config.json"))
+        cure = (
+            f"it has {', '.join(inside)} below it: give one of these"
+            if inside
+            else "give a directory that save_pretrained wrote"
+        )
+        raise ModelError(f"model: no config.json in {folder}", cure)
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+        name = str(config["_class_name"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"model: {file} is not a diffusers config", "give a directory that save_pretrained wrote"
+        ) from error
+    if name not in DIALECTS:
+        raise ModelError(
+            f"model: {file} names the class {name}, which is not supported", closest(name, DIALECTS)
+        )
+    return name
+
+
+def _network_class(name: str) -> Any:
+    import diffusers
+
+    return getattr(diffusers, name)
+
+
+def _check_file(file: Path) -> None:
+    with file.open("rb") as opened:
+        head = opened.read(len(POINTER))
+    if head == POINTER:
+        raise ModelError(f"model: {file} is a git-lfs pointer, not weights", "run git lfs pull")
+
+
+def _check_report(folder: Path, class_name: str, report: dict[str, Any]) -> None:
+    for fault in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        keys = sorted(map(str, report.get(fault) or []))
+        if keys:
+            raise ModelError(
+                f"model: the weights in {folder} do not fit {class_name}: {len(keys)} {fault.replace('_', ' ')}, "
+                f"such as {', '.join(keys[:3])}",
+                "use the config.json and the weights of one and the same model",
+            )
+
+
+def _check_values(folder: Path, network: Any) -> None:
+    for name, weight in network.state_dict().items():
+        if not weight.isfinite().all():
+            raise ModelError(
+                f"model: the weight {name} in {folder} has values that are not finite",
+                "download or train the model again",
+            )
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0][:160] if text else type(error).__name__

@@ -1,0 +1,201 @@
+"""The run folder: what a run leaves behind, each file whole or absent, metrics.json last."""
+
+from __future__ import annotations
+
+import csv
+import io
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from vae_experiments.files import write_json, write_text
+from vae_experiments.latents import CHANGED, ENCODED, LatentFolder
+from vae_experiments.metrics import REACH, Fidelity, LatentStatistics, psnr_db
+from vae_experiments.options import Option, setting
+from vae_experiments.tensors import to_pixels
+from vae_experiments.writers import (
+    Comparison,
+    LatentPicture,
+    open_mp4,
+    plot_latents,
+    plot_metrics,
+    write_report,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from vae_experiments.runner import Step
+    from vae_experiments.sources import SourceInfo
+    from vae_experiments.tensors import Latents
+
+FINISHED = "metrics.json"
+ORIGINAL, RECONSTRUCTED = "original", "reconstructed"
+NUMBERS = ("psnr_db", "ssim", "flicker")
+
+
+class Output(Option, family="output", single=True):
+    """Chooses the files of the run folder; the videos and metrics.json are always there."""
+
+    comparison: bool = setting(True, "comparison.mp4, the videos side by side")
+    table: bool = setting(True, "metrics.csv, one row a frame")
+    pictures: bool = setting(True, "latents.png and metrics.png")
+    report: bool = setting(True, "report.html, all of it on one page")
+    provenance: bool = setting(True, "provenance.json, all that it takes to repeat the run")
+    latents: bool = setting(False, "latents/, the encoded and the changed latents")
+
+
+class RunFolder:
+    """Takes the chunks of a run as they come and writes videos, numbers and pictures of them.
+
+    A context manager: the videos appear when the block ends without an error. ``finish`` then
+    writes the rest.
+    """
+
+    def __init__(self, folder: Path, wants: Output, info: SourceInfo, names: Sequence[str]) -> None:
+        self.folder, self.wants, self.info = folder, wants, info
+        self.changed_name = f"{RECONSTRUCTED}_with_{'_'.join(names)}" if names else None
+        self.fidelity = {name: Fidelity() for name in self._decoded_names()}
+        self.latents = {ENCODED: LatentStatistics()} | ({CHANGED: LatentStatistics()} if names else {})
+        self.frames = 0
+        self._latent_folder = LatentFolder(folder / "latents") if wants.latents else None
+        self._squared_change, self._values = 0.0, 0
+
+    def __enter__(self) -> RunFolder:
+        with ExitStack() as opened:
+            self._videos = {
+                name: opened.enter_context(self._open(name)) for name in [ORIGINAL, *self._decoded_names()]
+            }
+            if self.wants.comparison:
+                self._comparison = Comparison(
+                    self.info.size, [name.replace("_", " ") for name in self._videos]
+                )
+                sheet = open_mp4(self.folder / "comparison.mp4", self._comparison.size, self.info.fps)
+                self._comparison_video = opened.enter_context(sheet)
+            self._opened = opened.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._opened.__exit__(kind, error, trace)
+
+    def take(self, step: Step) -> None:
+        """Write and measure the next chunk of every video."""
+        chunks = [step.original, step.reconstructed] + ([step.changed] if step.changed is not None else [])
+        pixels = {name: to_pixels(frames) for name, frames in zip(self._videos, chunks, strict=True)}
+        for name, video in self._videos.items():
+            video.write(pixels[name])
+        for name, fidelity in self.fidelity.items():
+            fidelity.update(pixels[ORIGINAL], pixels[name])
+        if self.changed_name:
+            self._compare_decoded(pixels[RECONSTRUCTED], pixels[self.changed_name])
+        if self.wants.comparison:
+            self._comparison_video.write(self._comparison.lay_out(list(pixels.values())))
+        self.frames += len(step.original)
+
+    def see_latents(self, latents: Latents) -> None:
+        """Measure, and keep if asked to, the encoded latents as they go by."""
+        self._see(ENCODED, latents)
+
+    def see_changed(self, latents: Latents) -> None:
+        """Measure, and keep if asked to, the changed latents as they go by."""
+        self._see(CHANGED, latents)
+
+    def metrics(self) -> dict[str, Any]:
+        """Give the numbers of metrics.json that come from frames and latents."""
+        numbers: dict[str, Any] = {
+            "frames": self.frames,
+            "width": self.info.size.width,
+            "height": self.info.size.height,
+            "fps": float(self.info.fps),
+            "latents": self.latents[ENCODED].summary(),
+        }
+        if CHANGED in self.latents:
+            numbers["changed_latents"] = self.latents[CHANGED].summary()
+        numbers |= {name: fidelity.summary() for name, fidelity in self.fidelity.items()}
+        if self.changed_name:
+            change = psnr_db(self._squared_change / max(self._values, 1))
+            numbers[self.changed_name]["psnr_db_against_reconstructed"] = change
+        return numbers
+
+    def finish(self, metrics: Mapping[str, Any], provenance: Mapping[str, Any], title: str) -> None:
+        """Write all that is not a video; metrics.json, which says that the run is finished, last."""
+        if self._latent_folder:
+            self._latent_folder.finish()
+        if self.wants.table:
+            write_text(self.folder / "metrics.csv", self._table())
+        if self.wants.pictures:
+            self._draw()
+        if self.wants.provenance:
+            write_json(self.folder / "provenance.json", provenance)
+        if self.wants.report:
+            self._report(metrics, provenance, title)
+        write_json(self.folder / FINISHED, metrics)
+
+    def _decoded_names(self) -> list[str]:
+        return [RECONSTRUCTED] + ([self.changed_name] if self.changed_name else [])
+
+    def _open(self, name: str) -> Any:
+        return open_mp4(self.folder / f"{name}.mp4", self.info.size, self.info.fps, self.info.sound)
+
+    def _see(self, name: str, latents: Latents) -> None:
+        self.latents[name].update(latents)
+        if self._latent_folder:
+            self._latent_folder.write(name, latents)
+
+    def _compare_decoded(self, untouched: Any, changed: Any) -> None:
+        change = (untouched.astype("int32") - changed) ** 2
+        self._squared_change += float(change.sum())
+        self._values += change.size
+
+    def _table(self) -> str:
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        rows.writerow(["frame", *(f"{name}.{number}" for name in self.fidelity for number in NUMBERS)])
+        for frame in range(self.frames):
+            scores = [fidelity.frames[frame] for fidelity in self.fidelity.values()]
+            rows.writerow([frame, *(getattr(score, number) for score in scores for number in NUMBERS)])
+        return text.getvalue()
+
+    def _draw(self) -> None:
+        curves = {
+            name.replace("_", " "): {
+                number: [getattr(score, number) for score in fidelity.frames] for number in NUMBERS
+            }
+            for name, fidelity in self.fidelity.items()
+        }
+        plot_metrics(self.folder / "metrics.png", curves)
+        pictures = {
+            name: LatentPicture(seen.first, seen.density(), REACH)
+            for name, seen in self.latents.items()
+            if seen.first is not None
+        }
+        plot_latents(self.folder / "latents.png", pictures)
+
+    def _report(self, metrics: Mapping[str, Any], provenance: Mapping[str, Any], title: str) -> None:
+        timing = metrics["timing"]
+        seconds = timing["encode_seconds"]
+        write_report(
+            self.folder / "report.html",
+            title=title,
+            subtitle=f"{self.frames} frames of {self.info.size} at {float(self.info.fps):g} fps, on {metrics['device']}",
+            videos={name.replace("_", " "): f"{name}.mp4" for name in self._videos},
+            scores={name.replace("_", " "): metrics[name] for name in self.fidelity},
+            pictures={"Latents": "latents.png", "Over time": "metrics.png"} if self.wants.pictures else {},
+            facts={
+                "latents": "T {} x C {} x {} x {}".format(*metrics["latents"]["shape"]),
+                "mean and standard deviation of the latents": "{mean:.3f}, {std:.3f}".format(
+                    **metrics["latents"]
+                ),
+                "encoding": f"{seconds:.2f} s" if isinstance(seconds, float) else seconds,
+                "decoding": f"{timing['decode_seconds']:.2f} s",
+                "peak memory": f"{metrics['peak_memory_bytes'] / 2**20:.0f} MB",
+                "batch size": metrics["batch_size"],
+                "seed": metrics["seed"],
+                "weights": str(provenance["weights_digest"])[:16],
+                "git commit": provenance["git_commit"],
+            },
+            command=str(provenance["command"]),
+        )

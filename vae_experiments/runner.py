@@ -1,0 +1,94 @@
+"""The heart: frames --encode--> latents --change--> latents --decode--> frames, a chunk at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import tee
+from typing import TYPE_CHECKING, Protocol
+
+from vae_experiments.manipulations import chain
+from vae_experiments.tensors import check_finite
+from vae_experiments.threads import read_ahead
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from vae_experiments.manipulations import Manipulation
+    from vae_experiments.models import Autoencoder
+    from vae_experiments.sources import Source
+    from vae_experiments.stopwatch import Stopwatch
+    from vae_experiments.tensors import Frames, Latents
+
+
+class Observer(Protocol):
+    """Whoever wants to see the latents of a run."""
+
+    def see_latents(self, latents: Latents) -> None:
+        """Look at the next encoded latents ``T C h w``; do not change them."""
+
+    def see_changed(self, latents: Latents) -> None:
+        """Look at the next changed latents ``T C h w``; do not change them."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One chunk of every stage: as the model was given it, decoded untouched, and decoded changed."""
+
+    original: Frames
+    reconstructed: Frames
+    changed: Frames | None
+
+
+def stream(
+    source: Source,
+    autoencoder: Autoencoder,
+    manipulations: Sequence[Manipulation],
+    batch_size: int,
+    watch: Stopwatch,
+    observer: Observer,
+) -> Iterator[Step]:
+    """Take a source through an autoencoder and give back every chunk, untouched and changed.
+
+    Only a few chunks are in memory at a time; the latents are decoded both ways in one pass. The
+    observer sees the latents as they go by.
+    """
+    size = source.info.size
+    frames, originals = two_readers(source, batch_size, manipulations)
+    latents = seen(watch.timed("encode", autoencoder.encode(frames)), observer.see_latents)
+    if not manipulations:
+        decoded = watch.timed("decode", autoencoder.decode(latents, size))
+        return (Step(*chunks, None) for chunks in zip(originals, decoded, strict=True))
+    kept, given = tee(latents)
+    changed = seen(finite(chain(manipulations, given)), observer.see_changed)
+    both = (watch.timed("decode", autoencoder.decode(way, size)) for way in (kept, changed))
+    return (Step(*chunks) for chunks in zip(originals, *both, strict=True))
+
+
+def two_readers(
+    source: Source, batch_size: int, manipulations: Sequence[Manipulation]
+) -> tuple[Iterator[Frames], Iterator[Frames]]:
+    """Give the frames twice: to encode, and to compare with.
+
+    One pass over the source serves both as long as they stay in step. A manipulation that holds the
+    clip lets encoding run far ahead, and then a second pass is cheaper than the frames in between.
+    """
+    if any(manipulation.holds_clip for manipulation in manipulations):
+        return read_ahead(source.chunks(batch_size)), read_ahead(source.chunks(batch_size))
+    first, second = tee(read_ahead(source.chunks(batch_size)))
+    return first, second
+
+
+def seen(chunks: Iterable[Latents], see: Callable[[Latents], None]) -> Iterator[Latents]:
+    """Show each chunk to an observer on its way."""
+    for latents in chunks:
+        see(latents)
+        yield latents
+
+
+def finite(chunks: Iterable[Latents]) -> Iterator[Latents]:
+    """Stop at changed latents that the decoder would turn into black frames."""
+    first = 0
+    for latents in chunks:
+        check_finite(latents, "changed latents", first)
+        yield latents
+        first += len(latents)

@@ -1,0 +1,99 @@
+"""Work beside the network: reading ahead of it and writing behind it, a few chunks at most."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import TracebackType
+
+Item = TypeVar("Item")
+CHUNKS_AHEAD = 2
+_CHECK_SECONDS = 0.2
+
+
+class _End:
+    """Says that a stream is over, and why."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.error = error
+
+
+def read_ahead(items: Iterable[Item]) -> Iterator[Item]:
+    """Pass on items that another thread pulls a little ahead of time; its errors come out here."""
+    ready: queue.Queue[Item | _End] = queue.Queue(CHUNKS_AHEAD)
+    stopped = threading.Event()
+
+    def put(item: Item | _End) -> None:
+        while not stopped.is_set():
+            try:
+                return ready.put(item, timeout=_CHECK_SECONDS)
+            except queue.Full:
+                continue
+
+    def pull() -> None:
+        try:
+            for item in items:
+                put(item)
+                if stopped.is_set():
+                    return
+            put(_End())
+        except BaseException as error:
+            put(_End(error))
+
+    thread = threading.Thread(target=pull, name="read-ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = ready.get()
+            if isinstance(item, _End):
+                if item.error is not None:
+                    raise item.error
+                return
+            yield item
+    finally:
+        stopped.set()
+        thread.join()
+
+
+class WriteBehind(Generic[Item]):
+    """Hands items to a function in another thread; leaving the block waits until all are done."""
+
+    def __init__(self, take: Callable[[Item], None]) -> None:
+        self._take = take
+        self._waiting: queue.Queue[Item | _End] = queue.Queue(CHUNKS_AHEAD)
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._work, name="write-behind", daemon=True)
+
+    def __enter__(self) -> WriteBehind[Item]:
+        self._thread.start()
+        return self
+
+    def put(self, item: Item) -> None:
+        """Queue one item; raises here what went wrong with an earlier one."""
+        self._raise_late()
+        self._waiting.put(item)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._waiting.put(_End(error))
+        self._thread.join()
+        if error is None:
+            self._raise_late()
+
+    def _work(self) -> None:
+        # After a failure it goes on taking items off the queue, so that nobody waits for ever.
+        while not isinstance(item := self._waiting.get(), _End):
+            if self._error is None:
+                try:
+                    self._take(item)
+                except BaseException as error:
+                    self._error = error
+
+    def _raise_late(self) -> None:
+        if self._error is not None:
+            raise self._error

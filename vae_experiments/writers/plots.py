@@ -1,0 +1,106 @@
+"""Pictures of numbers: the only door to matplotlib."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vae_experiments.files import whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import torch
+
+COLOURS = ("#3b7dd8", "#e0633a", "#4a9d5f")
+MOST_CHANNELS = 16
+
+
+@dataclass(frozen=True)
+class LatentPicture:
+    """What a picture of latents needs: one frame ``C h w``, and how all values are spread."""
+
+    frame: torch.Tensor
+    density: Sequence[float]
+    """A histogram from ``-reach`` to ``reach``, in standard deviations, as a density."""
+    reach: float
+
+
+def plot_metrics(path: Path, videos: Mapping[str, Mapping[str, Sequence[float | None]]]) -> None:
+    """Draw ``psnr_db``, ``ssim`` and ``flicker`` of each video over its frames; None leaves a gap."""
+    figure = _figure(9, 6.4)
+    panels = figure.subplots(3, 1, sharex=True)
+    names = {"psnr_db": "PSNR (dB)", "ssim": "SSIM", "flicker": "flicker (levels)"}
+    for panel, (name, title) in zip(panels, names.items(), strict=True):
+        for (label, frames), colour in zip(videos.items(), COLOURS, strict=False):
+            values = frames[name]
+            panel.plot(
+                [float("nan") if value is None else value for value in values],
+                color=colour,
+                label=label,
+                marker=".",
+            )
+        panel.set_ylabel(title)
+        panel.grid(alpha=0.25)
+    panels[-1].set_xlabel("frame")
+    panels[0].legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, frameon=False)
+    _save(figure, path)
+
+
+def plot_latents(path: Path, pictures: Mapping[str, LatentPicture]) -> None:
+    """Draw the channels of the first frame, untouched and changed, and how all values are spread."""
+    import numpy as np
+
+    figure = _figure(3.6 * (len(pictures) + 1), 3.9)
+    panels = figure.subplots(1, len(pictures) + 1, squeeze=False)[0]
+    for panel, (name, picture) in zip(panels, pictures.items(), strict=False):
+        panel.imshow(
+            _mosaic(picture.frame[:MOST_CHANNELS]), cmap="RdBu_r", vmin=-3, vmax=3, interpolation="nearest"
+        )
+        shown = min(len(picture.frame), MOST_CHANNELS)
+        panel.set_title(f"{name}: channels 0 to {shown - 1} of frame 0", fontsize=9)
+        panel.set_axis_off()
+    for (name, picture), colour in zip(pictures.items(), COLOURS, strict=False):
+        edges = np.linspace(-picture.reach, picture.reach, len(picture.density) + 1)
+        centres = (edges[1:] + edges[:-1]) / 2
+        panels[-1].plot(centres, picture.density, color=colour, label=name)
+    panels[-1].plot(
+        centres, np.exp(-(centres**2) / 2) / np.sqrt(2 * np.pi), "k:", linewidth=1, label="normal"
+    )
+    panels[-1].set_title("all values, in standard deviations", fontsize=9)
+    panels[-1].set_yticks([])
+    panels[-1].legend(frameon=False, fontsize=8)
+    _save(figure, path)
+
+
+def _mosaic(channels: torch.Tensor) -> Any:
+    """Lay channels ``C h w`` out in a square, with a blank line between them."""
+    import torch
+    from torch.nn.functional import pad
+
+    side = int(len(channels) ** 0.5 + 0.999)
+    cells = pad(channels, (0, 1, 0, 1), value=float("nan"))
+    blank = torch.full_like(cells[0], float("nan"))
+    rows = [
+        torch.cat(
+            [cells[index] if index < len(cells) else blank for index in range(row * side, (row + 1) * side)],
+            dim=1,
+        )
+        for row in range(side)
+    ]
+    return torch.cat(rows).numpy()
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Any, path: Path) -> None:
+    with whole(path) as hidden:
+        figure.savefig(hidden, dpi=110)
