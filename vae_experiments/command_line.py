@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import signal
@@ -17,9 +18,9 @@ from hydra.errors import (
     OverrideParseException,
 )
 from hydra.types import RunMode
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from vae_experiments.config import TYPE_RULES, dotted, experiment_from, type_mistake
+from vae_experiments.config import experiment_from, type_mistake, unknown_setting
 from vae_experiments.errors import SettingError, VaeExperimentsError, closest
 from vae_experiments.options import Option
 
@@ -28,8 +29,11 @@ if TYPE_CHECKING:
 
     from omegaconf import DictConfig
 
+log = logging.getLogger("vae_experiments.mistakes")
 WRONG, UNREADABLE = 1, 2
 FULL_ERROR = "HYDRA_FULL_ERROR"
+said: set[str] = set()
+"""Mistakes that jobs of a sweep have shown already; Hydra raises the first one again at the end."""
 
 
 def run_configured(config: DictConfig) -> None:
@@ -40,11 +44,16 @@ def run_configured(config: DictConfig) -> None:
     """
     hydra = HydraConfig.get()
     try:
+        _refuse_twice(list(hydra.overrides.task))
         experiment_from(config).run(Path(hydra.runtime.output_dir))
-    except VaeExperimentsError as error:
-        _log_mistake(error)
+    except (VaeExperimentsError, OmegaConfBaseException) as error:
+        sentence = mistake_of(error) or str(error)
+        log.error("%s", sentence)
         if hydra.mode is RunMode.MULTIRUN:
+            _complain(f"{sentence} (job {hydra.job.num}: {' '.join(hydra.overrides.task)})")
+            said.add(sentence)
             raise
+        _complain(sentence)
         raise SystemExit(WRONG) from None
 
 
@@ -66,7 +75,8 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
         sentence = mistake_of(error)
         if sentence is None or wants_trace:
             raise
-        _complain(sentence)
+        if sentence not in said:
+            _complain(sentence)
         sys.exit(UNREADABLE if isinstance(error, OverrideParseException) else WRONG)
     sys.exit(0)
 
@@ -86,6 +96,16 @@ def mistake_of(error: BaseException) -> str | None:
     return None
 
 
+def _refuse_twice(overrides: list[str]) -> None:
+    """Stop at ``[noise,noise]``: both would be one and the same block of settings."""
+    for override in overrides:
+        if override.startswith("manipulation=["):
+            names = [name.strip() for name in override.partition("=")[2].strip("[]").split(",")]
+            if len(set(names)) < len(names):
+                cure = "give the second one a name and a yaml of its own, with kind set to the first's"
+                raise SettingError("manipulation", override.partition("=")[2], "names one twice", cure)
+
+
 def _missing_choice(error: MissingConfigException) -> str:
     group, _, choice = str(error.missing_cfg_file).rpartition("/")
     if not group:
@@ -102,8 +122,7 @@ def _composition_mistake(error: ConfigCompositionException) -> str:
     if not isinstance(cause, OmegaConfBaseException):
         return _first_line(error)
     address, _, key = setting.rpartition(".")
-    message = str(cause.msg or cause)
-    if any(f"converted to {type_}" in message for type_ in TYPE_RULES) or "expected one of" in message:
+    if not isinstance(cause, ConfigKeyError | ConfigAttributeError):
         return str(type_mistake(cause, address, {key: value}))
     node = cause.parent_node
     known = [str(name) for name in node] if node is not None and hasattr(node, "__iter__") else []
@@ -111,8 +130,7 @@ def _composition_mistake(error: ConfigCompositionException) -> str:
         known = [name for name, _, _ in cause.object_type.settings()]
     wrong = str(cause.key or key)
     where = str(cause.full_key or setting).rpartition(".")[0]
-    rule = f"{where} has no such setting" if where else "no such setting in this run"
-    return str(SettingError(dotted(where, wrong), value, rule, closest(wrong, known)))
+    return str(unknown_setting(where, wrong, value, known))
 
 
 def _typed_override(typed: str) -> tuple[str, str, str]:
@@ -126,10 +144,6 @@ def _typed_override(typed: str) -> tuple[str, str, str]:
 
 def _first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-
-
-def _log_mistake(error: VaeExperimentsError) -> None:
-    _complain(str(error))
 
 
 def _complain(sentence: str) -> None:

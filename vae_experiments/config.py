@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from hydra.conf import HydraConf, RunDir, SweepDir
+from hydra.conf import HelpConf, HydraConf, RunDir, SweepDir
 from hydra.core.config_store import ConfigStore
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from vae_experiments.device import Device
-from vae_experiments.errors import SettingError, closest
+from vae_experiments.errors import SettingError, VaeExperimentsError, closest
 from vae_experiments.experiment import Experiment, Run
 from vae_experiments.manipulations import Manipulation
 from vae_experiments.models import Model
-from vae_experiments.options import Option, kind_named, kinds
+from vae_experiments.options import Option, dotted, kind_named, kinds
 from vae_experiments.run_folder import FINISHED, Output
 from vae_experiments.sources import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 FAMILIES = ("run", "model", "device", "source", "manipulation", "output")
 ROOT_KEYS = {"seed", "batch_size", *FAMILIES}
@@ -60,9 +63,8 @@ def experiment_from(config: DictConfig) -> Experiment:
 
 
 def _option(base: type[Kind], config: DictConfig, place: str) -> Kind:
-    node = OmegaConf.select(config, place)
-    values: dict[str, Any] = OmegaConf.to_container(node, resolve=True) if node is not None else {}  # type: ignore[assignment]
     family, _, name = place.partition(".")
+    values = _values(config, place)
     option_class = kind_named(family, values.get("kind") or name or family)
     assert issubclass(option_class, base), (option_class, base)
     address = name or option_class.address()
@@ -70,7 +72,7 @@ def _option(base: type[Kind], config: DictConfig, place: str) -> Kind:
     for key, value in values.items():
         if value == "???":
             raise SettingError(
-                dotted(address, key), "", "has no value", f"give one: {dotted(address, key)}=..."
+                dotted(address, key), value, "has no value", f"give one: {dotted(address, key)}=..."
             )
     try:
         option = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(option_class), values))
@@ -80,32 +82,51 @@ def _option(base: type[Kind], config: DictConfig, place: str) -> Kind:
     return option
 
 
+def _values(config: DictConfig, place: str) -> dict[str, Any]:
+    """Read a node as plain values, with what it refers to (``${seed}``) put in."""
+    try:
+        node = OmegaConf.select(config, place)
+        if not isinstance(node, DictConfig):
+            raise SettingError(
+                place.rpartition(".")[2],
+                node,
+                "must be a block of settings",
+                "set one of them, block.setting=value",
+            )
+        # Values only: the schema that Hydra composed with would resolve references with its own errors.
+        plain = OmegaConf.create(OmegaConf.to_container(node), parent=config)
+        values = OmegaConf.to_container(plain, resolve=True)
+    except OmegaConfBaseException as error:
+        raise VaeExperimentsError(str(error).splitlines()[0], "refer to a key that exists") from error
+    assert isinstance(values, dict), values
+    return {str(key): value for key, value in values.items()}
+
+
 def refuse_unknown(address: str, values: Any, known: set[str]) -> None:
     """Stop at a key that nobody reads: ``+noise.scael=1`` passes Hydra's own checks in silence."""
-    for key in values:
+    for key in map(str, values):
         if key not in known:
-            where = f"{address} has no such setting" if address else "no such setting"
-            raise SettingError(
-                dotted(address, str(key)),
-                OmegaConf.to_container(values[key]) if isinstance(values[key], DictConfig) else values[key],
-                where,
-                closest(str(key), known - {"kind"}),
-            )
+            raise unknown_setting(address, key, values[key], known)
 
 
-def type_mistake(error: OmegaConfBaseException, address: str, values: dict[str, Any]) -> SettingError:
+def unknown_setting(address: str, key: str, value: Any, known: Iterable[str]) -> SettingError:
+    """Make the error for a key that is not there, with the one that was probably meant."""
+    if not address and key in kinds("manipulation"):
+        return SettingError(key, value, f"{key} is not part of this run", f"add it with manipulation={key}")
+    rule = f"{address} has no such setting" if address else "no such setting in this run"
+    return SettingError(
+        dotted(address, key), value, rule, closest(key, set(known) - {"kind", "hydra", "run"})
+    )
+
+
+def type_mistake(error: OmegaConfBaseException, address: str, values: Mapping[str, Any]) -> SettingError:
     """Turn OmegaConf's refusal of a value into a sentence about the setting."""
     key = str(error.full_key or error.key).removeprefix(f"{address}.")
     message = str(error.msg or error).splitlines()[0]
-    rule = next((rule for type_, rule in TYPE_RULES.items() if f"converted to {type_}" in message), message)
+    rule = next((rule for sign, rule in TYPE_RULES.items() if sign in message), message)
     if "expected one of" in message:
         rule = f"must be one of {message.partition('[')[2].rstrip(']')}"
     return SettingError(dotted(address, key), values.get(key, ""), rule, "leave it out for the default")
-
-
-def dotted(address: str, key: str) -> str:
-    """Join a setting's place and name as they are typed."""
-    return f"{address}.{key}" if address else key
 
 
 class ClaimFolder(Callback):
@@ -143,6 +164,38 @@ def claim(wish: Path) -> Path:
             return folder
 
 
+JOB_LOGGING = {
+    "version": 1,
+    "formatters": {
+        "line": {"format": "%(message)s"},
+        "full": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stdout"},
+        "file": {
+            "class": "logging.FileHandler",
+            "formatter": "full",
+            "filename": "${hydra.runtime.output_dir}/${hydra.job.name}.log",
+            "encoding": "utf-8",
+        },
+    },
+    "root": {"level": "WARNING", "handlers": ["console", "file"]},
+    "loggers": {
+        "vae_experiments": {"level": "INFO"},
+        "vae_experiments.mistakes": {"handlers": ["file"], "propagate": False},
+    },
+    "disable_existing_loggers": False,
+}
+HELP = """Take a video through the latent space of an autoencoder.
+
+Choose one of each (manipulation takes a list too, 'manipulation=[noise,...]'):
+
+$APP_CONFIG_GROUPS
+and change any setting, key=value; sweep several with -m key=1,2,3:
+
+$CONFIG"""
+
+
 def register() -> None:
     """Put every schema, and our defaults for Hydra itself, into Hydra's ConfigStore.
 
@@ -153,7 +206,15 @@ def register() -> None:
     for family in FAMILIES:
         for kind, option_class in kinds(family).items():
             store.store(group=f"hydra/schema/{family}", name=kind, node=option_class)
+    store.store(group="hydra/job_logging", name="plain", node=JOB_LOGGING)
+    store.store(group="hydra/help", name="plain", node=HelpConf("run.py", "", "", HELP))
+    ours = {"job_logging": "plain", "help": "plain"}
+    groups = [
+        {group: ours.get(group, choice) for group, choice in default.items()}
+        for default in HydraConf().defaults
+    ]
     defaults = HydraConf(
+        defaults=groups,
         run=RunDir("outputs/${now:%Y-%m-%d}/${now:%H-%M-%S}"),
         sweep=SweepDir("outputs/sweeps/${now:%Y-%m-%d}/${now:%H-%M-%S}", "${hydra.job.num}"),
         callbacks={"claim_folder": {"_target_": f"{__name__}.{ClaimFolder.__name__}"}},

@@ -68,7 +68,8 @@ class WriteError(VaeExperimentsError):
 
 
 def closest(wrong: str, names: Iterable[str]) -> str:
-    """Say which of the names was probably meant, or list them: the cure for a mistyped name."""
+    """Say which of the names was probably meant, and list them: the cure for a mistyped name."""
     known = sorted(names)
     near = get_close_matches(wrong, known, n=1)
-    return f"did you mean {near[0]}?" if near else f"choose from: {', '.join(known)}"
+    question = f"did you mean {near[0]}? " if near else ""
+    return f"{question}choose from: {', '.join(known)}"

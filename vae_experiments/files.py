@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from pathlib import Path
@@ -16,6 +17,10 @@ from vae_experiments.errors import WriteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# A list of numbers as json.dumps indents it, which reads better on one line. A real line break
+# stands in no JSON text, so no text is ever taken for such a list.
+_NUMBERS = re.compile(r"\[\n\s*([-+\d.eE,\s]*?)\s*\]")
 
 
 @contextlib.contextmanager
@@ -48,7 +53,10 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file, whole or not at all; a value that JSON does not know is an error."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=2, allow_nan=False)
+    write_text(
+        path, _NUMBERS.sub(lambda found: re.sub(r"\s*\n\s*", " ", found.group(1)).join("[]"), text) + "\n"
+    )
 
 
 def digest(path: Path) -> str:

@@ -113,7 +113,7 @@ class Option:
         default = next(field.default for field in dataclasses.fields(self) if field.name == name)
         usual = default if isinstance(default, int | float) and default == default else None
         cure = cure or (f"the default is {usual:g}" if usual is not None else "leave it out for the default")
-        return SettingError(f"{self.address()}.{name}", getattr(self, name), rule, cure)
+        return SettingError(dotted(self.address(), name), getattr(self, name), rule, cure)
 
     @classmethod
     def address(cls) -> str:
@@ -151,6 +151,11 @@ def kind_named(family: str, kind: str) -> type[Option]:
     if kind not in _FAMILIES[family]:
         raise SettingError(family, kind, "no such choice", closest(kind, _FAMILIES[family]))
     return _FAMILIES[family][kind]
+
+
+def dotted(address: str, name: str) -> str:
+    """Join a setting's place and its name as they are typed."""
+    return f"{address}.{name}" if address else name
 
 
 def snake_case(name: str) -> str:

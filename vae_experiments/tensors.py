@@ -64,8 +64,9 @@ def to_pixels(frames: Frames) -> Pixels:
     from einops import rearrange
 
     assert frames.ndim == 4 and frames.shape[1] == 3, frames.shape
-    levels = frames.detach().to("cpu", torch.float32).add(1).mul_(127.5).round_().clamp_(0, 255)
-    check_finite(levels, "frames")
+    levels = frames.detach().to("cpu", torch.float32).add(1).mul_(127.5)
+    check_finite(levels, "frames")  # before clipping, which would pass an infinity off as white
+    levels.round_().clamp_(0, 255)
     pixels: Pixels = rearrange(levels.to(torch.uint8), "t c h w -> t h w c").contiguous().numpy()
     return pixels
 

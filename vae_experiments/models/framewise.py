@@ -93,9 +93,7 @@ class Framewise(Autoencoder):
                 "use model.posterior=mode",
             )
         self.network = (
-            network.to(chosen.device, chosen.dtype, memory_format=torch.channels_last)
-            .eval()
-            .requires_grad_(False)
+            network.to(chosen.device, memory_format=torch.channels_last).eval().requires_grad_(False)
         )
         self.normalisation = Normalisation.of(network, folder)
         self.chosen = chosen

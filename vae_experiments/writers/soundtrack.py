@@ -16,7 +16,7 @@ COPIED = {"aac", "mp3", "opus", "ac3", "eac3", "alac", "flac"}
 class Soundtrack:
     """Brings the packets of a file's first sound track into another container, in step with its pictures.
 
-    A track that mp4 players know is copied bit for bit; another one (PCM, Vorbis) is encoded as AAC.
+    A track that mp4 players know is copied bit for bit; another one (PCM, Vorbis) is encoded as AAC, in mono or stereo.
     """
 
     def __init__(self, target: Any, source: Any) -> None:
@@ -25,9 +25,9 @@ class Soundtrack:
         if self._copies:
             self._to = target.add_stream_from_template(self._from)
         else:
-            self._to = target.add_stream(
-                "aac", rate=self._from.codec_context.sample_rate, layout=self._from.codec_context.layout
-            )
+            context = self._from.codec_context
+            layout = "mono" if context.layout.nb_channels == 1 else "stereo"
+            self._to = target.add_stream("aac", rate=context.sample_rate, layout=layout)
         self._packets = self._ready(source)
         self._next: Any = next(self._packets, None)
 

@@ -1,0 +1,242 @@
+"""The run folder of real runs on a small real network."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from vae_experiments import Device, Experiment, Folder, Noise, Output, load_latents
+from vae_experiments.errors import NumbersError, SourceError
+from vae_experiments.manipulations import Manipulation
+from vae_experiments.sources import Checkerboard, MovingCircle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from vae_experiments.experiment import Result
+
+    Runner = Callable[..., Result]
+
+EVERYTHING = {
+    "comparison.mp4",
+    "latents.png",
+    "metrics.csv",
+    "metrics.json",
+    "metrics.png",
+    "original.mp4",
+    "provenance.json",
+    "reconstructed.mp4",
+    "report.html",
+}
+MINIMAL = Output(comparison=False, table=False, pictures=False, report=False, provenance=False)
+
+
+@pytest.fixture
+def run(network_folders: dict[str, Path], tmp_path: Path) -> Runner:
+    """Run an experiment on a small AutoencoderDC into a folder of its own."""
+    numbers = iter(range(99))
+
+    def run_it(**parts: Any) -> Result:
+        folder = tmp_path / f"run {next(numbers)}"
+        folder.mkdir()
+        defaults: dict[str, Any] = {
+            "source": MovingCircle(size="48x40", frames=7, fps="12"),
+            "model": Folder(path=str(network_folders["AutoencoderDC"])),
+            "output": MINIMAL,
+            "batch_size": 3,
+        }
+        return Experiment(**(defaults | parts)).run(folder)
+
+    return run_it
+
+
+def video(path: Path) -> np.ndarray:
+    with av.open(str(path)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def numbers_of(result: Result) -> dict[str, Any]:
+    return {
+        key: value
+        for key, value in result.metrics.items()
+        if key not in ("timing", "peak_memory_bytes", "batch_size")
+    }
+
+
+def test_a_run_leaves_every_file_of_the_contract(run: Runner) -> None:
+    folder = run(output=Output(latents=True)).folder
+    assert {path.name for path in folder.iterdir()} == EVERYTHING | {
+        "reconstructed_with_noise.mp4",
+        "latents",
+    }
+
+
+def test_minimal_output_is_the_videos_and_the_metrics(run: Runner) -> None:
+    folder = run().folder
+    names = {"original.mp4", "reconstructed.mp4", "reconstructed_with_noise.mp4", "metrics.json"}
+    assert {path.name for path in folder.iterdir()} == names
+
+
+def test_without_a_manipulation_there_is_no_third_video(run: Runner) -> None:
+    folder = run(manipulations=[], output=Output()).folder
+    assert {path.name for path in folder.iterdir()} == EVERYTHING
+
+
+def test_a_chain_names_its_video_after_all_of_them(run: Runner) -> None:
+    assert (
+        run(manipulations=[Noise(), Noise(seed=1)]).folder / "reconstructed_with_noise_noise.mp4"
+    ).exists()
+
+
+def test_every_video_has_every_frame_at_the_sources_size_and_rate(run: Runner) -> None:
+    folder = run(source=MovingCircle(size="51x37", frames=8, fps="30000/1001"), output=Output()).folder
+    for name in ("original", "reconstructed", "reconstructed_with_noise", "comparison"):
+        with av.open(str(folder / f"{name}.mp4")) as container:
+            stream = container.streams.video[0]
+            assert stream.average_rate * 1001 == 30000
+            assert stream.frames == 8
+            if name != "comparison":
+                assert (stream.width, stream.height) == (51, 37)
+
+
+def test_metrics_say_what_the_contract_promises(run: Runner) -> None:
+    result = run()
+    metrics = json.loads((result.folder / "metrics.json").read_text())
+    assert metrics == result.metrics
+    assert [metrics[key] for key in ("frames", "width", "height", "fps", "batch_size", "device", "seed")] == [
+        7,
+        48,
+        40,
+        12,
+        3,
+        "cpu",
+        0,
+    ]
+    assert metrics["latents"]["shape"] == [7, 8, 5, 6]
+    assert {"mean", "std"} < set(metrics["latents"])
+    for name in ("reconstructed", "reconstructed_with_noise"):
+        assert {"psnr_db", "ssim", "flicker"} < set(metrics[name])
+    timing = metrics["timing"]
+    assert 0 < timing["encode_seconds"] + timing["decode_seconds"] < timing["total_seconds"]
+    assert timing["frames_per_second"] > 0
+    assert metrics["peak_memory_bytes"] > 10_000_000
+
+
+def test_the_table_has_a_row_a_frame(run: Runner) -> None:
+    result = run(output=Output())
+    rows = list(csv.DictReader((result.folder / "metrics.csv").read_text().splitlines()))
+    assert [int(row["frame"]) for row in rows] == list(range(7))
+    errors = [10 ** (-float(row["reconstructed.psnr_db"]) / 10) for row in rows]
+    assert -10 * np.log10(np.mean(errors)) == pytest.approx(
+        result.metrics["reconstructed"]["psnr_db"], abs=1e-4
+    )
+
+
+def test_provenance_says_what_it_takes_to_repeat_the_run(run: Runner) -> None:
+    said = json.loads((run(output=Output()).folder / "provenance.json").read_text())
+    keys = {"command", "git_commit", "versions", "seed", "device", "source_digest", "weights_digest"}
+    assert keys <= set(said)
+    assert "chosen by device=auto" in said["device"]
+    assert said["versions"]["torch"] == torch.__version__
+
+
+def test_the_metrics_are_those_of_the_frames_that_were_written(run: Runner) -> None:
+    folder = run(source=Checkerboard(size="48x40", frames=3), output=MINIMAL).folder
+    error = (video(folder / "original.mp4").astype(float) - video(folder / "reconstructed.mp4")) ** 2
+    said = json.loads((folder / "metrics.json").read_text())["reconstructed"]["psnr_db"]
+    assert 10 * np.log10(255**2 / error.mean()) == pytest.approx(said, abs=0.5)
+
+
+def test_noise_of_scale_zero_gives_the_second_video_again(run: Runner) -> None:
+    result = run(manipulations=[Noise(scale=0)])
+    second, third = (result.folder / f"{name}.mp4" for name in ("reconstructed", "reconstructed_with_noise"))
+    assert second.read_bytes() == third.read_bytes()
+    assert result.metrics["reconstructed_with_noise"]["psnr_db_against_reconstructed"] is None
+
+
+def test_stronger_noise_moves_the_video_further_from_the_reconstruction(run: Runner) -> None:
+    costs = [
+        run(manipulations=[Noise(scale=scale)]).metrics["reconstructed_with_noise"][
+            "psnr_db_against_reconstructed"
+        ]
+        for scale in (0.1, 0.5, 1)
+    ]
+    assert costs == sorted(costs, reverse=True)
+    assert len(set(costs)) == 3
+
+
+def test_the_same_run_gives_the_same_numbers_bit_for_bit(run: Runner) -> None:
+    assert numbers_of(run()) == numbers_of(run())
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 8])
+def test_the_batch_size_changes_neither_latents_nor_noise(run: Runner, batch_size: int) -> None:
+    keep = Output(latents=True)
+    one, other = run(output=keep), run(output=keep, batch_size=batch_size)
+    assert torch.allclose(load_latents(one.folder), load_latents(other.folder), atol=1e-4)
+    noise = [load_latents(result.folder, "changed") - load_latents(result.folder) for result in (one, other)]
+    assert torch.allclose(*noise, atol=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_in_exact_mode_they_are_the_same_bit_for_bit(run: Runner, batch_size: int) -> None:
+    keep, exact = Output(latents=True), Device(exact=True)
+    one, other = run(output=keep, device=exact), run(output=keep, device=exact, batch_size=batch_size)
+    for name in ("encoded", "changed"):
+        assert torch.equal(load_latents(one.folder, name), load_latents(other.folder, name))
+    for name in ("reconstructed", "reconstructed_with_noise"):
+        assert one.metrics[name] == pytest.approx(other.metrics[name])
+
+
+def test_latents_that_were_not_kept_cannot_be_loaded(run: Runner) -> None:
+    folder = run().folder
+    with pytest.raises(SourceError, match="no latents in .*; run with output.latents=true"):
+        load_latents(folder)
+    folder = run(output=Output(latents=True), manipulations=[]).folder
+    with pytest.raises(SourceError, match="no changed latents in .*; it has: encoded"):
+        load_latents(folder, "changed")
+
+
+def test_frames_smaller_than_the_model_needs_are_refused_before_any_work(run: Runner, tmp_path: Path) -> None:
+    sentence = "a frame of 200x4 is smaller than the model needs .8x8.; set source.size"
+    with pytest.raises(SourceError, match=sentence):
+        run(source=MovingCircle(size="200x4", frames=2))
+    assert list((tmp_path / "run 0").iterdir()) == []
+
+
+def test_numbers_beyond_all_bounds_stop_the_run_and_leave_no_video(run: Runner, tmp_path: Path) -> None:
+    with pytest.raises(NumbersError, match="not finite"):
+        run(manipulations=[Noise(scale=1e38)])
+    assert list((tmp_path / "run 0").iterdir()) == []
+
+
+class Backwards(Manipulation, family="a manipulation of a test"):
+    """Gives the clip's latents from the last to the first: it must hold all of them."""
+
+    holds_clip = True
+
+    def stream(self, chunks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+        held = list(chunks)
+        for latents in reversed(held):
+            yield latents.flip(0)
+
+
+def test_a_manipulation_that_holds_the_clip_runs_through_the_same_runner(run: Runner) -> None:
+    result = run(manipulations=[Backwards()], batch_size=7)
+    forwards, backwards = (
+        video(result.folder / f"{name}.mp4")
+        for name in ("reconstructed", f"reconstructed_with_{Backwards.kind}")
+    )
+    assert np.abs(forwards[::-1].astype(int) - backwards).mean() < 3
+
+
+def test_a_run_can_be_started_anywhere_on_one_thread(run: Runner) -> None:
+    assert run(device=Device(threads=1)).metrics["device"] == "cpu"
+    torch.set_num_threads(2)

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from vae_experiments.errors import WriteError
+from vae_experiments.files import digest, digest_of, whole, write_json, write_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_file_appears_whole_when_the_block_ends(tmp_path: Path) -> None:
+    target = tmp_path / "result.txt"
+    with whole(target) as hidden:
+        hidden.write_text("all of it")
+        assert not target.exists()
+    assert target.read_text() == "all of it"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    target = tmp_path / "result.txt"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), whole(target) as hidden:
+        hidden.write_text("half of")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_killed_writer_leaves_nothing_under_the_final_name(tmp_path: Path) -> None:
+    script = f"""
+import os, pathlib
+from vae_experiments.files import whole
+with whole(pathlib.Path({str(tmp_path / "result.txt")!r})) as hidden:
+    hidden.write_text("half of")
+    os.kill(os.getpid(), 9)
+"""
+    killed = subprocess.run([sys.executable, "-c", script])
+    assert killed.returncode == -9
+    assert not (tmp_path / "result.txt").exists()
+
+
+def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(
+        WriteError, match=r"cannot write .*result.txt \(no such file or directory\); choose another folder"
+    ):
+        write_text(tmp_path / "nowhere" / "result.txt", "text")
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    script = f"""
+import pathlib, resource, signal
+from vae_experiments.files import write_text
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+write_text(pathlib.Path({str(tmp_path / "result.txt")!r}), "x" * 100_000)
+"""
+    failed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "WriteError: no space left writing" in failed.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_json_is_json(tmp_path: Path) -> None:
+    value = {"psnr_db": None, "shape": [24, 16, 32, 32], "nested": [{"a": [1.5, 2]}], "text": "[\n 1 ]"}
+    write_json(tmp_path / "metrics.json", value)
+    text = (tmp_path / "metrics.json").read_text()
+    assert json.loads(text) == value
+    assert '"shape": [24, 16, 32, 32]' in text
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "metrics.json", {"psnr_db": float("inf")})
+    assert json.loads((tmp_path / "metrics.json").read_text()) == value
+
+
+def test_a_long_name_stays_legal(tmp_path: Path) -> None:
+    write_text(tmp_path / f"{'n' * 250}.txt", "text")
+    assert len(os.listdir(tmp_path)) == 1
+
+
+def test_a_digest_is_the_sha256_of_the_bytes(tmp_path: Path) -> None:
+    file = tmp_path / "bytes"
+    file.write_bytes(b"abc" * 1_000_000)
+    assert digest(file) == hashlib.sha256(b"abc" * 1_000_000).hexdigest()
+
+
+def test_a_digest_of_values_tells_them_apart() -> None:
+    assert digest_of("a", 1) == digest_of("a", 1)
+    assert len({digest_of("a", 1), digest_of("a1"), digest_of("a", "1"), digest_of(1, "a")}) == 4

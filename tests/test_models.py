@@ -1,0 +1,307 @@
+"""Every adapter keeps the laws: frames out = frames in, batch size irrelevant, normalisation undone."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.conftest import NETWORKS, build_network
+from vae_experiments.errors import ModelError, NumbersError
+from vae_experiments.models import Bundled, Folder, Hub, Posterior
+from vae_experiments.tensors import Size
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vae_experiments.device import Chosen
+    from vae_experiments.models import Autoencoder
+
+WEIGHTS = "diffusion_pytorch_model.safetensors"
+every_network = pytest.mark.parametrize("name", NETWORKS)
+
+
+def frames_of(count: int, height: int = 40, width: int = 48) -> torch.Tensor:
+    levels = torch.randint(0, 256, (count, 3, height, width), generator=torch.Generator().manual_seed(0))
+    return levels / 127.5 - 1
+
+
+def encoded(autoencoder: Autoencoder, frames: torch.Tensor, count: int = 99) -> torch.Tensor:
+    return torch.cat(list(autoencoder.encode(frames.split(count))))
+
+
+def decoded(autoencoder: Autoencoder, latents: torch.Tensor, size: Size, count: int = 99) -> torch.Tensor:
+    return torch.cat(list(autoencoder.decode(latents.split(count), size)))
+
+
+@every_network
+@pytest.mark.parametrize("count", [1, 2, 7, 17])
+@pytest.mark.parametrize(("height", "width"), [(40, 48), (37, 51), (8, 9)])
+def test_frames_out_are_frames_in(
+    name: str, count: int, height: int, width: int, network_folders: dict[str, Path], cpu: Chosen
+) -> None:
+    autoencoder = Folder(path=str(network_folders[name])).load(cpu)
+    latents = encoded(autoencoder, frames_of(count, height, width), 4)
+    frames = decoded(autoencoder, latents, Size(width, height), 4)
+    assert latents.shape == (count, autoencoder.latent_channels, -(-height // 8), -(-width // 8))
+    assert frames.shape == (count, 3, height, width)
+    assert latents.dtype == frames.dtype == torch.float32
+
+
+@every_network
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_the_batch_size_does_not_change_latents_or_frames(
+    name: str, count: int, network_folders: dict[str, Path], cpu: Chosen
+) -> None:
+    autoencoder = Folder(path=str(network_folders[name])).load(cpu)
+    frames = frames_of(6)
+    at_once = encoded(autoencoder, frames)
+    assert torch.allclose(encoded(autoencoder, frames, count), at_once, atol=1e-4)
+    size = Size(48, 40)
+    by_few = decoded(autoencoder, at_once, size, count)
+    assert torch.allclose(by_few, decoded(autoencoder, at_once, size), atol=1e-4)
+
+
+@every_network
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_in_exact_mode_latents_are_the_same_bit_for_bit_at_any_batch_size(
+    name: str, count: int, network_folders: dict[str, Path], cpu: Chosen
+) -> None:
+    autoencoder = Folder(path=str(network_folders[name])).load(replace(cpu, exact=True))
+    frames = frames_of(6)
+    assert torch.equal(encoded(autoencoder, frames, count), encoded(autoencoder, frames))
+
+
+def by_hand(name: str, folder: Path, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Encode, normalise, undo and decode with diffusers' own calls."""
+    import diffusers
+
+    network = getattr(diffusers, name).from_pretrained(folder, low_cpu_mem_usage=False).eval()
+    with torch.inference_mode():
+        answer = network.encode(frames)
+        raw = {
+            "AutoencoderKL": lambda: answer.latent_dist.mode(),
+            "AutoencoderTiny": lambda: answer.latents,
+            "AutoencoderDC": lambda: answer.latent,
+        }[name]()
+        shift, scale = network.config.get("shift_factor") or 0.0, network.config.scaling_factor
+        return (raw - shift) * scale, network.decode(raw).sample
+
+
+@every_network
+def test_the_adapter_gives_what_diffusers_gives_by_hand(
+    name: str, network_folders: dict[str, Path], cpu: Chosen
+) -> None:
+    autoencoder = Folder(path=str(network_folders[name])).load(cpu)
+    frames = frames_of(2)
+    latents = encoded(autoencoder, frames)
+    expected_latents, expected_frames = by_hand(name, network_folders[name], frames)
+    assert torch.allclose(latents, expected_latents, atol=1e-5)
+    assert torch.allclose(decoded(autoencoder, latents, Size(48, 40)), expected_frames, atol=1e-4)
+
+
+def test_statistics_beside_the_weights_normalise_each_channel_and_are_undone(
+    network_folders: dict[str, Path], cpu: Chosen, tmp_path: Path
+) -> None:
+    plain = Folder(path=str(network_folders["AutoencoderDC"])).load(cpu)
+    frames = frames_of(3)
+    raw = encoded(plain, frames)
+    folder = shutil.copytree(network_folders["AutoencoderDC"], tmp_path / "model")
+    mean, std = raw.mean((0, 2, 3)), raw.std((0, 2, 3))
+    (folder / "latent_statistics.json").write_text(json.dumps({"mean": mean.tolist(), "std": std.tolist()}))
+    measured = Folder(path=str(folder)).load(cpu)
+    latents = encoded(measured, frames)
+    assert torch.allclose(latents.mean((0, 2, 3)), torch.zeros(8), atol=1e-4)
+    assert torch.allclose(latents.std((0, 2, 3)), torch.ones(8), atol=1e-4)
+    size = Size(48, 40)
+    assert torch.allclose(decoded(measured, latents, size), decoded(plain, raw, size), atol=1e-3)
+
+
+def test_a_posterior_sample_belongs_to_its_frame(network_folders: dict[str, Path], cpu: Chosen) -> None:
+    def sample(seed: int, count: int) -> torch.Tensor:
+        model = Folder(path=str(network_folders["AutoencoderKL"]), posterior=Posterior.sample, seed=seed)
+        return encoded(model.load(cpu), frames_of(6), count)
+
+    mode = encoded(Folder(path=str(network_folders["AutoencoderKL"])).load(cpu), frames_of(6))
+    assert torch.allclose(sample(1, 2), sample(1, 5), atol=1e-4)
+    assert not torch.allclose(sample(1, 2), sample(2, 2), atol=1e-2)
+    assert not torch.allclose(sample(1, 2), mode, atol=1e-2)
+
+
+def test_a_sample_is_refused_where_there_is_no_posterior(
+    network_folders: dict[str, Path], cpu: Chosen
+) -> None:
+    model = Folder(path=str(network_folders["AutoencoderDC"]), posterior=Posterior.sample)
+    with pytest.raises(
+        ModelError, match="AutoencoderDC has no posterior, its latents are exact; use model.posterior=mode"
+    ):
+        model.load(cpu)
+
+
+def test_values_that_are_not_finite_stop_the_run_with_a_sentence(
+    network_folders: dict[str, Path], cpu: Chosen
+) -> None:
+    autoencoder = Folder(path=str(network_folders["AutoencoderDC"])).load(cpu)
+    frames = frames_of(4)
+    frames[2] = float("nan")
+    with pytest.raises(NumbersError, match="of the latents are not finite, first at frame 2"):
+        encoded(autoencoder, frames, 2)
+    with pytest.raises(NumbersError, match="of the decoded frames are not finite, first at frame 0"):
+        decoded(autoencoder, torch.full((1, 8, 5, 6), 3e38), Size(48, 40))
+
+
+def test_the_bundled_model_turns_256x256x3_into_32x32x16_of_unit_variance(cpu: Chosen) -> None:
+    from vae_experiments.sources import MovingCircle
+
+    autoencoder = Bundled().load(cpu)
+    latents = torch.cat(list(autoencoder.encode(MovingCircle(frames=2).chunks(2))))
+    assert latents.shape == (2, 16, 32, 32)
+    assert 0.4 < float(latents.std()) < 1.6
+
+
+def test_other_weights_have_another_digest(
+    network_folders: dict[str, Path], cpu: Chosen, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(network_folders["AutoencoderTiny"], tmp_path / "copy")
+    original = Folder(path=str(network_folders["AutoencoderTiny"])).load(cpu).weights_digest
+    assert Folder(path=str(folder)).load(cpu).weights_digest == original
+    change_weights(folder, lambda weights: {name: weight + 1e-3 for name, weight in weights.items()})
+    assert Folder(path=str(folder)).load(cpu).weights_digest != original
+
+
+def change_weights(folder: Path, change: object) -> None:
+    weights = load_file(folder / WEIGHTS)
+    save_file(change(weights), folder / WEIGHTS)  # type: ignore[operator]
+
+
+def drop_two(folder: Path) -> None:
+    change_weights(folder, lambda weights: dict(list(weights.items())[2:]))
+
+
+def add_one(folder: Path) -> None:
+    change_weights(folder, lambda weights: {**weights, "decoder.extra.weight": torch.zeros(1)})
+
+
+def poison(folder: Path) -> None:
+    def with_nan(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        weights[
+            "decoder.conv_out.conv.weight"
+            if "decoder.conv_out.conv.weight" in weights
+            else sorted(weights)[0]
+        ][0] = float("nan")
+        return weights
+
+    change_weights(folder, with_nan)
+
+
+def reshape_one(folder: Path) -> None:
+    def with_other_shape(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        name = sorted(weights)[0]
+        return {**weights, name: torch.zeros(3, 1, 4)}
+
+    change_weights(folder, with_other_shape)
+
+
+def pickle_them(folder: Path) -> None:
+    torch.save(load_file(folder / WEIGHTS), folder / "diffusion_pytorch_model.bin")
+    (folder / WEIGHTS).unlink()
+
+
+def point_to_lfs(folder: Path) -> None:
+    (folder / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")
+
+
+def cut_short(folder: Path) -> None:
+    data = (folder / WEIGHTS).read_bytes()
+    (folder / WEIGHTS).write_bytes(data[: len(data) // 2])
+
+
+def rename_class(folder: Path, name: str) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "_class_name": name}))
+
+
+FAULTS = {
+    "no weights": (
+        lambda folder: (folder / WEIGHTS).unlink(),
+        r"no weights in .*; give a directory that save_pretrained wrote",
+    ),
+    "two missing": (drop_two, r"do not fit AutoencoderTiny: 2 missing keys, such as"),
+    "one extra": (
+        add_one,
+        r"1 unexpected keys, such as decoder.extra.weight; use the config.json and the weights of one",
+    ),
+    "not a number": (poison, r"has values that are not finite; download or train the model again"),
+    "wrong shape": (reshape_one, r"do not load as AutoencoderTiny|1 mismatched keys"),
+    "pickled": (
+        pickle_them,
+        r"pickled weights, which can run code when they are opened; only safetensors are loaded; convert",
+    ),
+    "git-lfs": (point_to_lfs, r"is a git-lfs pointer, not weights; run git lfs pull"),
+    "cut short": (cut_short, r"the weights in .* do not load as AutoencoderTiny"),
+    "no config": (
+        lambda folder: (folder / "config.json").unlink(),
+        r"no config.json in .*; give a directory",
+    ),
+    "bad json": (
+        lambda folder: (folder / "config.json").write_text("{"),
+        r"config.json is not a diffusers config; give",
+    ),
+    "other class": (
+        lambda folder: rename_class(folder, "EvilVAE"),
+        r"names the class EvilVAE, which is not supported; ",
+    ),
+    "wrong class": (
+        lambda folder: rename_class(folder, "AutoencoderKL"),
+        r"do not (fit|load as) AutoencoderKL",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_faulty_folder_is_one_sentence(
+    fault: str, network_folders: dict[str, Path], cpu: Chosen, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(network_folders["AutoencoderTiny"], tmp_path / "model")
+    spoil, sentence = FAULTS[fault]
+    spoil(folder)
+    with pytest.raises(ModelError, match=sentence) as caught:
+        Folder(path=str(folder)).load(cpu)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 700
+
+
+def test_a_mistyped_path_never_turns_into_a_hub_request(cpu: Chosen, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("tried to reach the network"))
+    with pytest.raises(ModelError, match="model.path=someone/model does not exist; give a directory"):
+        Folder(path="someone/model").load(cpu)
+
+
+def test_a_pipeline_folder_says_which_folder_below_it_to_give(
+    cpu: Chosen, network_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(network_folders["AutoencoderTiny"], tmp_path / "vae")
+    with pytest.raises(ModelError, match="no config.json in .*; it has vae below it: give one of these"):
+        Folder(path=str(tmp_path)).load(cpu)
+
+
+def test_a_hub_that_cannot_be_reached_says_what_to_download_and_how(
+    cpu: Chosen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ModelError) as caught:
+        Hub(repository="stabilityai/sd-vae-ft-mse").load(cpu)
+    sentence = str(caught.value)
+    assert "cannot download stabilityai/sd-vae-ft-mse" in sentence
+    assert "hf download stabilityai/sd-vae-ft-mse" in sentence
+    assert "model=folder model.path=DIR" in sentence
+
+
+def test_the_small_networks_of_these_tests_are_of_the_classes_they_claim() -> None:
+    assert [type(build_network(name)).__name__ for name in NETWORKS] == list(NETWORKS)

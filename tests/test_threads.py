@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from vae_experiments.stopwatch import Stopwatch
+from vae_experiments.threads import CHUNKS_AHEAD, WriteBehind, read_ahead
+
+
+def test_reading_ahead_keeps_every_item_in_order() -> None:
+    assert list(read_ahead(range(50))) == list(range(50))
+
+
+def test_reading_ahead_stays_a_few_chunks_ahead_at_most() -> None:
+    pulled = []
+
+    def numbers() -> object:
+        for number in range(50):
+            pulled.append(number)
+            yield number
+
+    reader = read_ahead(numbers())  # type: ignore[arg-type]
+    assert next(reader) == 0
+    time.sleep(0.1)
+    assert len(pulled) <= CHUNKS_AHEAD + 2
+    reader.close()
+
+
+def test_an_error_of_the_reader_comes_out_where_the_items_do() -> None:
+    def numbers() -> object:
+        yield 1
+        raise OSError("damaged")
+
+    reader = read_ahead(numbers())  # type: ignore[arg-type]
+    assert next(reader) == 1
+    with pytest.raises(OSError, match="damaged"):
+        next(reader)
+
+
+def test_a_reader_that_is_given_up_ends_its_thread() -> None:
+    before = threading.active_count()
+    reader = read_ahead(iter(range(1000)))
+    next(reader)
+    reader.close()
+    assert threading.active_count() == before
+
+
+def test_writing_behind_takes_every_item_in_order_before_the_block_ends() -> None:
+    taken: list[int] = []
+    with WriteBehind(taken.append) as behind:
+        for number in range(50):
+            behind.put(number)
+    assert taken == list(range(50))
+
+
+def test_an_error_of_the_writer_stops_the_run() -> None:
+    def take(number: int) -> None:
+        if number == 3:
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"), WriteBehind(take) as behind:
+        for number in range(1000):
+            behind.put(number)
+
+
+def test_an_error_of_the_block_is_not_hidden_by_the_writer() -> None:
+    def take(number: int) -> None:
+        raise OSError("disk full")
+
+    with pytest.raises(RuntimeError, match="the model failed"), WriteBehind(take) as behind:
+        behind.put(1)
+        raise RuntimeError("the model failed")
+
+
+def test_each_second_is_counted_once() -> None:
+    watch = Stopwatch()
+
+    def source() -> object:
+        for number in range(3):
+            time.sleep(0.02)
+            yield number
+
+    def doubled(items: object) -> object:
+        for number in items:  # type: ignore[attr-defined]
+            time.sleep(0.04)
+            yield 2 * number
+
+    stages = watch.timed("double", doubled(watch.timed("source", source())))  # type: ignore[arg-type]
+    assert list(stages) == [0, 2, 4]
+    assert watch.seconds("source") == pytest.approx(0.06, abs=0.03)
+    assert watch.seconds("double") == pytest.approx(0.12, abs=0.03)
+    assert watch.seconds("source") + watch.seconds("double") <= watch.total_seconds()

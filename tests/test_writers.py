@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from tests.conftest import REPOSITORY
+from vae_experiments.errors import WriteError
+from vae_experiments.tensors import Size
+from vae_experiments.writers import (
+    Comparison,
+    LatentPicture,
+    open_mp4,
+    plot_latents,
+    plot_metrics,
+    write_report,
+)
+from vae_experiments.writers.report import spoken
+
+SOUND = REPOSITORY.parent / "shared" / "bad_media" / "with_audio.mp4"
+
+
+def soft_clip(frames: int = 7, size: Size = Size(64, 48)) -> np.ndarray:  # noqa: B008
+    y, x = np.mgrid[0 : size.height, 0 : size.width]
+    pictures = [np.stack([x * 3 + 9 * t, y * 4, 128 + 0 * x], -1) for t in range(frames)]
+    return np.stack(pictures).clip(0, 255).astype(np.uint8)
+
+
+def read(path: Path) -> tuple[np.ndarray, av.VideoStream]:
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]), stream
+
+
+def write(path: Path, pixels: np.ndarray, fps: Fraction = Fraction(8), sound: Path | None = None) -> None:  # noqa: B008
+    with open_mp4(path, Size(pixels.shape[2], pixels.shape[1]), fps, sound) as video:
+        video.write(pixels[:3])
+        video.write(pixels[3:])
+
+
+@pytest.mark.parametrize(
+    "fps", [Fraction(8), Fraction(30000, 1001), Fraction(25, 2), Fraction(1, 3), Fraction(1000)]
+)
+def test_every_frame_and_the_exact_rate_are_written(tmp_path: Path, fps: Fraction) -> None:
+    write(tmp_path / "clip.mp4", soft_clip(), fps)
+    pixels, stream = read(tmp_path / "clip.mp4")
+    assert len(pixels) == 7
+    assert stream.average_rate == fps
+
+
+def test_the_picture_is_what_browsers_play(tmp_path: Path) -> None:
+    write(tmp_path / "clip.mp4", soft_clip())
+    _, stream = read(tmp_path / "clip.mp4")
+    context = stream.codec_context
+    assert (context.name, context.pix_fmt) == ("h264", "yuv420p")
+    assert (context.colorspace, context.color_range) == (1, 1)
+    head = (tmp_path / "clip.mp4").read_bytes()
+    assert head.index(b"moov") < head.index(b"mdat"), "a page must not wait for the end of the file"
+
+
+@pytest.mark.parametrize("size", [Size(63, 47), Size(64, 47), Size(1, 1), Size(127, 93)], ids=str)
+def test_an_odd_size_is_never_changed(tmp_path: Path, size: Size) -> None:
+    write(tmp_path / "clip.mp4", soft_clip(4, size))
+    pixels, stream = read(tmp_path / "clip.mp4")
+    assert pixels.shape == (4, size.height, size.width, 3)
+    assert stream.codec_context.pix_fmt == "yuv444p"
+
+
+@pytest.mark.parametrize("level", [0, 16, 128, 235, 255])
+def test_colours_come_back(tmp_path: Path, level: int) -> None:
+    pixels = np.full((3, 32, 32, 3), level, np.uint8)
+    pixels[..., 1] = 255 - level
+    write(tmp_path / "clip.mp4", pixels)
+    back, _ = read(tmp_path / "clip.mp4")
+    assert np.abs(back.astype(int) - pixels).max() <= 4
+
+
+def test_a_failure_half_way_leaves_no_video(tmp_path: Path) -> None:
+    with (
+        pytest.raises(RuntimeError, match="the model failed"),
+        open_mp4(tmp_path / "clip.mp4", Size(64, 48), Fraction(8)) as video,
+    ):
+        video.write(soft_clip())
+        raise RuntimeError("the model failed")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_clip_without_frames_is_no_video(tmp_path: Path) -> None:
+    with (
+        pytest.raises(WriteError, match="no frame came for clip.mp4"),
+        open_mp4(tmp_path / "clip.mp4", Size(64, 48), Fraction(8)),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+KILLED = """
+import os, pathlib, sys
+import numpy as np
+from fractions import Fraction
+from vae_experiments.tensors import Size
+from vae_experiments.writers import open_mp4
+noise = np.random.default_rng(0).integers(0, 256, (60, 64, 64, 3), dtype=np.uint8)
+{prepare}
+with open_mp4(pathlib.Path(sys.argv[1]), Size(64, 64), Fraction(8)) as video:
+    video.write(noise)
+    {disturb}
+"""
+
+
+def test_a_killed_writer_leaves_no_video_under_its_name(tmp_path: Path) -> None:
+    script = KILLED.format(prepare="", disturb="os.kill(os.getpid(), 9)")
+    assert subprocess.run([sys.executable, "-c", script, str(tmp_path / "clip.mp4")]).returncode == -9
+    assert not (tmp_path / "clip.mp4").exists()
+
+
+@pytest.mark.parametrize("limit", [0, 4096, 100_000])
+def test_a_full_disk_is_one_sentence_and_leaves_no_video(tmp_path: Path, limit: int) -> None:
+    prepare = f"""
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+"""
+    script = KILLED.format(prepare=prepare, disturb="")
+    failed = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "clip.mp4")], capture_output=True, text=True
+    )
+    assert failed.returncode == 1
+    assert "WriteError: no space left writing" in failed.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def write_wav(path: Path, codec: str, seconds: float = 2.0) -> None:
+    with av.open(str(path), "w") as container:
+        sound = container.add_stream(codec, rate=44100, layout="mono")
+        tone = (np.sin(np.arange(int(44100 * seconds)) * 0.05) * 9000).astype(np.int16)[None]
+        frame = av.AudioFrame.from_ndarray(tone, format="s16", layout="mono")
+        frame.sample_rate = 44100
+        for ready in [*sound.encode(frame), *sound.encode(None)]:
+            container.mux(ready)
+
+
+def test_a_sound_track_of_another_kind_is_encoded_as_aac(tmp_path: Path) -> None:
+    write_wav(tmp_path / "tone.wav", "pcm_s16le")
+    write(tmp_path / "clip.mp4", soft_clip(16), sound=tmp_path / "tone.wav")
+    with av.open(str(tmp_path / "clip.mp4")) as container:
+        sound = container.streams.audio[0]
+        assert sound.codec_context.name == "aac"
+        assert float(sound.duration * sound.time_base) == pytest.approx(2, abs=0.1)
+        assert container.streams.video[0].frames == 16
+
+
+@pytest.mark.skipif(not SOUND.exists(), reason="the shared clips are not beside this checkout")
+def test_an_aac_sound_track_is_copied_packet_for_packet(tmp_path: Path) -> None:
+    write(tmp_path / "clip.mp4", soft_clip(24), Fraction(12), SOUND)
+
+    def packets(path: Path) -> list[bytes]:
+        with av.open(str(path)) as container:
+            return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+
+    assert packets(tmp_path / "clip.mp4") == packets(SOUND)
+
+
+@pytest.mark.parametrize("size", [Size(64, 48), Size(63, 47), Size(16, 8)], ids=str)
+def test_a_comparison_holds_every_frame_unchanged_and_has_an_even_size(size: Size) -> None:
+    comparison = Comparison(size, ["original", "reconstructed", "reconstructed with noise"])
+    clips = [soft_clip(2, size), soft_clip(2, size)[::-1], 255 - soft_clip(2, size)]
+    sheet = comparison.lay_out(clips)
+    assert sheet.shape == (2, comparison.size.height, comparison.size.width, 3)
+    assert comparison.size.width % 2 == comparison.size.height % 2 == 0
+    for column, pixels in enumerate(clips):
+        left = column * (size.width + 4)
+        top = comparison.header
+        assert np.array_equal(sheet[:, top : top + size.height, left : left + size.width], pixels)
+
+
+def test_each_column_has_its_label() -> None:
+    sheet = Comparison(Size(128, 96), ["original", "reconstructed"])
+    empty = np.zeros((1, 96, 128, 3), np.uint8)
+    header = sheet.lay_out([empty, empty])[0, : sheet.header]
+    assert (header[:, :128] > 100).any()
+    assert (header[:, 132:] > 100).any()
+    assert not np.array_equal(header[:, :128], header[:, 132:260])
+
+
+@pytest.mark.parametrize("channels", [1, 4, 5, 16, 48])
+def test_pictures_are_drawn_for_any_number_of_channels(tmp_path: Path, channels: int) -> None:
+    import torch
+
+    picture = LatentPicture(torch.randn(channels, 5, 7), [0.1] * 80, 4.0)
+    plot_latents(tmp_path / "latents.png", {"encoded": picture, "changed": picture})
+    plot_metrics(
+        tmp_path / "metrics.png",
+        {"reconstructed": {"psnr_db": [None, 30.0], "ssim": [1, 0.9], "flicker": [None, 2]}},
+    )
+    for name in ("latents.png", "metrics.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_report_escapes_what_it_is_told_and_needs_no_network(tmp_path: Path) -> None:
+    write_report(
+        tmp_path / "report.html",
+        title="a <b> & c",
+        subtitle="",
+        videos={"original": "original.mp4"},
+        scores={"reconstructed": {"psnr_db": None, "ssim": 1.0, "flicker": 0.0, "identical": True}},
+        pictures={},
+        facts={"seed": 0},
+        command="python run.py 'x<y'",
+    )
+    page = (tmp_path / "report.html").read_text()
+    assert "a &lt;b&gt; &amp; c" in page
+    assert "x&lt;y" in page
+    assert "identical" in page
+    assert "//" not in page.replace("<!doctype", "")
+
+
+def test_a_chain_is_said_in_words() -> None:
+    assert spoken(["noise", "motion_gain"]) == "noise, then motion gain"
+    assert spoken([]) == "no manipulation"
