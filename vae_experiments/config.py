@@ -32,9 +32,10 @@ if TYPE_CHECKING:
 FAMILIES = ("run", "model", "device", "source", "manipulation", "output")
 ROOT_KEYS = {"seed", "batch_size", *FAMILIES}
 TYPE_RULES = {
-    "Float": "must be a number",
-    "Integer": "must be a whole number",
-    "Boolean": "must be true or false",
+    "to Float": "must be a number",
+    "to Integer": "must be a whole number",
+    "valid bool": "must be true or false",
+    "not Optional": "must have a value",
 }
 
 Kind = TypeVar("Kind", bound=Option)
@@ -144,7 +145,9 @@ class ClaimFolder(Callback):
         wish = Path(node.dir)
         if any(override.startswith(f"{setting}=") for override in config.hydra.overrides.hydra):
             if setting == "hydra.run.dir" and (wish / FINISHED).exists():
-                raise SettingError(setting, wish, "holds a finished run already", "choose another folder")
+                mistake = SettingError(setting, wish, "holds a finished run already", "choose another folder")
+                # Hydra turns an exception of a callback into a warning and goes on.
+                raise SystemExit(f"error: {mistake}")
             return
         with open_dict(node):
             node.dir = str(claim(wish))

@@ -1,0 +1,219 @@
+"""Every mistake is one line on standard error, an exit status that is not 0, and no half-written file."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Command = Callable[..., subprocess.CompletedProcess[str]]
+
+MISTAKES = {
+    "noise.scael=1": r"noise.scael=1: noise has no such setting; did you mean scale\?",
+    "+noise.scael=1": r"noise.scael=1: noise has no such setting; did you mean scale\?",
+    "+sede=1": r"sede=1: no such setting in this run; did you mean seed\?",
+    "manipulatoin=noise": r"manipulatoin=noise: no such setting in this run; did you mean manipulation\?",
+    "manipulation=nois": r"manipulation=nois: no such choice; did you mean noise\? choose from: noise, none",
+    "manipulation=[noise,noise]": r"manipulation=\[noise,noise\]: names one twice; give the second one a name",
+    "noise.scale=abc": r"noise.scale=abc: must be a number",
+    "noise.scale=-1": r"noise.scale=-1.0: must be at least 0 standard deviations of the latents; the default is 0.5",
+    "noise.scale=nan": r"noise.scale=nan: must be a finite number; the default is 0.5",
+    "noise.scale=-1e400": r"noise.scale=-inf: must be a finite number",
+    "noise.correlation=2": r"noise.correlation=2.0: must be at least 0 and at most 1",
+    "noise=5": r"noise=5: must be a block of settings",
+    "batch_size=0": r"batch_size=0: must be at least 1 frames; the default is 8",
+    "batch_size=many": r"batch_size=many: must be a whole number",
+    "seed=-1": r"seed=-1: must be at least 0",
+    "seed=${foo}": r"Interpolation key 'foo' not found",
+    "output.latents=maybe": r"output.latents=maybe: must be true or false",
+    "model.posterior=modus": r"model.posterior=modus: must be one of mode, sample",
+    "model=folder": r"model.path=\?\?\?: has no value; give one: model.path=...",
+    "model=nope": r"model=nope: no such choice; choose from: folder, sd, tiny",
+    "source=video": r"source.path=\?\?\?: has no value; give one: source.path=...",
+    "source.size=12x": r"source.size=12x: must be",
+    "source.frames=0": r"source.frames=0: must be at least 1",
+    "source.fps=0": r"source.fps=0: must be",
+    "device=tpu": r"device=tpu: no such choice; .*choose from: auto, cpu, cuda, mps",
+    "+model._target_=os.system": r"model._target_=os.system: model has no such setting",
+}
+
+
+def said_in_one_line(result: subprocess.CompletedProcess[str]) -> str:
+    """Check the form of a mistake and give its sentence."""
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    assert "Traceback" not in result.stdout
+    return lines[0].removeprefix("error: ")
+
+
+def videos_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.suffix in (".mp4", ".json", ".png", ".html", ".csv")]
+
+
+@pytest.mark.parametrize("typed", MISTAKES)
+def test_a_mistake_is_one_line_with_the_cure(typed: str, type_command: Command, tmp_path: Path) -> None:
+    result = type_command("run.py", typed, folder=tmp_path / "run")
+    assert re.match(MISTAKES[typed], said_in_one_line(result)), result.stderr
+    assert result.returncode == 1
+    assert videos_below(tmp_path) == []
+
+
+def test_what_hydras_own_parser_refuses_ends_with_2(type_command: Command, tmp_path: Path) -> None:
+    result = type_command("run.py", "noise.scale={", folder=tmp_path / "run")
+    assert result.returncode == 2
+    assert "cannot read 'noise.scale={'" in said_in_one_line(result)
+    assert "put quotes around a value with special characters" in result.stderr
+
+
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this machine has a GPU")
+def test_an_explicit_device_is_never_silently_replaced(type_command: Command, tmp_path: Path) -> None:
+    result = type_command("run.py", "device=cuda", folder=tmp_path / "run")
+    assert said_in_one_line(result).startswith(
+        "device=cuda: torch finds no such device here; use device=auto, or one of: cpu"
+    )
+    assert result.returncode == 1
+
+
+def test_the_mistake_stands_in_the_log_of_the_run(type_command: Command, tmp_path: Path) -> None:
+    type_command("run.py", "noise.scale=-1", folder=tmp_path / "run")
+    assert "noise.scale=-1.0: must be at least 0" in (tmp_path / "run" / "run.log").read_text()
+
+
+def test_hydra_full_error_shows_the_traceback(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "run.py", "noise.scael=1", f"hydra.run.dir={tmp_path}"],
+        cwd=REPOSITORY,
+        env={**os.environ, "HYDRA_FULL_ERROR": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert "Traceback" in result.stderr
+
+
+def test_a_finished_run_is_never_written_over(type_command: Command, tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").write_text("{}")
+    result = type_command("run.py", folder=tmp_path)
+    assert "holds a finished run already; choose another folder" in said_in_one_line(result)
+    assert (tmp_path / "metrics.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("flags", [("--help",), ("--cfg", "job")])
+def test_questions_are_answered_at_once(flags: tuple[str, ...], type_command: Command) -> None:
+    type_command("run.py", *flags)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    result = type_command("run.py", *flags)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    # The processor's time and not the clock's: other work on the machine must not fail this test.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
+    assert result.returncode == 0
+    assert "noise" in result.stdout
+    assert "schema" not in result.stdout
+
+
+TINY_RUN = ("run.py", "source.size=32", "source.frames=3", "output=minimal")
+
+
+def test_two_runs_started_in_one_second_never_share_a_folder(tmp_path: Path) -> None:
+    command = [sys.executable, str(REPOSITORY / "run.py"), "noise.scale=-1"]
+    runs = [subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) for _ in range(6)]
+    for run in runs:
+        run.wait(60)
+    assert len(list((tmp_path / "outputs").glob("*/*"))) == 6
+
+
+def test_a_saved_config_runs_again_to_the_same_numbers(type_command: Command, tmp_path: Path) -> None:
+    settings = ("noise.scale=0.3", "seed=5", "noise.channels=[1,2]", "source=bars", "batch_size=2")
+    first = type_command(*TINY_RUN, *settings, folder=tmp_path / "first")
+    assert first.returncode == 0, first.stderr
+    again = type_command(
+        "run.py",
+        "--config-path",
+        str(tmp_path / "first" / ".hydra"),
+        "--config-name",
+        "config",
+        folder=tmp_path / "again",
+    )
+    assert again.returncode == 0, again.stderr
+    numbers = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("first", "again")]
+    for metrics in numbers:
+        del metrics["timing"], metrics["peak_memory_bytes"]
+    assert numbers[0] == numbers[1]
+    assert numbers[0]["seed"] == 5
+    files = [(tmp_path / name / "reconstructed_with_noise.mp4").read_bytes() for name in ("first", "again")]
+    assert files[0] == files[1]
+
+
+def test_a_saved_config_still_refuses_what_is_wrong(type_command: Command, tmp_path: Path) -> None:
+    config = type_command("run.py", "--cfg", "job", "noise.scale=0.3").stdout
+    (tmp_path / "config.yaml").write_text(config.replace("scale: 0.3", "scale: -3"))
+    result = type_command(
+        "run.py", "--config-path", str(tmp_path), "--config-name", "config", folder=tmp_path / "run"
+    )
+    assert "noise.scale=-3.0: must be at least 0" in said_in_one_line(result)
+
+
+def test_a_sweep_runs_every_job_and_one_failure_does_not_stop_the_others(
+    type_command: Command, tmp_path: Path
+) -> None:
+    result = type_command(
+        "run.py", "-m", *TINY_RUN[1:], "noise.scale=0.1,-1,1", f"hydra.sweep.dir={tmp_path}"
+    )
+    assert result.returncode == 1
+    assert "noise.scale=-1.0: must be at least 0" in result.stderr
+    assert "Traceback" not in result.stderr
+    finished = sorted(path.parent.name for path in tmp_path.glob("*/metrics.json"))
+    assert finished == ["0", "2"]
+    costs = [
+        json.loads((tmp_path / job / "metrics.json").read_text())["reconstructed_with_noise"][
+            "psnr_db_against_reconstructed"
+        ]
+        for job in finished
+    ]
+    assert costs[0] > costs[1]
+
+
+def test_manipulations_can_be_swept_like_any_setting(type_command: Command, tmp_path: Path) -> None:
+    result = type_command(
+        "run.py", "-m", *TINY_RUN[1:], "manipulation=none,noise,[noise]", f"hydra.sweep.dir={tmp_path}"
+    )
+    assert result.returncode == 0, result.stderr
+    third = [(tmp_path / job / "reconstructed_with_noise.mp4").exists() for job in "012"]
+    assert third == [False, True, True]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_leaves_no_half_written_file(number: signal.Signals, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "run.py",
+        "source.frames=2000",
+        "source.size=64",
+        f"hydra.run.dir={tmp_path / 'run'}",
+    ]
+    run = subprocess.Popen(
+        command, cwd=REPOSITORY, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("run/.original*.mp4")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    run.send_signal(number)
+    _, said = run.communicate(timeout=20)
+    assert run.returncode == 128 + number
+    assert "Traceback" not in said
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {".hydra", "run.log"}

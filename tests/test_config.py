@@ -1,0 +1,84 @@
+"""The yaml files and the classes tell one story."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from tests.conftest import REPOSITORY
+from vae_experiments.config import claim, experiment_from
+from vae_experiments.manipulations import Noise
+from vae_experiments.models import Bundled
+from vae_experiments.options import kinds
+from vae_experiments.sources import MovingCircle
+
+CONF = REPOSITORY / "conf"
+GROUPS = ("model", "device", "source", "manipulation", "output")
+
+
+def composed(*overrides: str) -> object:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", list(overrides))
+
+
+def names_in(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def test_the_default_is_the_moving_circle_through_the_bundled_model_with_noise() -> None:
+    experiment = experiment_from(composed())
+    assert isinstance(experiment.source, MovingCircle)
+    assert isinstance(experiment.model, Bundled)
+    assert experiment.manipulations == [Noise(scale=0.5)]
+    assert (experiment.batch_size, experiment.seed) == (8, 0)
+
+
+def test_the_seed_reaches_everything_that_draws() -> None:
+    experiment = experiment_from(composed("seed=7"))
+    assert (experiment.seed, experiment.manipulations[0].seed, experiment.model.seed) == (7, 7, 7)
+
+
+def test_a_manipulation_of_its_own_seed_keeps_it() -> None:
+    assert experiment_from(composed("seed=7", "noise.seed=3")).manipulations[0].seed == 3
+
+
+def test_every_manipulation_has_its_yaml_and_every_yaml_its_class() -> None:
+    assert names_in("manipulation") == sorted([*kinds("manipulation"), "none"])
+
+
+def test_every_pattern_and_reader_has_its_yaml_and_every_yaml_its_class() -> None:
+    assert names_in("source") == sorted(kinds("source"))
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_choice_of_every_group_composes(group: str) -> None:
+    for name in names_in(group):
+        overrides = [f"{group}={name}"]
+        if "???" in (CONF / group / f"{name}.yaml").read_text():
+            overrides.append(f"{group}.path=somewhere")
+        experiment_from(composed(*overrides))
+
+
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONF)))
+def test_every_yaml_says_in_its_first_line_what_it_is_and_names_no_code(path: Path) -> None:
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("# @package")]
+    assert lines[0].startswith("# "), path
+    assert "_target_" not in path.read_text()
+    assert isinstance(yaml.safe_load(path.read_text()) or {}, dict)
+
+
+def test_a_second_manipulation_of_a_kind_has_a_second_name() -> None:
+    config = composed("manipulation=[noise]")
+    plain = OmegaConf.create(OmegaConf.to_container(config))
+    plain.grain = {"kind": "noise", "scale": 0.1, "seed": 4}
+    plain.manipulation.grain = "${grain}"
+    assert experiment_from(plain).manipulations == [Noise(scale=0.5), Noise(scale=0.1, seed=4)]
+
+
+def test_a_folder_is_claimed_once(tmp_path: Path) -> None:
+    wish = tmp_path / "2026-11-22" / "10-00-00"
+    assert [claim(wish).name for _ in range(3)] == ["10-00-00", "10-00-00-2", "10-00-00-3"]
