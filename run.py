@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import hydra
-from omegaconf import DictConfig
 
 from vae_experiments.command_line import command_line, run_configured
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")

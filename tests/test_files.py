@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -81,7 +80,7 @@ def test_json_is_json(tmp_path: Path) -> None:
 
 def test_a_long_name_stays_legal(tmp_path: Path) -> None:
     write_text(tmp_path / f"{'n' * 250}.txt", "text")
-    assert len(os.listdir(tmp_path)) == 1
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_digest_is_the_sha256_of_the_bytes(tmp_path: Path) -> None:

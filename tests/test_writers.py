@@ -37,7 +37,7 @@ def read(path: Path) -> tuple[np.ndarray, av.VideoStream]:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]), stream
 
 
-def write(path: Path, pixels: np.ndarray, fps: Fraction = Fraction(8), sound: Path | None = None) -> None:  # noqa: B008
+def write(path: Path, pixels: np.ndarray, fps: Fraction = Fraction(8), sound: Path | None = None) -> None:
     with open_mp4(path, Size(pixels.shape[2], pixels.shape[1]), fps, sound) as video:
         video.write(pixels[:3])
         video.write(pixels[3:])

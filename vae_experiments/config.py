@@ -69,7 +69,7 @@ def _option(base: type[Kind], config: DictConfig, place: str) -> Kind:
     option_class = kind_named(family, values.get("kind") or name or family)
     assert issubclass(option_class, base), (option_class, base)
     address = name or option_class.address()
-    refuse_unknown(address, values, {field.name for field in dataclasses.fields(option_class)})  # type: ignore[arg-type]
+    refuse_unknown(address, values, {field.name for field in dataclasses.fields(option_class)})
     for key, value in values.items():
         if value == "???":
             raise SettingError(

@@ -10,13 +10,13 @@ import os
 import re
 import shutil
 import uuid
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import WriteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 # A list of numbers as json.dumps indents it, which reads better on one line. A real line break
 # stands in no JSON text, so no text is ever taken for such a list.
@@ -61,13 +61,11 @@ def write_json(path: Path, value: Any) -> None:
 
 def digest(path: Path) -> str:
     """Give the SHA-256 of a file's bytes, in hex."""
+    sha = hashlib.sha256()
     with path.open("rb") as file:
-        if hasattr(hashlib, "file_digest"):
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        sha = hashlib.sha256()
         while block := file.read(1 << 20):
             sha.update(block)
-        return sha.hexdigest()
+    return sha.hexdigest()
 
 
 def digest_of(*values: object) -> str:

@@ -9,6 +9,7 @@ table in the README and the control on the web page.
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 import re
 from enum import Enum
@@ -66,6 +67,7 @@ def setting(
 
 
 @dataclass_transform(field_specifiers=(setting,))
+@dataclasses.dataclass
 class Option:
     """Makes every subclass a dataclass, checks its values and registers it in its family.
 
@@ -75,7 +77,7 @@ class Option:
     """
 
     family: ClassVar[str] = ""
-    kind: str
+    kind: str = dataclasses.field(default="", kw_only=True, repr=False)
 
     def __init_subclass__(cls, *, family: str = "", single: bool = False, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
@@ -83,7 +85,8 @@ class Option:
             cls.family = family
             _FAMILIES.setdefault(family, {})
         kind = snake_case(cls.__name__)
-        cls.__annotations__ = {**cls.__dict__.get("__annotations__", {}), "kind": "str"}
+        # A field is what its class declares: each class declares kind anew, with its own name.
+        cls.__annotations__ = {**inspect.get_annotations(cls), "kind": "str"}
         cls.kind = dataclasses.field(default=kind, kw_only=True, repr=False)
         dataclasses.dataclass(cls)
         if single or not family:
@@ -123,10 +126,10 @@ class Option:
     @classmethod
     def settings(cls) -> Iterator[tuple[str, Any, Rule]]:
         """List name, default and rule of each setting, in the order of their declaration."""
-        for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        for field in dataclasses.fields(cls):
             if "rule" in field.metadata:
-                has_factory = field.default_factory is not dataclasses.MISSING
-                default = field.default_factory() if has_factory else field.default
+                factory = field.default_factory
+                default = field.default if factory is dataclasses.MISSING else factory()
                 yield field.name, default, field.metadata["rule"]
 
 

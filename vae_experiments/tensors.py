@@ -47,10 +47,7 @@ def to_frames(pixels: Pixels) -> Frames:
     import torch
     from einops import rearrange
 
-    assert pixels.dtype == "uint8" and pixels.ndim == 4 and pixels.shape[-1] == 3, (
-        pixels.dtype,
-        pixels.shape,
-    )
+    assert (pixels.dtype.name, pixels.ndim, pixels.shape[-1]) == ("uint8", 4, 3), (pixels.dtype, pixels.shape)
     return rearrange(torch.from_numpy(pixels), "t h w c -> t c h w").float().div_(127.5).sub_(1).contiguous()
 
 
@@ -63,7 +60,7 @@ def to_pixels(frames: Frames) -> Pixels:
     import torch
     from einops import rearrange
 
-    assert frames.ndim == 4 and frames.shape[1] == 3, frames.shape
+    assert (frames.ndim, frames.shape[1]) == (4, 3), frames.shape
     levels = frames.detach().to("cpu", torch.float32).add(1).mul_(127.5)
     check_finite(levels, "frames")  # before clipping, which would pass an infinity off as white
     levels.round_().clamp_(0, 255)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -29,10 +30,9 @@ def read_ahead(items: Iterable[Item]) -> Iterator[Item]:
 
     def put(item: Item | _End) -> None:
         while not stopped.is_set():
-            try:
-                return ready.put(item, timeout=_CHECK_SECONDS)
-            except queue.Full:
-                continue
+            with contextlib.suppress(queue.Full):
+                ready.put(item, timeout=_CHECK_SECONDS)
+                return
 
     def pull() -> None:
         try:

@@ -12,10 +12,11 @@ from vae_experiments.randomness import normal_frames
 from vae_experiments.tensors import check_finite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     import torch
+    from torch import Tensor
 
     from vae_experiments.device import Chosen
     from vae_experiments.models.model import Posterior
@@ -33,6 +34,7 @@ class Dialect:
 
     @property
     def has_posterior(self) -> bool:
+        """Tell whether the encoder gives a distribution and not one answer."""
         return self.answer == "latent_dist"
 
 
@@ -118,20 +120,21 @@ class Framewise(Autoencoder):
             yield frames[:, :, : size.height, : size.width]
             first += len(latents)
 
-    def _through(self, call: Any, batch: torch.Tensor, first: int) -> torch.Tensor:
+    def _through(self, call: Callable[[Tensor, int], Any], batch: Tensor, first: int) -> Tensor:
         """Send a batch through the network; in exact mode frame by frame, since sums depend on the batch."""
         import torch
 
-        parts = batch.split(1) if self.chosen.exact else [batch]
-        results = []
+        each = 1 if self.chosen.exact else len(batch)
+        results: list[Tensor] = []
         with torch.inference_mode():
-            for number, part in enumerate(parts):
+            for start in range(0, len(batch), each):
+                part = batch[start : start + each]
                 moved = part.to(self.chosen.device, self.chosen.dtype, memory_format=torch.channels_last)
-                results.append(call(moved, first + number).to("cpu", torch.float32))
+                results.append(call(moved, first + start).to("cpu", torch.float32))
         # A tensor made under inference_mode cannot be changed or trained on later; a copy can.
         return torch.cat(results).clone()
 
-    def _raw_latents(self, frames: Frames, first: int) -> Latents:
+    def _raw_latents(self, frames: Frames, first: int) -> Any:
         encoded = getattr(self.network.encode(frames), self.dialect.answer)
         if not self.dialect.has_posterior:
             return encoded
@@ -140,9 +143,8 @@ class Framewise(Autoencoder):
         noise = normal_frames(first, encoded.mean.shape, self.seed, "posterior")
         return encoded.mean + encoded.std * noise.to(encoded.mean)
 
-    def _raw_frames(self, latents: Latents, _first: int) -> Frames:
-        frames: Frames = self.network.decode(latents).sample
-        return frames
+    def _raw_frames(self, latents: Latents, _first: int) -> Any:
+        return self.network.decode(latents).sample
 
     def _padded(self, frames: Frames) -> Frames:
         """Repeat the last row and column up to a size that the network takes."""
