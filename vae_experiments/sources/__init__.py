@@ -1,1 +1,17 @@
+"""Sources: where the frames come from."""
 
+from vae_experiments.sources.patterns import Bars, BouncingShapes, Checkerboard, MovingCircle, Plasma, Rainbow
+from vae_experiments.sources.source import Source, SourceInfo
+from vae_experiments.sources.video import Video
+
+__all__ = [
+    "Bars",
+    "BouncingShapes",
+    "Checkerboard",
+    "MovingCircle",
+    "Plasma",
+    "Rainbow",
+    "Source",
+    "SourceInfo",
+    "Video",
+]

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from vae_experiments.tensors import Frames, Size
 
-MAX_FPS = 1000
-
 
 @dataclass(frozen=True)
 class SourceInfo:
@@ -56,5 +54,3 @@ class Source(Option, family="source"):
     def digest(self) -> str:
         """Identify, by SHA-256, everything that decides the frames: the content and the settings."""
         raise NotImplementedError
-
-

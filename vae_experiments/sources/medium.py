@@ -1,0 +1,108 @@
+"""What a film, an animated picture and a folder of pictures have in common."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from vae_experiments.sources.locating import refuse, stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from fractions import Fraction
+    from pathlib import Path
+
+    from vae_experiments.errors import SourceError
+    from vae_experiments.tensors import Pixels, Size
+
+_log = logging.getLogger(__name__)
+
+GO_ON = "copy it again, or set source.allow_partial=true to use what comes before"
+
+
+class Picture(NamedTuple):
+    """One frame as the file holds it: when it begins, in seconds, and how to get its pixels."""
+
+    begins: Fraction
+    render: Callable[[], Pixels]
+
+
+class Survey(NamedTuple):
+    """What is known of a medium before its frames are read."""
+
+    size: Size
+    fps: Fraction | None
+    """The mean rate; None where the file says nothing about time."""
+    begins: tuple[Fraction, ...] | None
+    """When each frame begins, in seconds; None where only reading to the end can tell how many."""
+    has_sound: bool = False
+    variable: tuple[Fraction, Fraction] | None = None
+    """How long the shortest and the longest frame last, in seconds, where that differs."""
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Medium:
+    """Something on disk that holds frames, and the terms on which it is read."""
+
+    path: Path
+    rotate: bool
+    allow_partial: bool
+    max_pixels: int
+
+    def survey(self) -> Survey:
+        """Look a medium over without reading all its pixels; remembered until the file changes.
+
+        Raises:
+            SourceError: it cannot be read.
+        """
+        return _remembered(self, stamp(self.path))
+
+    def look_over(self) -> Survey:
+        """Make the survey."""
+        raise NotImplementedError
+
+    def read(self) -> Generator[Picture, None, None]:
+        """Yield every picture in the order of showing.
+
+        Raises:
+            SourceError: it is damaged.
+        """
+        raise NotImplementedError
+
+    def files(self) -> list[Path]:
+        """List the files that hold the content, in order."""
+        return [self.path]
+
+    def refusal(self, problem: str, cure: str) -> SourceError:
+        """Make the error for this medium."""
+        return refuse(self.path, problem, cure)
+
+    def end_early(self, number: int, error: Exception) -> None:
+        """Take what is damaged at a frame as the end, if that is allowed and leaves any frame.
+
+        Raises:
+            SourceError: it is not, or leaves none.
+        """
+        problem = f"damaged near frame {number}"
+        if not (self.allow_partial and number):
+            raise self.refusal(problem, GO_ON) from error
+        _log.warning("%s", self.refusal(problem, f"the {number} frames before it are used"))
+
+    def check_size(self, size: Size) -> None:
+        """Refuse giants before a byte of them is decoded.
+
+        Raises:
+            SourceError: a frame has more pixels than allowed.
+        """
+        count = size.width * size.height
+        if count > self.max_pixels:
+            problem = f"{size} = {count / 1e6:.1f} Mpixel a frame, over source.max_pixels={self.max_pixels}"
+            raise self.refusal(problem, f"make it smaller, or set source.max_pixels={count}")
+
+
+@lru_cache(maxsize=64)
+def _remembered(medium: Medium, stamp: object) -> Survey:  # noqa: ARG001  the stamp is part of the key
+    return medium.look_over()

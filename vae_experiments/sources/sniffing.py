@@ -1,0 +1,92 @@
+"""What a file is by its first bytes; its name may say anything."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from vae_experiments.sources.locating import head, refuse
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_HEAD_BYTES = 4096
+_AGAIN = "copy or download it again"
+
+
+class Kind(Enum):
+    """The families of files whose wholeness is checked in different ways."""
+
+    MP4 = "mp4"
+    MATROSKA = "matroska"
+    AVI = "avi"
+    STREAM = "stream"
+    GIF = "gif"
+    PNG = "png"
+    WEBP = "webp"
+    JPEG = "jpeg"
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether Pillow reads it, rather than PyAV."""
+        return self in (Kind.GIF, Kind.PNG, Kind.WEBP, Kind.JPEG)
+
+
+def sniff(path: Path) -> Kind:
+    """Tell what a file is by its content.
+
+    Raises:
+        SourceError: it is empty, or a text: a web page, a playlist, a Git LFS pointer.
+    """
+    start = head(path, _HEAD_BYTES)
+    if not start:
+        raise refuse(path, "the file is empty", _AGAIN)
+    for mark, kind in _MARKS.items():
+        if start.startswith(mark):
+            return Kind.WEBP if start[8:12] == b"WEBP" else kind
+    _refuse_text(path, start)
+    return Kind.MP4 if start[4:8] in _BOXES else Kind.STREAM
+
+
+_MARKS = {
+    b"GIF8": Kind.GIF,
+    b"\x89PNG\r\n\x1a\n": Kind.PNG,
+    b"\xff\xd8\xff": Kind.JPEG,
+    b"\x1a\x45\xdf\xa3": Kind.MATROSKA,
+    b"RIFF": Kind.AVI,
+    b"YUV4MPEG2 ": Kind.STREAM,
+}
+_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"pnot", b"uuid")
+
+
+def _refuse_text(path: Path, start: bytes) -> None:
+    """Refuse texts by name: ffmpeg would follow a playlist to other files and draw an SVG."""
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith(b"version https://git-lfs"):
+        raise refuse(path, "a Git LFS pointer, not the video itself", "run git lfs pull")
+    if (
+        text.startswith((b"#extm3u", b"ffconcat", b"[playlist]", b"<mpd", b"<asx", b"<smil"))
+        or b"<mpd" in text
+    ):
+        raise refuse(path, "a playlist, which only names other files", "give one of the files that it names")
+    if text.startswith((b"<!doctype html", b"<html")) or (text.startswith(b"<") and b"<html" in text):
+        raise refuse(path, "this is a web page, not a video", "download the video itself")
+    if text.startswith(b"<svg") or (text.startswith(b"<?xml") and b"<svg" in text):
+        raise refuse(path, "an SVG drawing, not a video", "export it as PNG")
+    if _is_text(start):
+        raise refuse(path, "this is a text, not a video", _AGAIN)
+
+
+def _is_text(start: bytes) -> bool:
+    if any(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in start):
+        return False
+    # The head may end inside a letter of several bytes: three bytes may be missing.
+    return any(_decodes(start[: len(start) - missing]) for missing in range(min(4, len(start))))
+
+
+def _decodes(start: bytes) -> bool:
+    try:
+        start.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,206 @@
+"""A person's own film, animated picture or folder of pictures as a source."""
+
+from __future__ import annotations
+
+import dataclasses
+from contextlib import closing
+from fractions import Fraction
+from itertools import islice
+from typing import TYPE_CHECKING, TypeGuard, TypeVar
+
+from vae_experiments.errors import SourceError
+from vae_experiments.files import digest, digest_of
+from vae_experiments.options import setting
+from vae_experiments.sources.film import Film
+from vae_experiments.sources.fitting import Fit, fit
+from vae_experiments.sources.locating import locate, refuse, stamp
+from vae_experiments.sources.pictures import Animation, Folder
+from vae_experiments.sources.sniffing import sniff
+from vae_experiments.sources.source import Source, SourceInfo
+from vae_experiments.sources.timing import (
+    FPS_HELP,
+    FPS_RULE,
+    MAX_FPS,
+    parse_fps,
+    resample,
+    retime,
+    say_fps,
+    say_variable,
+    trim,
+)
+from vae_experiments.tensors import parse_size, to_frames
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from vae_experiments.sources.medium import Medium, Survey
+    from vae_experiments.tensors import Frames, Pixels, Size
+
+# Part of every digest: raised when the same file and settings come to give other pixels.
+_READER = 1
+_FPS_WITHOUT_TIMING = Fraction(25)
+
+X = TypeVar("X")
+
+
+class Video(Source):
+    """Reads a video file, a gif, webp or apng, or a folder of numbered pictures."""
+
+    path: str = setting(dataclasses.MISSING, "the file, or the folder of numbered pictures")
+    size: str | None = setting(
+        None, "width and height, as 256 or 480x272; the file's own if left out", unit="pixels"
+    )
+    fit: Fit = setting(Fit.crop, "how a frame of another shape meets that size")
+    start: float = setting(0.0, "where to begin", unit="seconds", minimum=0)
+    frames: int | None = setting(None, "how many frames at most; all if left out", minimum=1)
+    fps: str | None = setting(None, f"{FPS_HELP}; frames repeat or are left out; the file's own if left out")
+    rotate: bool = setting(True, "hold the picture as the camera was held")
+    allow_partial: bool = setting(False, "take a cut or damaged file as far as it goes")
+    max_pixels: int = setting(4096 * 4096, "the largest frame that is read", unit="pixels", minimum=1)
+
+    def __post_init__(self) -> None:
+        """Check every value; the file itself is looked at later.
+
+        Raises:
+            SettingError: a value breaks its rule.
+        """
+        super().__post_init__()
+        try:
+            size = self._size()
+        except ValueError:
+            raise self.mistake("size", "must be one or two whole numbers, as 256 or 480x272") from None
+        if size and size.width * size.height > self.max_pixels:
+            raise self.mistake("size", f"more pixels than source.max_pixels={self.max_pixels}")
+        try:
+            self._fps()
+        except ValueError:
+            raise self.mistake("fps", FPS_RULE) from None
+
+    @property
+    def info(self) -> SourceInfo:
+        """Say what will come.
+
+        Raises:
+            SourceError: the file cannot be read, or nothing of it is left after ``start``.
+        """
+        medium = self._medium()
+        survey = medium.survey()
+        fps = self._rate(medium, survey)
+        count = self._count(survey, fps)
+        if count == 0:
+            raise self._too_late()
+        is_untouched = (self.start, self.fps, self.frames, self.allow_partial) == (0, None, None, False)
+        fits_sound = survey.has_sound and is_untouched and survey.variable is None
+        remarks = (*survey.remarks, *self._remarks(survey, count))
+        return SourceInfo(
+            self._size() or survey.size, fps, count, medium.path if fits_sound else None, remarks
+        )
+
+    def chunks(self, count: int) -> Iterator[Frames]:
+        """Yield the frames in order, ``count`` at a time, shape ``T 3 H W``.
+
+        Raises:
+            SourceError: the file is damaged, cut short or changes while it is read.
+        """
+        import numpy as np
+
+        chunk: list[Pixels] = []
+        for pixels in self._unchanged():
+            if len(chunk) == count:
+                yield to_frames(np.stack(chunk))
+                chunk = []
+            chunk.append(pixels)
+        if not chunk:
+            raise self._too_late()
+        yield to_frames(np.stack(chunk))
+
+    def digest(self) -> str:
+        """Identify the frames by the bytes of the file, or of all pictures, and by the settings."""
+        size = self._size()
+        how = self.fit.name if size else None
+        times = [str(value) for value in (Fraction(str(self.start)), self._fps())]
+        content = [digest(file) for file in self._medium().files()]
+        return digest_of(_READER, size, how, times, self.frames, self.rotate, self.allow_partial, content)
+
+    def _size(self) -> Size | None:
+        return None if self.size is None else parse_size(str(self.size))
+
+    def _fps(self) -> Fraction | None:
+        return None if self.fps is None else parse_fps(self.fps)
+
+    def _medium(self) -> Medium:
+        path = locate(str(self.path))
+        kind = Folder if path.is_dir() else Animation if sniff(path).is_picture else Film
+        return kind(path, self.rotate, self.allow_partial, self.max_pixels)
+
+    def _unchanged(self) -> Iterator[Pixels]:
+        """Read to the end, and vouch that the file stayed the same meanwhile."""
+        medium = self._medium()
+        before = stamp(medium.path)
+        error = None
+        try:
+            yield from self._fitted(medium)
+        except SourceError as damage:
+            error = damage
+        # A file that is being written looks damaged, too; this is the better explanation.
+        if stamp(medium.path) != before:
+            raise medium.refusal("changed while it was read", "wait until it is written, then start again")
+        if error:
+            raise error
+
+    def _fitted(self, medium: Medium) -> Iterator[Pixels]:
+        survey = medium.survey()
+        fps = self._rate(medium, survey)
+        size = self._size() or survey.size
+        last = None
+        with closing(medium.read()) as pictures:
+            for render in self._chosen(pictures, survey, fps):
+                if render is not last:
+                    pixels = fit(render(), size, self.fit)
+                yield pixels
+                last = render
+
+    def _rate(self, medium: Medium, survey: Survey) -> Fraction:
+        """Settle how many frames a second come out."""
+        wanted = self._fps()
+        if wanted is None and survey.fps is not None and not _is_usable(survey.fps):
+            problem = f"its frame rate {say_fps(survey.fps)} is outside (0, {MAX_FPS}]"
+            raise medium.refusal(problem, "set source.fps to the rate that it should have")
+        return wanted or survey.fps or _FPS_WITHOUT_TIMING
+
+    def _chosen(self, pictures: Iterable[tuple[Fraction, X]], survey: Survey, fps: Fraction) -> Iterator[X]:
+        """Choose the pictures that the settings for time ask for."""
+        start = Fraction(str(self.start))
+        if not _is_usable(survey.fps):
+            chosen = trim(retime(pictures, fps), start)
+        elif self.fps is None:
+            chosen = trim(pictures, start)
+        else:
+            chosen = resample(pictures, start, fps, 1 / survey.fps)
+        return islice(chosen, self.frames)
+
+    def _count(self, survey: Survey, fps: Fraction) -> int | None:
+        if survey.begins is None:
+            return None
+        return sum(1 for _ in self._chosen(zip(survey.begins, survey.begins, strict=True), survey, fps))
+
+    def _remarks(self, survey: Survey, count: int | None) -> Iterator[str]:
+        if survey.variable and self.fps is None:
+            yield f"{say_variable(*survey.variable)}, played at its mean; source.fps=RATE resamples by time"
+        elif survey.variable:
+            yield f"{say_variable(*survey.variable)}, resampled by time"
+        if survey.fps is None and self.fps is None:
+            yield f"no timing in the file, using {_FPS_WITHOUT_TIMING} fps; source.fps=RATE sets it"
+        if self.frames and count is not None and count < self.frames:
+            yield f"source.frames={self.frames} asks for more than there are: {count}"
+        if self.allow_partial:
+            yield "source.allow_partial=true: what is cut or damaged is left out at the end"
+
+    def _too_late(self) -> SourceError:
+        return refuse(
+            str(self.path), f"no frame begins at or after source.start={self.start:g} s", "begin earlier"
+        )
+
+
+def _is_usable(fps: Fraction | None) -> TypeGuard[Fraction]:
+    return fps is not None and 0 < fps <= MAX_FPS
