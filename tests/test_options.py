@@ -23,9 +23,9 @@ class Shape(Option, family="shape of a test"):
 
 
 class BigRound(Shape):
-    radius: float = setting(1.0, "how big", unit="cells", above=0, maximum=9)
-    fit: Fit = setting(Fit.tight, "how it sits")
-    holes: list[int] = setting([], "where", minimum=0)
+    radius: float = setting("how big", default=1.0, unit="cells", above=0, maximum=9)
+    fit: Fit = setting("how it sits", default=Fit.tight)
+    holes: list[int] = setting("where", default=[], minimum=0)
 
 
 def test_a_class_is_registered_under_the_snake_case_of_its_name() -> None:

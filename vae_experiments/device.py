@@ -41,9 +41,13 @@ class Chosen:
 class Device(Option, family="device", single=True):
     """Chooses where the network runs and how; ``auto`` takes CUDA, then MPS, then the CPU."""
 
-    name: DeviceName = setting(DeviceName.auto, "device to run on; an explicit wish is never replaced")
-    exact: bool = setting(False, "one frame at a time through the network: the same bits at any batch size")
-    threads: int = setting(0, "CPU threads of the network; 0 leaves it to torch", minimum=0)
+    name: DeviceName = setting(
+        "device to run on; an explicit wish is never replaced", default=DeviceName.auto
+    )
+    exact: bool = setting(
+        "one frame at a time through the network: the same bits at any batch size", default=False
+    )
+    threads: int = setting("CPU threads of the network; 0 leaves it to torch", default=0, minimum=0)
 
     def choose(self) -> Chosen:
         """Settle on a device.

@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 class Run(Option, family="run", single=True):
     """Holds the short settings that people sweep."""
 
-    seed: int = setting(0, "seed of every random draw", minimum=0)
-    batch_size: int = setting(8, "how many go through the network at once", unit="frames", minimum=1)
+    seed: int = setting("seed of every random draw", default=0, minimum=0)
+    batch_size: int = setting("how many go through the network at once", default=8, unit="frames", minimum=1)
 
     @classmethod
     def address(cls) -> str:

@@ -51,15 +51,15 @@ class Rule:
 
 
 def setting(
-    default: Any,
     help: str,
     *,
+    default: Any,
     unit: str = "",
     minimum: float | None = None,
     maximum: float | None = None,
     above: float | None = None,
 ) -> Any:
-    """Declare one setting of an option: its default, its meaning, its unit and its range."""
+    """Declare one setting of an option: its meaning, its default, its unit and its range."""
     rule = Rule(help, unit, minimum, maximum, above)
     if isinstance(default, list):
         return dataclasses.field(default_factory=lambda: list(default), metadata={"rule": rule})

@@ -38,12 +38,12 @@ NUMBERS = ("psnr_db", "ssim", "flicker")
 class Output(Option, family="output", single=True):
     """Chooses the files of the run folder; the videos and metrics.json are always there."""
 
-    comparison: bool = setting(True, "comparison.mp4, the videos side by side")
-    table: bool = setting(True, "metrics.csv, one row a frame")
-    pictures: bool = setting(True, "latents.png and metrics.png")
-    report: bool = setting(True, "report.html, all of it on one page")
-    provenance: bool = setting(True, "provenance.json, all that it takes to repeat the run")
-    latents: bool = setting(False, "latents/, the encoded and the changed latents")
+    comparison: bool = setting("comparison.mp4, the videos side by side", default=True)
+    table: bool = setting("metrics.csv, one row a frame", default=True)
+    pictures: bool = setting("latents.png and metrics.png", default=True)
+    report: bool = setting("report.html, all of it on one page", default=True)
+    provenance: bool = setting("provenance.json, all that it takes to repeat the run", default=True)
+    latents: bool = setting("latents/, the encoded and the changed latents", default=False)
 
 
 class RunFolder:

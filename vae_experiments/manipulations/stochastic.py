@@ -22,12 +22,14 @@ class Noise(Manipulation):
     between any two frames (the mixed noise of PYoCo, Ge et al. 2023, with c = a^2 / (1 + a^2)).
     """
 
-    scale: float = setting(0.5, "strength of the noise", unit="standard deviations of the latents", minimum=0)
-    correlation: float = setting(
-        0.0, "over time: 0 is new noise in every frame, 1 one noise for all", minimum=0, maximum=1
+    scale: float = setting(
+        "strength of the noise", default=0.5, unit="standard deviations of the latents", minimum=0
     )
-    channels: list[int] = setting([], "latent channels to change; none named means all", minimum=0)
-    seed: int = setting(0, "seed of the noise", minimum=0)
+    correlation: float = setting(
+        "over time: 0 is new noise in every frame, 1 one noise for all", default=0.0, minimum=0, maximum=1
+    )
+    channels: list[int] = setting("latent channels to change; none named means all", default=[], minimum=0)
+    seed: int = setting("seed of the noise", default=0, minimum=0)
 
     def __call__(self, latents: Latents, at: int) -> Latents:
         """Add the noise that belongs to the frames ``at``, ``at + 1``, ...."""

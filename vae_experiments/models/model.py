@@ -27,9 +27,9 @@ class Model(Option, family="model"):
     """Names an autoencoder and loads it."""
 
     posterior: Posterior = setting(
-        Posterior.mode, "take the mode of the posterior, or a sample seeded by frame"
+        "take the mode of the posterior, or a sample seeded by frame", default=Posterior.mode
     )
-    seed: int = setting(0, "seed of the posterior sample", minimum=0)
+    seed: int = setting("seed of the posterior sample", default=0, minimum=0)
 
     def folder(self) -> Path:
         """Find the directory, in diffusers format, that holds the weights."""
@@ -62,7 +62,7 @@ class Bundled(Model):
 class Folder(Model):
     """Any autoencoder directory that ``save_pretrained`` wrote; its class is read from its config.json."""
 
-    path: str = setting("???", "directory in diffusers format")
+    path: str = setting("directory in diffusers format", default="???")
 
     def folder(self) -> Path:
         """Take the path as it was typed; it never turns into a hub request."""
@@ -76,9 +76,9 @@ class Folder(Model):
 class Hub(Model):
     """An autoencoder on the Hugging Face hub, downloaded once and then read from the local cache."""
 
-    repository: str = setting("???", "owner/name on the hub")
-    subfolder: str = setting("", "folder inside the repository")
-    revision: str = setting("main", "branch, tag or commit")
+    repository: str = setting("owner/name on the hub", default="???")
+    subfolder: str = setting("folder inside the repository", default="")
+    revision: str = setting("branch, tag or commit", default="main")
 
     def folder(self) -> Path:
         """Give the cached copy, downloading config and safetensors weights where there is none.

@@ -52,9 +52,9 @@ class Canvas(NamedTuple):
 class Pattern(Source, family="source"):
     """Draws its frames: nothing to download, any size, any length, the same on every machine."""
 
-    size: str = setting("256", "width and height of a frame, as 256 or 480x272", unit="pixels")
-    frames: int = setting(24, "how many frames", minimum=1)
-    fps: str = setting("8", FPS_HELP)
+    size: str = setting("width and height of a frame, as 256 or 480x272", default="256", unit="pixels")
+    frames: int = setting("how many frames", default=24, minimum=1)
+    fps: str = setting(FPS_HELP, default="8")
 
     def __post_init__(self) -> None:
         """Check every value.

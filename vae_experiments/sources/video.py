@@ -46,17 +46,19 @@ X = TypeVar("X")
 class Video(Source):
     """Reads a video file, a gif, webp or apng, or a folder of numbered pictures."""
 
-    path: str = setting(dataclasses.MISSING, "the file, or the folder of numbered pictures")
+    path: str = setting("the file, or the folder of numbered pictures", default=dataclasses.MISSING)
     size: str | None = setting(
-        None, "width and height, as 256 or 480x272; the file's own if left out", unit="pixels"
+        "width and height, as 256 or 480x272; the file's own if left out", default=None, unit="pixels"
     )
-    fit: Fit = setting(Fit.crop, "how a frame of another shape meets that size")
-    start: float = setting(0.0, "where to begin", unit="seconds", minimum=0)
-    frames: int | None = setting(None, "how many frames at most; all if left out", minimum=1)
-    fps: str | None = setting(None, f"{FPS_HELP}; frames repeat or are left out; the file's own if left out")
-    rotate: bool = setting(True, "hold the picture as the camera was held")
-    allow_partial: bool = setting(False, "take a cut or damaged file as far as it goes")
-    max_pixels: int = setting(4096 * 4096, "the largest frame that is read", unit="pixels", minimum=1)
+    fit: Fit = setting("how a frame of another shape meets that size", default=Fit.crop)
+    start: float = setting("where to begin", default=0.0, unit="seconds", minimum=0)
+    frames: int | None = setting("how many frames at most; all if left out", default=None, minimum=1)
+    fps: str | None = setting(
+        f"{FPS_HELP}; frames repeat or are left out; the file's own if left out", default=None
+    )
+    rotate: bool = setting("hold the picture as the camera was held", default=True)
+    allow_partial: bool = setting("take a cut or damaged file as far as it goes", default=False)
+    max_pixels: int = setting("the largest frame that is read", default=4096 * 4096, unit="pixels", minimum=1)
 
     def __post_init__(self) -> None:
         """Check every value; the file itself is looked at later.

@@ -29,7 +29,7 @@ button { font: inherit; padding: .25rem .9rem; margin: .6rem 0; }
 <h1>{{ title }}</h1>
 <p class="soft">{{ subtitle }}</p>
 <div class="row">{% for name, file in videos.items() %}
-<figure><video src="{{ file }}" muted loop autoplay playsinline controls></video><figcaption>{{ name }}</figcaption></figure>{% endfor %}
+<figure><video src="{{ file }}" muted playsinline controls preload="auto"></video><figcaption>{{ name }}</figcaption></figure>{% endfor %}
 </div>
 <button id="together" type="button">Play together from the start</button>
 <h2>Against the original</h2>
@@ -45,9 +45,12 @@ frames, in 8-bit levels. Taken on the frames as the model was given them, not on
 <h2>The command</h2>
 <pre>{{ command }}</pre>
 <script>
-document.getElementById("together").onclick = () => {
-  for (const video of document.querySelectorAll("video")) { video.currentTime = 0; video.play(); }
-};
+const videos = [...document.querySelectorAll("video")];
+const together = () => { for (const video of videos) { video.currentTime = 0; video.play(); } };
+const ready = (video) => video.readyState >= 3 || new Promise((done) => video.addEventListener("canplay", done, { once: true }));
+Promise.all(videos.map(ready)).then(together);
+videos[0].onended = together;
+document.getElementById("together").onclick = together;
 </script>
 </body></html>
 """
