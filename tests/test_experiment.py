@@ -18,7 +18,7 @@ import torch
 from vae_experiments import Device, Experiment, Folder, Noise, Output, load_latents
 from vae_experiments.errors import NumbersError, SourceError
 from vae_experiments.manipulations import Manipulation
-from vae_experiments.sources import Checkerboard, MovingCircle
+from vae_experiments.sources import Checkerboard, MovingCircle, Video
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -140,6 +140,13 @@ def test_the_table_has_a_row_a_frame(run: Runner) -> None:
     assert -10 * np.log10(np.mean(errors)) == pytest.approx(
         result.metrics["reconstructed"]["psnr_db"], abs=1e-4
     )
+
+
+def test_the_report_is_titled_after_the_file_or_the_pattern(run: Runner) -> None:
+    folder = run(output=Output()).folder
+    assert "<title>moving circle with noise</title>" in (folder / "report.html").read_text()
+    again = run(source=Video(path=str(folder / "original.mp4")), manipulations=[], output=Output()).folder
+    assert "<title>original.mp4 with no manipulation</title>" in (again / "report.html").read_text()
 
 
 def test_provenance_says_what_it_takes_to_repeat_the_run(run: Runner) -> None:

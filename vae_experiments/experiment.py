@@ -92,7 +92,7 @@ class Experiment:
         return [manipulation.kind for manipulation in self.manipulations]
 
     def _title(self) -> str:
-        return f"{self.source.kind} with {spoken(self._names())}".replace("_", " ")
+        return f"{self.source.title()} with {spoken(self._names())}"
 
     def _checked_info(self, autoencoder: Autoencoder) -> SourceInfo:
         info, stride = self.source.info, autoencoder.stride
@@ -106,7 +106,7 @@ class Experiment:
     def _introduce(self, info: SourceInfo, chosen: Chosen) -> None:
         count = "frames" if info.frames is None else f"{info.frames} frames"
         log.info("device: %s", chosen)
-        log.info("source: %s, %s of %s at %g fps", self.source.kind, count, info.size, float(info.fps))
+        log.info("source: %s, %s of %s at %g fps", self.source.title(), count, info.size, float(info.fps))
         for remark in info.remarks:
             log.warning("source: %s", remark)
 

@@ -176,7 +176,7 @@ class RunFolder:
 
     def _report(self, metrics: Mapping[str, Any], provenance: Mapping[str, Any], title: str) -> None:
         timing = metrics["timing"]
-        seconds = timing["encode_seconds"]
+        seconds, memory = timing["encode_seconds"], metrics["peak_memory_bytes"]
         write_report(
             self.folder / "report.html",
             title=title,
@@ -191,7 +191,7 @@ class RunFolder:
                 ),
                 "encoding": f"{seconds:.2f} s" if isinstance(seconds, float) else seconds,
                 "decoding": f"{timing['decode_seconds']:.2f} s",
-                "peak memory": f"{metrics['peak_memory_bytes'] / 2**20:.0f} MB",
+                "peak memory": f"{memory / 2**20:.0f} MB" if memory else "not told by this system",
                 "batch size": metrics["batch_size"],
                 "seed": metrics["seed"],
                 "weights": str(provenance["weights_digest"])[:16],

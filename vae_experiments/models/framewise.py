@@ -86,7 +86,6 @@ class Framewise(Autoencoder):
     time_stride = 1
 
     def __init__(self, network: Any, folder: Path, chosen: Chosen, posterior: Posterior, seed: int) -> None:
-        import torch
 
         self.dialect = DIALECTS[type(network).__name__]
         if posterior.name == "sample" and not self.dialect.has_posterior:
@@ -95,7 +94,7 @@ class Framewise(Autoencoder):
                 "use model.posterior=mode",
             )
         self.network = (
-            network.to(chosen.device, memory_format=torch.channels_last).eval().requires_grad_(False)
+            network.to(chosen.device, memory_format=chosen.memory_format).eval().requires_grad_(False)
         )
         self.normalisation = Normalisation.of(network, folder)
         self.chosen = chosen
@@ -129,7 +128,9 @@ class Framewise(Autoencoder):
         with torch.inference_mode():
             for start in range(0, len(batch), each):
                 part = batch[start : start + each]
-                moved = part.to(self.chosen.device, self.chosen.dtype, memory_format=torch.channels_last)
+                moved = part.to(
+                    self.chosen.device, self.chosen.dtype, memory_format=self.chosen.memory_format
+                )
                 results.append(call(moved, first + start).to("cpu", torch.float32))
         # A tensor made under inference_mode cannot be changed or trained on later; a copy can.
         return torch.cat(results).clone()

@@ -51,6 +51,10 @@ class Source(Option, family="source"):
         """
         raise NotImplementedError
 
+    def title(self) -> str:
+        """Name the source for a person."""
+        return str(self.kind).replace("_", " ")
+
     def digest(self) -> str:
         """Identify, by SHA-256, everything that decides the frames: the content and the settings."""
         raise NotImplementedError

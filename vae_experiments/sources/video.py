@@ -116,6 +116,10 @@ class Video(Source):
             raise self._too_late()
         yield to_frames(np.stack(chunk))
 
+    def title(self) -> str:
+        """Name the file, without the way to it."""
+        return locate(str(self.path)).name
+
     def digest(self) -> str:
         """Identify the frames by the bytes of the file, or of all pictures, and by the settings."""
         size = self._size()

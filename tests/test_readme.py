@@ -1,0 +1,75 @@
+"""Every command in the README runs, or composes, as printed; every claim about files is true."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.test_config import composed
+from vae_experiments.config import experiment_from
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+README = (REPOSITORY / "README.md").read_text()
+COMMANDS = re.findall(r"^    (python run\.py.*)$", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if "--" not in line])
+def test_a_command_of_the_readme_composes_to_an_experiment(command: str) -> None:
+    words = [word for word in shlex.split(command)[2:] if word != "-m"]
+    for first in (0, -1):
+        chosen = [f"{key}={value.split(',')[first]}" for key, value in (word.split("=", 1) for word in words)]
+        experiment_from(composed(*chosen))
+
+
+def test_the_readme_has_its_two_commands_first() -> None:
+    first, second = re.findall(r"^    (pip .*)$", README, re.MULTILINE)
+    assert first == "pip install -e . && python run.py"
+    assert second == "pip install -e '.[dev]' && pytest"
+    assert len(README.splitlines()) <= 250
+
+
+def test_the_mistake_that_the_readme_shows_is_the_one_that_is_said(
+    type_command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    shown = re.findall(r"^    \$ python (run\.py.*)\n    (error: .*)$", README, re.MULTILINE)
+    assert shown
+    for command, sentence in shown:
+        assert type_command(*shlex.split(command), folder=tmp_path / "run").stderr.strip() == sentence
+
+
+def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
+    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(code) == 1
+    said = subprocess.run(
+        [sys.executable, "-c", code[0]], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    psnr, *shape = said.stdout.split(maxsplit=1)
+    assert float(psnr) > 36
+    assert "[8, 16, 32, 32]" in shape[0]
+
+
+def test_every_file_in_the_tree_of_the_readme_is_there_and_every_module_is_in_the_tree() -> None:
+    tree = README.partition("## The house")[2]
+    named = set(re.findall(r"^      ?(?: {0,2})(\w+\.py|\w+/)", tree, re.MULTILINE))
+    package = REPOSITORY / "vae_experiments"
+    there = {path.name for path in package.glob("*.py") if path.name != "__init__.py"}
+    there |= {f"{path.name}/" for path in package.iterdir() if (path / "__init__.py").exists()}
+    assert there <= named
+    assert all((package / name).exists() or (REPOSITORY / name).exists() for name in named)
+
+
+def test_every_manipulation_setting_has_its_row() -> None:
+    from vae_experiments.options import kinds
+
+    for name, kind in kinds("manipulation").items():
+        for setting, _, _ in kind.settings():
+            assert f"| `{name}.{setting}` |" in README
