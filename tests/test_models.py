@@ -51,6 +51,7 @@ def test_frames_out_are_frames_in(
     assert latents.shape == (count, autoencoder.latent_channels, -(-height // 8), -(-width // 8))
     assert frames.shape == (count, 3, height, width)
     assert latents.dtype == frames.dtype == torch.float32
+    assert not latents.is_inference(), "a user's own code must be able to change and train on them"
 
 
 @every_network

@@ -80,9 +80,11 @@ class Experiment:
         self._introduce(info, chosen)
         steps = stream(self.source, autoencoder, self.manipulations, self.batch_size, watch, outputs)
         with outputs, Progress(info.frames) as progress, WriteBehind(outputs.take) as behind:
-            for step in watch.timed("stream", steps):
+            watch.switch("write")
+            for step in steps:
                 behind.put(step)
                 progress.add(len(step.original))
+        watch.switch("finish")
         metrics = outputs.metrics() | self._measured(watch, chosen, outputs.frames)
         outputs.finish(metrics, self._provenance(chosen, autoencoder), self._title())
         self._conclude(folder, metrics)
@@ -118,7 +120,7 @@ class Experiment:
         log.info("%.1f s, in %s", metrics["timing"]["total_seconds"], folder)
 
     def _measured(self, watch: Stopwatch, chosen: Chosen, frames: int) -> dict[str, Any]:
-        streamed = sum(watch.seconds(stage) for stage in ("stream", "encode", "decode", ""))
+        streamed = sum(watch.seconds(stage) for stage in ("encode", "decode", "write"))
         return {
             "timing": {
                 "encode_seconds": watch.seconds("encode"),

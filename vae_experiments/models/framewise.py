@@ -132,8 +132,8 @@ class Framewise(Autoencoder):
                     self.chosen.device, self.chosen.dtype, memory_format=self.chosen.memory_format
                 )
                 results.append(call(moved, first + start).to("cpu", torch.float32))
-        # A tensor made under inference_mode cannot be changed or trained on later; a copy can.
-        return torch.cat(results).clone()
+        # A tensor made under inference_mode cannot be changed or trained on later; this copy can.
+        return torch.cat(results)
 
     def _raw_latents(self, frames: Frames, first: int) -> Any:
         encoded = getattr(self.network.encode(frames), self.dialect.answer)
