@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from tests.conftest import REPOSITORY
 from vae_experiments.config import claim, experiment_from
+from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Noise
 from vae_experiments.models import Bundled
 from vae_experiments.options import kinds
@@ -69,6 +70,14 @@ def test_every_yaml_says_in_its_first_line_what_it_is_and_names_no_code(path: Pa
     assert lines[0].startswith("# "), path
     assert "_target_" not in path.read_text()
     assert isinstance(yaml.safe_load(path.read_text()) or {}, dict)
+
+
+def test_a_second_manipulation_is_named_in_its_mistakes() -> None:
+    plain = OmegaConf.create(OmegaConf.to_container(composed()))
+    plain.grain = {"kind": "noise", "scale": -1}
+    plain.manipulation.grain = "${grain}"
+    with pytest.raises(SettingError, match=r"^grain.scale=-1.0: must be at least 0"):
+        experiment_from(plain)
 
 
 def test_a_second_manipulation_of_a_kind_has_a_second_name() -> None:

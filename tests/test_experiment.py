@@ -238,8 +238,11 @@ class Backwards(Manipulation, family="a manipulation of a test"):
             yield latents.flip(0)
 
 
-def test_a_manipulation_that_holds_the_clip_runs_through_the_same_runner(run: Runner) -> None:
-    result = run(manipulations=[Backwards()], batch_size=7)
+@pytest.mark.parametrize("batch_size", [1, 3, 7])
+def test_a_manipulation_that_holds_the_clip_runs_through_the_same_runner(
+    run: Runner, batch_size: int
+) -> None:
+    result = run(manipulations=[Backwards()], batch_size=batch_size)
     forwards, backwards = (
         video(result.folder / f"{name}.mp4")
         for name in ("reconstructed", f"reconstructed_with_{Backwards.kind}")
@@ -250,7 +253,8 @@ def test_a_manipulation_that_holds_the_clip_runs_through_the_same_runner(run: Ru
 GROWTH = """
 import sys
 from pathlib import Path
-from vae_experiments import Experiment, Folder, MovingCircle, Output
+from vae_experiments import Experiment, Folder, MovingCircle, Output, device
+device._keep_freed_memory = lambda: None
 for number, frames in enumerate([600, 1400]):
     folder = Path(sys.argv[2]) / str(number)
     folder.mkdir()
@@ -272,6 +276,44 @@ def test_memory_does_not_grow_with_the_clip(network_folders: dict[str, Path], tm
     assert long - short < 10_000_000
 
 
-def test_a_run_can_be_started_anywhere_on_one_thread(run: Runner) -> None:
-    assert run(device=Device(threads=1)).metrics["device"] == "cpu"
-    torch.set_num_threads(2)
+class AllAtOnce(Manipulation, family="a manipulation of a test"):
+    """Gives the whole clip as one chunk."""
+
+    holds_clip = True
+
+    def stream(self, chunks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+        yield torch.cat(list(chunks))
+
+
+def test_a_manipulation_need_not_keep_the_borders_of_chunks(run: Runner) -> None:
+    result = run(manipulations=[AllAtOnce()])
+    second, third = (
+        result.folder / f"{name}.mp4" for name in ("reconstructed", "reconstructed_with_all_at_once")
+    )
+    assert second.read_bytes() == third.read_bytes()
+
+
+def test_a_job_does_not_inherit_the_threads_of_the_one_before(run: Runner) -> None:
+    before = torch.get_num_threads()
+    Device(threads=1).choose()
+    assert torch.get_num_threads() == 1
+    Device().choose()
+    assert torch.get_num_threads() == max(before, 1)
+
+
+def test_a_stopped_run_leaves_no_latents(run: Runner, tmp_path: Path) -> None:
+    with pytest.raises(NumbersError):
+        run(manipulations=[Noise(scale=1e38)], output=Output(latents=True))
+    assert list((tmp_path / "run 0").iterdir()) == []
+
+
+def test_provenance_is_collected_when_the_run_starts(run: Runner) -> None:
+    from datetime import datetime, timezone
+
+    before = datetime.now(timezone.utc).replace(microsecond=0)
+    said = json.loads(
+        (
+            run(source=MovingCircle(size="48", frames=300), output=Output()).folder / "provenance.json"
+        ).read_text()
+    )
+    assert (datetime.fromisoformat(said["started"]) - before).total_seconds() <= 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import subprocess
@@ -54,7 +55,7 @@ def test_a_missing_folder_is_one_sentence(tmp_path: Path) -> None:
         write_text(tmp_path / "nowhere" / "result.txt", "text")
 
 
-def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_file_beyond_the_limit_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     script = f"""
 import pathlib, resource, signal
 from vae_experiments.files import write_text
@@ -63,8 +64,28 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 write_text(pathlib.Path({str(tmp_path / "result.txt")!r}), "x" * 100_000)
 """
     failed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert "WriteError: no space left writing" in failed.stderr
+    assert (
+        "result.txt grew beyond the size that a file may have here; raise the limit (ulimit -f)"
+        in failed.stderr
+    )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    with (
+        pytest.raises(
+            WriteError, match=r"no space left writing .*result.txt \(\d+ MB free\); free some space"
+        ),
+        whole(tmp_path / "result.txt") as hidden,
+    ):
+        hidden.write_text("half of")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_from_elsewhere_keeps_its_own_words(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="clip.mp4"), whole(tmp_path / "result.txt"):
+        (tmp_path.parent / "nowhere" / "clip.mp4").read_bytes()
 
 
 def test_json_is_json(tmp_path: Path) -> None:

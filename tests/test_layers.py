@@ -18,6 +18,7 @@ FLOORS: list[set[str]] = [
     {"runner"},
     {"run_folder"},
     {"experiment"},
+    {"mistakes"},
     {"config"},
     {"command_line"},
 ]
@@ -29,8 +30,8 @@ DOORS = {
     "PIL": {"sources", "writers", "training"},
     "matplotlib": {"writers"},
     "jinja2": {"writers"},
-    "hydra": {"config", "command_line", "training"},
-    "omegaconf": {"config", "command_line", "training"},
+    "hydra": {"config", "mistakes", "command_line", "training"},
+    "omegaconf": {"config", "mistakes", "command_line", "training"},
     "safetensors": {"latents", "models", "training"},
 }
 HEAVY = {
@@ -79,8 +80,12 @@ def imports(path: Path) -> list[tuple[str, bool]]:
             continue
         if isinstance(node, ast.Import):
             found += [(alias.name, id(node) in top) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found.append((node.module, id(node) in top))
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} has a relative import"
+            if node.module == "vae_experiments":
+                found += [(f"vae_experiments.{alias.name}", id(node) in top) for alias in node.names]
+            elif node.module:
+                found.append((node.module, id(node) in top))
     return found
 
 

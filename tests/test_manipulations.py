@@ -13,6 +13,7 @@ from vae_experiments.options import kinds
 from vae_experiments.randomness import normal, normal_frames
 
 EVERY = sorted(kinds("manipulation").items())
+OTHER_SETTINGS = {"noise": {"scale": 0.3, "correlation": 0.4, "channels": [0], "seed": 9}}
 NEUTRAL = {"noise": {"scale": 0.0}}
 every_manipulation = pytest.mark.parametrize(("name", "kind"), EVERY, ids=[name for name, _ in EVERY])
 every_shape = pytest.mark.parametrize(
@@ -35,7 +36,8 @@ def test_the_chunk_size_never_changes_the_result(
     name: str, kind: type[Manipulation], shape: tuple[int, ...], count: int
 ) -> None:
     latents = latents_of(shape)
-    assert torch.equal(through(kind(), latents, count), through(kind(), latents))
+    for manipulation in (kind(), kind(**OTHER_SETTINGS[name])):
+        assert torch.equal(through(manipulation, latents, count), through(manipulation, latents))
 
 
 @every_manipulation
@@ -135,6 +137,13 @@ def test_a_channel_that_the_model_has_not_is_refused() -> None:
 def test_other_seeds_give_other_noise() -> None:
     latents = latents_of((2, 4, 3, 3))
     assert not torch.equal(through(Noise(seed=0), latents), through(Noise(seed=1), latents))
+
+
+def test_a_second_noise_is_called_by_its_own_name() -> None:
+    grain = Noise(channels=[9]).named("grain")
+    assert (grain.name, grain.address(), Noise().name) == ("grain", "grain", "noise")
+    with pytest.raises(SettingError, match="grain.channels="):
+        through(grain, latents_of((2, 4, 3, 3)))
 
 
 def test_a_chain_applies_its_manipulations_in_order() -> None:

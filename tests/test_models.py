@@ -90,7 +90,8 @@ def by_hand(name: str, folder: Path, frames: torch.Tensor) -> tuple[torch.Tensor
             "AutoencoderTiny": lambda: answer.latents,
             "AutoencoderDC": lambda: answer.latent,
         }[name]()
-        shift, scale = network.config.get("shift_factor") or 0.0, network.config.scaling_factor
+        config = network.config
+        shift, scale = config.get("shift_factor") or 0.0, config.scaling_factor
         return (raw - shift) * scale, network.decode(raw).sample
 
 
@@ -121,6 +122,39 @@ def test_statistics_beside_the_weights_normalise_each_channel_and_are_undone(
     assert torch.allclose(latents.std((0, 2, 3)), torch.ones(8), atol=1e-4)
     size = Size(48, 40)
     assert torch.allclose(decoded(measured, latents, size), decoded(plain, raw, size), atol=1e-3)
+
+
+def test_means_and_deviations_of_the_config_are_applied_as_diffusers_pipelines_do(
+    network_folders: dict[str, Path], cpu: Chosen, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(network_folders["AutoencoderKL"], tmp_path / "model")
+    raw = encoded(Folder(path=str(folder)).load(cpu), frames_of(2)) / 0.18215 + 0.1
+    config = json.loads((folder / "config.json").read_text())
+    mean, std = [1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]
+    config |= {"shift_factor": None, "latents_mean": mean, "latents_std": std, "scaling_factor": 0.5}
+    (folder / "config.json").write_text(json.dumps(config))
+    column = (torch.tensor(values)[:, None, None] for values in (mean, std))
+    expected = (raw - next(column)) * 0.5 / next(column)
+    assert torch.allclose(encoded(Folder(path=str(folder)).load(cpu), frames_of(2)), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{}",
+        "not json",
+        '{"mean": [0, 0], "std": [1, 1]}',
+        '{"mean": [0], "std": [0]}',
+        '{"mean": "x", "std": 1}',
+    ],
+)
+def test_statistics_that_cannot_be_used_are_one_sentence(
+    text: str, network_folders: dict[str, Path], cpu: Chosen, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(network_folders["AutoencoderTiny"], tmp_path / "model")
+    (folder / "latent_statistics.json").write_text(text)
+    with pytest.raises(ModelError, match="normalisation.*; export the model again"):
+        Folder(path=str(folder)).load(cpu)
 
 
 def test_a_posterior_sample_belongs_to_its_frame(network_folders: dict[str, Path], cpu: Chosen) -> None:

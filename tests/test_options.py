@@ -92,5 +92,5 @@ def test_an_unknown_kind_names_the_one_that_was_meant() -> None:
 
 
 def test_a_manipulation_is_addressed_by_its_own_name() -> None:
-    assert Noise.address() == "noise"
+    assert Noise().address() == "noise"
     assert all(issubclass(kind, Manipulation) for kind in kinds("manipulation").values())

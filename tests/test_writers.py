@@ -120,7 +120,7 @@ def test_a_killed_writer_leaves_no_video_under_its_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 4096, 100_000])
-def test_a_full_disk_is_one_sentence_and_leaves_no_video(tmp_path: Path, limit: int) -> None:
+def test_a_file_beyond_the_limit_is_one_sentence_and_leaves_no_video(tmp_path: Path, limit: int) -> None:
     prepare = f"""
 import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -131,7 +131,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
         [sys.executable, "-c", script, str(tmp_path / "clip.mp4")], capture_output=True, text=True
     )
     assert failed.returncode == 1
-    assert "WriteError: no space left writing" in failed.stderr
+    assert "grew beyond the size that a file may have here" in failed.stderr
     assert list(tmp_path.iterdir()) == []
 
 
@@ -223,3 +223,97 @@ def test_the_report_escapes_what_it_is_told_and_needs_no_network(tmp_path: Path)
 def test_a_chain_is_said_in_words() -> None:
     assert spoken(["noise", "motion_gain"]) == "noise, then motion gain"
     assert spoken([]) == "no manipulation"
+
+
+def write_ts(path: Path, picture_begins: float, sound_begins: float, codec: str = "aac") -> None:
+    """Write pictures of 2 s and a sound track that begin at times of their own, as recorders do."""
+    with av.open(str(path), "w") as container:
+        pictures = container.add_stream("libx264", rate=12)
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
+        sound = container.add_stream(codec, rate=48000, layout="mono")
+        for number, pixels in enumerate(soft_clip(24)):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = round(picture_begins * 12) + number, Fraction(1, 12)
+            container.mux(pictures.encode(frame))
+        tone = (np.sin(np.arange(96000) * 0.05) * 9000).astype(np.int16)[None]
+        heard = av.AudioFrame.from_ndarray(tone, format="s16", layout="mono")
+        heard.sample_rate, heard.pts, heard.time_base = 48000, round(sound_begins * 48000), Fraction(1, 48000)
+        container.mux(sound.encode(heard))
+        container.mux(sound.encode(None))
+        container.mux(pictures.encode(None))
+
+
+def begins(path: Path, kind: str) -> float:
+    with av.open(str(path)) as container:
+        stream = getattr(container.streams, kind)[0]
+        return min(
+            float(packet.pts * packet.time_base)
+            for packet in container.demux(stream)
+            if packet.pts is not None
+        )
+
+
+@pytest.mark.parametrize("name", ["clip.ts", "clip.mkv"])
+@pytest.mark.parametrize(("picture_begins", "sound_begins"), [(0.5, 0.5), (1.0, 1.5), (1.0, 0.5)])
+def test_the_sound_stays_in_step_with_the_pictures_wherever_they_began(
+    tmp_path: Path, name: str, picture_begins: float, sound_begins: float
+) -> None:
+    write_ts(tmp_path / name, picture_begins, sound_begins)
+    late = begins(tmp_path / name, "audio") - begins(tmp_path / name, "video")
+    write(tmp_path / "out.mp4", soft_clip(24), Fraction(12), tmp_path / name)
+    carried = begins(tmp_path / "out.mp4", "audio") - begins(tmp_path / "out.mp4", "video")
+    assert carried == pytest.approx(max(late, 0), abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"), [("clip.avi", "mp3"), ("clip.mkv", "pcm_s16le"), ("clip.mkv", "libopus")]
+)
+def test_the_sound_of_other_containers_is_carried(tmp_path: Path, name: str, codec: str) -> None:
+    write_ts(tmp_path / name, 0, 0, codec)
+    write(tmp_path / "out.mp4", soft_clip(24), Fraction(12), tmp_path / name)
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        sound = container.streams.audio[0]
+        assert float(sound.duration * sound.time_base) == pytest.approx(2, abs=0.15)
+
+
+def test_sound_at_an_unusual_rate_is_brought_to_one_that_players_know(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "high.wav"), "w") as container:
+        sound = container.add_stream("pcm_s16le", rate=192000, layout="stereo")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 2 * 192000), np.int16), format="s16", layout="stereo")
+        frame.sample_rate = 192000
+        for ready in [*sound.encode(frame), *sound.encode(None)]:
+            container.mux(ready)
+    write(tmp_path / "out.mp4", soft_clip(8), sound=tmp_path / "high.wav")
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.audio[0].rate == 48000
+
+
+def test_a_frame_that_h264_cannot_hold_is_one_sentence(tmp_path: Path) -> None:
+    wide = np.zeros((1, 16, 17000, 3), np.uint8)
+    with (
+        pytest.raises(
+            WriteError, match=r"H.264 cannot hold frames of 17000x16 at 8 fps .*; choose another source.size"
+        ),
+        open_mp4(tmp_path / "clip.mp4", Size(17000, 16), Fraction(8)) as video,
+    ):
+        video.write(wide)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_very_wide_videos_are_compared_below_each_other() -> None:
+    comparison = Comparison(Size(6000, 16), ["original", "reconstructed", "changed"])
+    clips = [np.full((1, 16, 6000, 3), level, np.uint8) for level in (50, 100, 150)]
+    sheet = comparison.lay_out(clips)
+    assert sheet.shape == (1, comparison.size.height, 6000, 3)
+    header = comparison.header
+    tops = [header + row * (16 + header) for row in range(3)]
+    assert [int(sheet[0, top + 3, 3000, 0]) for top in tops] == [50, 100, 150]
+
+
+def test_another_reader_sees_the_same_frames(tmp_path: Path) -> None:
+    import imageio_ffmpeg
+
+    write(tmp_path / "clip.mp4", soft_clip(9), Fraction(30000, 1001))
+    frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "clip.mp4"))
+    assert frames == 9
+    assert seconds == pytest.approx(9 * 1001 / 30000, abs=0.01)

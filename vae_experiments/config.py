@@ -18,43 +18,47 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from vae_experiments.device import Device
-from vae_experiments.errors import SettingError, VaeExperimentsError, closest
+from vae_experiments.errors import SettingError, VaeExperimentsError
 from vae_experiments.experiment import Experiment, Run
 from vae_experiments.manipulations import Manipulation
+from vae_experiments.mistakes import type_mistake, unknown_setting
 from vae_experiments.models import Model
 from vae_experiments.options import Option, dotted, kind_named, kinds
 from vae_experiments.run_folder import FINISHED, Output
 from vae_experiments.sources import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Sequence
 
 FAMILIES = ("run", "model", "device", "source", "manipulation", "output")
 ROOT_KEYS = {"seed", "batch_size", *FAMILIES}
-TYPE_RULES = {
-    "to Float": "must be a number",
-    "to Integer": "must be a whole number",
-    "valid bool": "must be true or false",
-    "not Optional": "must have a value",
-}
+NO_CHOICES = (
+    "must be a block of settings; a saved config takes other settings, but no other choices",
+    "set one of them, block.setting=value, or start from conf/config.yaml",
+)
 
 Kind = TypeVar("Kind", bound=Option)
 
 
-def experiment_from(config: DictConfig) -> Experiment:
+def experiment_from(config: DictConfig, overrides: Sequence[str] = ()) -> Experiment:
     """Build the experiment that a composed config describes.
 
-    Works as well on a saved config, which has lost its types: every node says its ``kind``.
+    Works as well on a saved config, which has lost its types: every node says its ``kind``. The
+    overrides are what was typed, for mistakes that the composed config no longer shows.
 
     Raises:
         SettingError: a key is unknown, missing, of the wrong type or out of its range.
     """
-    names = list(config.get("manipulation") or {})
+    _refuse_twice(overrides)
+    chain = config.get("manipulation")
+    if not isinstance(chain, DictConfig):
+        raise SettingError("manipulation", chain, *NO_CHOICES)
+    names = [str(name) for name in chain]
     refuse_unknown("", config, ROOT_KEYS | set(names))
     run = _option(Run, config, "run")
     return Experiment(
         source=_option(Source, config, "source"),
-        manipulations=[_option(Manipulation, config, f"manipulation.{name}") for name in names],
+        manipulations=[_option(Manipulation, config, f"manipulation.{name}").named(name) for name in names],
         model=_option(Model, config, "model"),
         device=_option(Device, config, "device"),
         output=_option(Output, config, "output"),
@@ -68,17 +72,18 @@ def _option(base: type[Kind], config: DictConfig, place: str) -> Kind:
     values = _values(config, place)
     option_class = kind_named(family, values.get("kind") or name or family)
     assert issubclass(option_class, base), (option_class, base)
-    address = name or option_class.address()
+    address = name or ("" if option_class is Run else family)
     refuse_unknown(address, values, {field.name for field in dataclasses.fields(option_class)})
     for key, value in values.items():
         if value == "???":
-            raise SettingError(
-                dotted(address, key), value, "has no value", f"give one: {dotted(address, key)}=..."
-            )
+            where = dotted(address, key)
+            raise SettingError(where, value, "has no value", f"give one: {where}=...")
     try:
         option = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(option_class), values))
     except OmegaConfBaseException as error:
         raise type_mistake(error, address, values) from error
+    except SettingError as error:
+        raise error.at(address) from error
     assert isinstance(option, base), option
     return option
 
@@ -88,12 +93,7 @@ def _values(config: DictConfig, place: str) -> dict[str, Any]:
     try:
         node = OmegaConf.select(config, place)
         if not isinstance(node, DictConfig):
-            raise SettingError(
-                place.rpartition(".")[2],
-                node,
-                "must be a block of settings",
-                "set one of them, block.setting=value",
-            )
+            raise SettingError(place.rpartition(".")[2], node, *NO_CHOICES)
         # Values only: the schema that Hydra composed with would resolve references with its own errors.
         plain = OmegaConf.create(OmegaConf.to_container(node), parent=config)
         values = OmegaConf.to_container(plain, resolve=True)
@@ -110,24 +110,14 @@ def refuse_unknown(address: str, values: Any, known: set[str]) -> None:
             raise unknown_setting(address, key, values[key], known)
 
 
-def unknown_setting(address: str, key: str, value: Any, known: Iterable[str]) -> SettingError:
-    """Make the error for a key that is not there, with the one that was probably meant."""
-    if not address and key in kinds("manipulation"):
-        return SettingError(key, value, f"{key} is not part of this run", f"add it with manipulation={key}")
-    rule = f"{address} has no such setting" if address else "no such setting in this run"
-    return SettingError(
-        dotted(address, key), value, rule, closest(key, set(known) - {"kind", "hydra", "run"})
-    )
-
-
-def type_mistake(error: OmegaConfBaseException, address: str, values: Mapping[str, Any]) -> SettingError:
-    """Turn OmegaConf's refusal of a value into a sentence about the setting."""
-    key = str(error.full_key or error.key).removeprefix(f"{address}.")
-    message = str(error.msg or error).splitlines()[0]
-    rule = next((rule for sign, rule in TYPE_RULES.items() if sign in message), message)
-    if "expected one of" in message:
-        rule = f"must be one of {message.partition('[')[2].rstrip(']')}"
-    return SettingError(dotted(address, key), values.get(key, ""), rule, "leave it out for the default")
+def _refuse_twice(overrides: Sequence[str]) -> None:
+    """Stop at ``[noise,noise]``: both would be one and the same block of settings."""
+    for override in overrides:
+        group, _, chosen = override.lstrip("+").partition("=")
+        names = [name.strip() for name in chosen.strip("[]").split(",")]
+        if group == "manipulation" and len(set(names)) < len(names):
+            cure = "give the second one a name and a yaml of its own, with kind set to the first's"
+            raise SettingError(group, chosen, "names one twice", cure)
 
 
 class ClaimFolder(Callback):
@@ -144,7 +134,7 @@ class ClaimFolder(Callback):
     def _claim(self, config: DictConfig, node: DictConfig, setting: str) -> None:
         wish = Path(node.dir)
         if any(override.startswith(f"{setting}=") for override in config.hydra.overrides.hydra):
-            if setting == "hydra.run.dir" and (wish / FINISHED).exists():
+            if (wish / FINISHED).exists() or any(wish.glob(f"*/{FINISHED}")):
                 mistake = SettingError(setting, wish, "holds a finished run already", "choose another folder")
                 # Hydra turns an exception of a callback into a warning and goes on.
                 raise SystemExit(f"error: {mistake}")

@@ -39,8 +39,14 @@ class SettingError(VaeExperimentsError):
 
     def __init__(self, setting: str, value: object, rule: str, cure: str) -> None:
         Exception.__init__(self, setting, value, rule, cure)
+        self.setting, self.value, self.rule = setting, value, rule
         self.problem = f"{setting}={value}: {rule}"
         self.cure = cure
+
+    def at(self, address: str) -> SettingError:
+        """Say the same of the setting at another address: a second noise is called by its own name."""
+        name = self.setting.rpartition(".")[2]
+        return SettingError(f"{address}.{name}" if address else name, self.value, self.rule, self.cure)
 
 
 class SourceError(VaeExperimentsError):

@@ -38,8 +38,7 @@ class Run(Option, family="run", single=True):
     seed: int = setting("seed of every random draw", default=0, minimum=0)
     batch_size: int = setting("how many go through the network at once", default=8, unit="frames", minimum=1)
 
-    @classmethod
-    def address(cls) -> str:
+    def address(self) -> str:
         """These are typed without a prefix: ``batch_size=4``."""
         return ""
 
@@ -64,6 +63,8 @@ class Experiment:
     batch_size: int = 8
     seed: int = 0
     """Written down with the result; each part that draws by chance has a seed of its own."""
+    command: str = ""
+    """Written down with the result: what to type for this run, where it is not what started Python."""
 
     def run(self, folder: Path) -> Result:
         """Run into a folder and say what came out.
@@ -72,6 +73,7 @@ class Experiment:
             VaeExperimentsError: one sentence for a person; no half-written file is left.
         """
         watch = Stopwatch()
+        started = self._provenance()
         chosen = self.device.choose()
         forget_peak_memory(chosen.device)
         autoencoder = self.model.load(chosen)
@@ -86,12 +88,12 @@ class Experiment:
                 progress.add(len(step.original))
         watch.switch("finish")
         metrics = outputs.metrics() | self._measured(watch, chosen, outputs.frames)
-        outputs.finish(metrics, self._provenance(chosen, autoencoder), self._title())
+        outputs.finish(metrics, started | self._used(chosen, autoencoder), self._title())
         self._conclude(folder, metrics)
         return Result(folder, metrics)
 
     def _names(self) -> list[str]:
-        return [manipulation.kind for manipulation in self.manipulations]
+        return [manipulation.name for manipulation in self.manipulations]
 
     def _title(self) -> str:
         return f"{self.source.title()} with {spoken(self._names())}"
@@ -120,10 +122,11 @@ class Experiment:
         log.info("%.1f s, in %s", metrics["timing"]["total_seconds"], folder)
 
     def _measured(self, watch: Stopwatch, chosen: Chosen, frames: int) -> dict[str, Any]:
-        streamed = sum(watch.seconds(stage) for stage in ("encode", "decode", "write"))
+        streamed = sum(watch.seconds(stage) for stage in ("encode", "change", "decode", "write"))
         return {
             "timing": {
                 "encode_seconds": watch.seconds("encode"),
+                "change_seconds": watch.seconds("change"),
                 "decode_seconds": watch.seconds("decode"),
                 "total_seconds": watch.total_seconds(),
                 "frames_per_second": frames / streamed,
@@ -134,10 +137,14 @@ class Experiment:
             "seed": self.seed,
         }
 
-    def _provenance(self, chosen: Chosen, autoencoder: Autoencoder) -> dict[str, Any]:
-        return provenance() | {
-            "seed": self.seed,
-            "device": str(chosen),
-            "source_digest": self.source.digest(),
-            "weights_digest": autoencoder.weights_digest,
-        }
+    def _provenance(self) -> dict[str, Any]:
+        if not (self.output.provenance or self.output.report):
+            return {}
+        return (
+            provenance()
+            | {"source_digest": self.source.digest()}
+            | ({"command": self.command} if self.command else {})
+        )
+
+    def _used(self, chosen: Chosen, autoencoder: Autoencoder) -> dict[str, Any]:
+        return {"seed": self.seed, "device": str(chosen), "weights_digest": autoencoder.weights_digest}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 # A list of numbers as json.dumps indents it, which reads better on one line. A real line break
 # stands in no JSON text, so no text is ever taken for such a list.
 _NUMBERS = re.compile(r"\[\n\s*([-+\d.eE,\s]*?)\s*\]")
@@ -39,7 +40,9 @@ def whole(path: Path) -> Iterator[Path]:
         _flush(hidden)
         hidden.replace(path)
     except OSError as error:
-        raise _write_error(path, error) from error
+        if not _is_about_writing(error, path):
+            raise
+        raise write_error(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             hidden.unlink(missing_ok=True)
@@ -78,8 +81,18 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _write_error(path: Path, error: OSError) -> WriteError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+def _is_about_writing(error: OSError, path: Path) -> bool:
+    """Tell a failed write from any other error that passes by while a file is open."""
+    return error.errno in (*_NO_SPACE, errno.EFBIG) or str(path.parent) in str(error.filename)
+
+
+def write_error(path: Path, error: OSError) -> WriteError:
+    """Make the sentence for a write that failed."""
+    if error.errno == errno.EFBIG:
+        return WriteError(
+            f"{path} grew beyond the size that a file may have here", "raise the limit (ulimit -f)"
+        )
+    if error.errno in _NO_SPACE:
         free = shutil.disk_usage(path.parent).free // 2**20
         return WriteError(f"no space left writing {path} ({free} MB free)", "free some space")
     reason = (error.strerror or str(error)).lower()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import SourceError
-from vae_experiments.files import whole, write_json
+from vae_experiments.files import whole, write_error, write_json
 
 if TYPE_CHECKING:
     from vae_experiments.tensors import Latents
@@ -17,26 +19,38 @@ ENCODED, CHANGED = "encoded", "changed"
 
 
 class LatentFolder:
-    """Writes latents into a folder, a file a chunk, and an index last: without it nothing is read."""
+    """Writes latents into a folder, a file a chunk; the folder appears when it is finished."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._hidden = folder.with_name(f".{folder.name}.{os.getpid()}")
         self._files: dict[str, list[str]] = {}
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._hidden.mkdir(parents=True)
+        except OSError as error:
+            raise write_error(folder, error) from error
 
     def write(self, name: str, latents: Latents) -> None:
         """Append a chunk ``T C h w`` to the latents of that name."""
         from safetensors.torch import save_file
 
         files = self._files.setdefault(name, [])
-        file = self.folder / f"{name}-{len(files):05d}.safetensors"
+        file = self._hidden / f"{name}-{len(files):05d}.safetensors"
         with whole(file) as hidden:
             save_file({"latents": latents.contiguous()}, hidden)
         files.append(file.name)
 
     def finish(self) -> None:
-        """Write the index that makes the folder readable."""
-        write_json(self.folder / INDEX, self._files)
+        """Write the index and publish the folder under its name."""
+        write_json(self._hidden / INDEX, self._files)
+        try:
+            self._hidden.replace(self.folder)
+        except OSError as error:
+            raise write_error(self.folder, error) from error
+
+    def abandon(self) -> None:
+        """Leave nothing behind."""
+        shutil.rmtree(self._hidden, ignore_errors=True)
 
 
 def load_latents(folder: Path | str, name: str = ENCODED) -> Latents:

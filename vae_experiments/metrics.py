@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vae_experiments.tensors import Latents, Pixels
 
 WINDOW, SIGMA = 11, 1.5
+BLOCK = 48
 REACH, BINS = 4.0, 80
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
@@ -98,28 +99,42 @@ def ssim(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor | None:
     """
     if min(first.shape[-2:]) < WINDOW:
         return None
-    down, across = _blur_matrix(first.shape[-2]), _blur_matrix(first.shape[-1]).T
-
-    def blur(values: torch.Tensor) -> torch.Tensor:
-        # A separable filter as two products with banded matrices: 5 times faster than a convolution here.
-        return down @ (values @ across)
-
-    mean_first, mean_second = blur(first), blur(second)
+    mean_first, mean_second = _blurred(first), _blurred(second)
     product, squares = mean_first * mean_second, mean_first.square() + mean_second.square()
-    covariance = blur(first * second) - product
-    variances = blur(first.square() + second.square()) - squares
+    covariance = _blurred(first * second) - product
+    variances = _blurred(first.square() + second.square()) - squares
     similar = (2 * product + C1) * (2 * covariance + C2) / ((squares + C1) * (variances + C2))
     return similar.flatten(1).mean(1)
 
 
-@functools.lru_cache(maxsize=8)
-def _blur_matrix(length: int) -> torch.Tensor:
-    """Build the ``length - 10`` by ``length`` matrix whose rows are the shifted Gaussian window."""
+def _blurred(values: torch.Tensor) -> torch.Tensor:
+    """Blur ``... H W`` with the Gaussian window, keeping only what lies wholly inside."""
+    import torch
+
+    # A filter along an axis is a product with a banded matrix, and a band is cut into blocks that
+    # are nearly full: 8 times faster than a convolution here.
+    band = _band_matrix()
+    height, width = (side - WINDOW + 1 for side in values.shape[-2:])
+    columns = []
+    for start in range(0, width, BLOCK):
+        count = min(BLOCK, width - start)
+        columns.append(values[..., start : start + count + WINDOW - 1] @ band[:count, : count + WINDOW - 1].T)
+    across = torch.cat(columns, dim=-1)
+    rows = []
+    for start in range(0, height, BLOCK):
+        count = min(BLOCK, height - start)
+        rows.append(band[:count, : count + WINDOW - 1] @ across[..., start : start + count + WINDOW - 1, :])
+    return torch.cat(rows, dim=-2)
+
+
+@functools.cache
+def _band_matrix() -> torch.Tensor:
+    """Build the ``BLOCK`` by ``BLOCK + 10`` matrix whose rows are the shifted Gaussian window."""
     import torch
 
     weights = torch.exp(-((torch.arange(WINDOW) - WINDOW // 2) ** 2) / (2 * SIGMA**2))
-    matrix = torch.zeros(length - WINDOW + 1, length)
-    for row in range(len(matrix)):
+    matrix = torch.zeros(BLOCK, BLOCK + WINDOW - 1)
+    for row in range(BLOCK):
         matrix[row, row : row + WINDOW] = weights / weights.sum()
     return matrix
 

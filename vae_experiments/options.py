@@ -118,10 +118,9 @@ class Option:
         cure = cure or (f"the default is {usual:g}" if usual is not None else "leave it out for the default")
         return SettingError(dotted(self.address(), name), getattr(self, name), rule, cure)
 
-    @classmethod
-    def address(cls) -> str:
+    def address(self) -> str:
         """Where this option's settings are typed: ``source`` in ``source.fps=12``."""
-        return cls.family
+        return self.family
 
     @classmethod
     def settings(cls) -> Iterator[tuple[str, Any, Rule]]:

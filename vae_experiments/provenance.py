@@ -17,7 +17,6 @@ PACKAGES = (
     "hydra-core",
     "omegaconf",
     "av",
-    "imageio",
     "numpy",
     "pillow",
     "safetensors",
@@ -40,18 +39,17 @@ def provenance() -> dict[str, Any]:
 
 def git_commit() -> str | None:
     """Name the commit of this package's checkout, marked where files differ from it; None outside one."""
-    package = Path(__file__).parent
     try:
-        said = subprocess.run(
-            ["git", "-C", str(package), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
+        # Installed inside somebody's repository, this file is not of that repository.
+        _git("ls-files", "--error-unmatch", Path(__file__).name)
+        return _git("describe", "--always", "--abbrev=40", "--dirty", "--exclude=*") or None
     except (OSError, subprocess.SubprocessError):
         return None
-    return said.stdout.strip() or None
+
+
+def _git(*words: str) -> str:
+    command = ["git", "-C", str(Path(__file__).parent), *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
 
 
 def _version(package: str) -> str | None:

@@ -71,7 +71,8 @@ class RunFolder:
                 self._comparison = Comparison(
                     self.info.size, [name.replace("_", " ") for name in self._videos]
                 )
-                sheet = open_mp4(self.folder / "comparison.mp4", self._comparison.size, self.info.fps)
+                path, size = self.folder / "comparison.mp4", self._comparison.size
+                sheet = open_mp4(path, size, self.info.fps, self.info.sound)
                 self._comparison_video = opened.enter_context(sheet)
             self._opened = opened.pop_all()
         return self
@@ -79,6 +80,8 @@ class RunFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None and self._latent_folder:
+            self._latent_folder.abandon()
         self._opened.__exit__(kind, error, trace)
 
     def take(self, step: Step) -> None:

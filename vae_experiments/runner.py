@@ -59,7 +59,8 @@ def stream(
         decoded = watch.timed("decode", autoencoder.decode(latents, size))
         return (Step(*chunks, None) for chunks in zip(originals, decoded, strict=True))
     kept, given = tee(latents)
-    changed = seen(finite(chain(manipulations, given)), observer.see_changed)
+    altered = regrouped(watch.timed("change", chain(manipulations, given)), batch_size)
+    changed = seen(finite(altered), observer.see_changed)
     both = (watch.timed("decode", autoencoder.decode(way, size)) for way in (kept, changed))
     return (Step(*chunks) for chunks in zip(originals, *both, strict=True))
 
@@ -76,6 +77,21 @@ def two_readers(
         return read_ahead(source.chunks(batch_size)), read_ahead(source.chunks(batch_size))
     first, second = tee(read_ahead(source.chunks(batch_size)))
     return first, second
+
+
+def regrouped(chunks: Iterable[Latents], count: int) -> Iterator[Latents]:
+    """Cut chunks of any length into chunks of ``count``: a manipulation need not keep their borders."""
+    import torch
+
+    waiting: list[Latents] = []
+    for latents in chunks:
+        waiting.append(latents)
+        while sum(map(len, waiting)) >= count:
+            joined = waiting[0] if len(waiting) == 1 else torch.cat(waiting)
+            yield joined[:count]
+            waiting = [joined[count:]] if len(joined) > count else []
+    if waiting:
+        yield torch.cat(waiting)
 
 
 def seen(chunks: Iterable[Latents], see: Callable[[Latents], None]) -> Iterator[Latents]:

@@ -87,7 +87,7 @@ def check_finite(values: torch.Tensor, what: str, first: int = 0) -> None:
     frame = first + int(bad.nonzero()[0])
     raise NumbersError(
         f"{int(bad.sum())} values of the {what} are not finite, first at frame {frame}",
-        "use device.dtype=float32, or weaker settings of the manipulation",
+        "use weaker settings of the manipulation, or other weights",
     )
 
 

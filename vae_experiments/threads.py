@@ -80,8 +80,12 @@ class WriteBehind(Generic[Item]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._error = self._error or error  # what is still queued is then dropped
         self._waiting.put(_End(error))
-        self._thread.join()
+        while self._thread.is_alive():
+            # A second Ctrl-C must not close the files under the thread that writes them.
+            with contextlib.suppress(KeyboardInterrupt):
+                self._thread.join()
         if error is None:
             self._raise_late()
 

@@ -171,8 +171,12 @@ def test_a_size_is_reached_in_each_way(film: Path, how: Fit) -> None:
 
 def test_a_film_with_sound_names_it_only_where_it_fits() -> None:
     assert bad("with_audio.mp4").info.sound.name == "with_audio.mp4"
-    for settings in ({"start": 0.5}, {"frames": 3}, {"fps": "12"}, {"allow_partial": True}):
-        assert bad("with_audio.mp4", **settings).info.sound is None
+    for settings in ({"start": 0.5}, {"frames": 3}, {"fps": "6"}, {"allow_partial": True}):
+        info = bad("with_audio.mp4", **settings).info
+        assert info.sound is None
+        assert any("the sound is left out" in remark for remark in info.remarks)
+    for settings in ({"frames": 24}, {"frames": 99}, {"fps": "12"}, {"size": "32"}):
+        assert bad("with_audio.mp4", **settings).info.sound.name == "with_audio.mp4"
     assert bad("base.mp4").info.sound is None
 
 

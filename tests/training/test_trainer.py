@@ -11,7 +11,7 @@ from diffusers import AutoencoderDC
 from vae_experiments.errors import SettingError, TrainingError
 from vae_experiments.training.batches import validation_frames
 from vae_experiments.training.checkpoints import read_checkpoint, write_checkpoint
-from vae_experiments.training.export import STATISTICS
+from vae_experiments.training.export import STATISTICS_FILE
 from vae_experiments.training.losses import psnr_db
 from vae_experiments.training.networks import build_autoencoder, decode, encode, split_parameters
 from vae_experiments.training.settings import Autoencoder
@@ -67,7 +67,7 @@ def test_a_short_training_makes_better_frames_than_none(trained: Path) -> None:
 
 def test_the_exported_latents_have_mean_0_and_variance_1(trained: Path) -> None:
     network = load(trained / "model")
-    statistics = json.loads((trained / "model" / STATISTICS).read_text())
+    statistics = json.loads((trained / "model" / STATISTICS_FILE).read_text())
     mean, deviation = (torch.tensor(statistics[name])[:, None, None] for name in ("mean", "std"))
     with torch.no_grad():
         latents = (encode(network, validation_frames(0, 6)) - mean) / deviation

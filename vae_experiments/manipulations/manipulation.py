@@ -22,10 +22,19 @@ class Manipulation(Option, family="manipulation"):
     holds_clip: ClassVar[bool] = False
     """Whether ``stream`` reads the whole clip (its latents, never its frames) before it gives anything."""
 
-    @classmethod
-    def address(cls) -> str:
+    @property
+    def name(self) -> str:
+        """What it was called in the chain: its kind, or the name of a second one of that kind."""
+        return getattr(self, "_name", str(self.kind))
+
+    def named(self, name: str) -> Manipulation:
+        """Give it the name that it was chosen by."""
+        self._name = name
+        return self
+
+    def address(self) -> str:
         """A manipulation's settings stand under its own name: ``noise.scale``."""
-        return str(cls.kind)
+        return self.name
 
     def __call__(self, latents: Latents, at: int) -> Latents:
         """Change one chunk, whose first frame has the number ``at``."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from math import sqrt
 from typing import TYPE_CHECKING
 
-from vae_experiments.errors import SettingError
 from vae_experiments.manipulations.manipulation import Manipulation
 from vae_experiments.options import setting
 from vae_experiments.randomness import normal, normal_frames
@@ -43,11 +42,8 @@ class Noise(Manipulation):
             return noise
         count = noise.shape[1]
         if max(self.channels) >= count:
-            raise SettingError(
-                "noise.channels",
-                self.channels,
-                f"the model has {count} channels",
-                f"name some of 0 to {count - 1}",
+            raise self.mistake(
+                "channels", f"the model has {count} channels", f"name some of 0 to {count - 1}"
             )
         silent = noise.new_zeros(noise.shape)
         silent[:, self.channels] = noise[:, self.channels]

@@ -59,17 +59,26 @@ class Normalisation:
     def of(cls, network: Any, folder: Path) -> Normalisation:
         """Read it from the statistics beside the weights, else from the network's own config.
 
-        diffusers' convention is ``(raw - shift_factor) * scaling_factor``, applied by its
-        pipelines and not by ``encode``.
-        """
-        import torch
+        diffusers' conventions, applied by its pipelines and not by ``encode``, are
+        ``(raw - shift_factor) * scaling_factor`` and
+        ``(raw - latents_mean) * scaling_factor / latents_std``.
 
-        file = folder / STATISTICS_FILE
-        if file.is_file():
-            found = json.loads(file.read_text())
-            return cls(torch.tensor(found["mean"])[:, None, None], torch.tensor(found["std"])[:, None, None])
-        scale = network.config.get("scaling_factor") or 1.0
-        return cls(torch.tensor(network.config.get("shift_factor") or 0.0), torch.tensor(1 / scale))
+        Raises:
+            ModelError: what is written there is not one number, or one a channel.
+        """
+        file, config = folder / STATISTICS_FILE, network.config
+        try:
+            if file.is_file():
+                found = json.loads(file.read_text())
+                return cls(_column(found["mean"]), _column(found["std"]))
+            mean = config.get("latents_mean") or config.get("shift_factor") or 0.0
+            spread = config.get("latents_std") or 1.0
+            return cls(_column(mean), _column(spread) / float(config.get("scaling_factor") or 1.0))
+        except (ValueError, KeyError, TypeError) as error:
+            where = file if file.is_file() else folder / "config.json"
+            raise ModelError(
+                f"model: {where} holds no usable normalisation ({error})", "export the model again"
+            ) from error
 
     def apply(self, raw: Latents) -> Latents:
         """Normalise float32 latents ``T C h w`` on the CPU."""
@@ -78,6 +87,16 @@ class Normalisation:
     def undo(self, latents: Latents) -> Latents:
         """Give back the network's own units."""
         return latents * self.std + self.mean
+
+
+def _column(values: float | list[float]) -> Tensor:
+    """Shape one number, or one a channel, so that it meets latents ``T C h w``."""
+    import torch
+
+    column = torch.tensor(values, dtype=torch.float32).reshape(-1, 1, 1)
+    if not column.isfinite().all():
+        raise ValueError("a number is not finite")
+    return column
 
 
 class Framewise(Autoencoder):
@@ -100,6 +119,7 @@ class Framewise(Autoencoder):
         self.chosen = chosen
         self.seed = seed if posterior.name == "sample" else None
         self.stride, self.latent_channels = self._probe()
+        self._check_normalisation(folder)
 
     def encode(self, chunks: Iterable[Frames]) -> Iterator[Latents]:
         """Encode each chunk by itself; what a frame becomes does not depend on its neighbours."""
@@ -154,6 +174,15 @@ class Framewise(Autoencoder):
         height, width = frames.shape[-2:]
         below, right = -height % self.stride, -width % self.stride
         return pad(frames, (0, right, 0, below), mode="replicate") if below or right else frames
+
+    def _check_normalisation(self, folder: Path) -> None:
+        mean, std = self.normalisation.mean, self.normalisation.std
+        fits = {len(mean), len(std)} <= {1, self.latent_channels}
+        if not fits or not (std > 0).all():
+            raise ModelError(
+                f"model: the normalisation in {folder} does not fit {self.latent_channels} channels, or has a spread of 0",
+                "export the model again",
+            )
 
     def _probe(self) -> tuple[int, int]:
         """Ask the network itself for its stride and its channels: configs of old checkpoints lie."""

@@ -91,9 +91,10 @@ class Video(Source):
         count = self._count(survey, fps)
         if count == 0:
             raise self._too_late()
-        is_untouched = (self.start, self.fps, self.frames, self.allow_partial) == (0, None, None, False)
-        fits_sound = survey.has_sound and is_untouched and survey.variable is None
+        fits_sound = survey.has_sound and self._plays_as_it_was(survey, fps, count)
         remarks = (*survey.remarks, *self._remarks(survey, count))
+        if survey.has_sound and not fits_sound:
+            remarks = (*remarks, "the sound is left out: it fits the whole clip at its own, even speed only")
         return SourceInfo(
             self._size() or survey.size, fps, count, medium.path if fits_sound else None, remarks
         )
@@ -189,6 +190,14 @@ class Video(Source):
         if survey.begins is None:
             return None
         return sum(1 for _ in self._chosen(zip(survey.begins, survey.begins, strict=True), survey, fps))
+
+    def _plays_as_it_was(self, survey: Survey, fps: Fraction, count: int | None) -> bool:
+        """Tell whether length and speed are those of the file, whatever settings led there."""
+        if survey.variable is not None or (self.fps is not None and fps != survey.fps):
+            return False
+        if survey.begins is None:
+            return (self.start, self.frames, self.allow_partial) == (0, None, False)
+        return count == len(survey.begins)
 
     def _remarks(self, survey: Survey, count: int | None) -> Iterator[str]:
         if survey.variable and self.fps is None:

@@ -10,9 +10,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vae_experiments.command_line import command_line, mistake_of
+from vae_experiments.command_line import command_line
 from vae_experiments.config import refuse_unknown
 from vae_experiments.errors import VaeExperimentsError
+from vae_experiments.mistakes import mistake_of
 from vae_experiments.options import kinds
 from vae_experiments.training.settings import Training
 

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 
 from vae_experiments.errors import WriteError
 from vae_experiments.files import write_json
+from vae_experiments.models.framewise import STATISTICS_FILE
 from vae_experiments.training.networks import encode
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from vae_experiments.tensors import Frames
-
-STATISTICS = "latent_statistics.json"
 
 
 def export_model(network: Module, frames: Frames, folder: Path, recipe: dict[str, Any]) -> None:
@@ -42,7 +41,7 @@ def export_model(network: Module, frames: Frames, folder: Path, recipe: dict[str
         raise WriteError(f"cannot write the model to {folder} ({error})", "free some space") from error
     # Statistics belong to the weights as they will be loaded, after rounding.
     mean, deviation = latent_statistics(small.float(), frames)
-    write_json(folder / STATISTICS, {"mean": mean, "std": deviation})
+    write_json(folder / STATISTICS_FILE, {"mean": mean, "std": deviation})
     write_json(folder / "recipe.json", recipe)
 
 

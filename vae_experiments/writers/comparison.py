@@ -12,36 +12,45 @@ if TYPE_CHECKING:
     from vae_experiments.tensors import Pixels
 
 GAP = 4
+WIDEST = 8192
 PAPER, INK = 18, 235
 
 
 class Comparison:
-    """Lays out frames of several videos in a row; the sheet's size is even, as yuv420p wants it."""
+    """Lays out frames of several videos in a row, very wide ones in a column.
+
+    The sheet's size is even, as yuv420p wants it.
+    """
 
     def __init__(self, size: Size, labels: Sequence[str]) -> None:
         import numpy as np
 
         self.frame = size
         self.header = max(18, size.height // 14)
-        width = size.width * len(labels) + GAP * (len(labels) - 1)
-        self.size = Size(width + width % 2, size.height + self.header + (size.height + self.header) % 2)
+        self.columns = 1 if size.width * len(labels) > WIDEST else len(labels)
+        rows = len(labels) // self.columns
+        width = size.width * self.columns + GAP * (self.columns - 1)
+        height = (size.height + self.header) * rows
+        self.size = Size(width + width % 2, height + height % 2)
         self._paper = np.full((self.size.height, self.size.width, 3), PAPER, np.uint8)
-        for column, label in enumerate(labels):
-            left = self._left(column)
-            self._paper[: self.header, left : left + size.width] = self._label(label)
+        for place, label in enumerate(labels):
+            top, left = self._corner(place)
+            self._paper[top - self.header : top, left : left + size.width] = self._label(label)
 
-    def lay_out(self, columns: Sequence[Pixels]) -> Pixels:
+    def lay_out(self, videos: Sequence[Pixels]) -> Pixels:
         """Put chunks of equal length, uint8 ``T H W 3``, beside each other."""
         import numpy as np
 
-        sheet = np.repeat(self._paper[None], len(columns[0]), axis=0)
-        for column, pixels in enumerate(columns):
-            left = self._left(column)
-            sheet[:, self.header : self.header + self.frame.height, left : left + self.frame.width] = pixels
+        sheet = np.repeat(self._paper[None], len(videos[0]), axis=0)
+        for place, pixels in enumerate(videos):
+            top, left = self._corner(place)
+            sheet[:, top : top + self.frame.height, left : left + self.frame.width] = pixels
         return sheet
 
-    def _left(self, column: int) -> int:
-        return column * (self.frame.width + GAP)
+    def _corner(self, place: int) -> tuple[int, int]:
+        """Say where the frame of one video begins: top and left, below its label."""
+        row, column = divmod(place, self.columns)
+        return row * (self.frame.height + self.header) + self.header, column * (self.frame.width + GAP)
 
     def _label(self, text: str) -> Pixels:
         import numpy as np

@@ -41,7 +41,7 @@ class Mp4:
                 format=self._stream.pix_fmt, dst_colorspace=BT709, dst_color_range=LIMITED_RANGE
             )
             frame.pts, frame.time_base = self.frames, 1 / self.fps
-            self._container.mux(self._stream.encode(frame))
+            self._encode(frame)
             self.frames += 1
             if self._soundtrack:
                 self._soundtrack.copy_until(self.frames / self.fps)
@@ -50,7 +50,18 @@ class Mp4:
         """Write what the encoder still holds, and the rest of the sound."""
         if self._soundtrack:
             self._soundtrack.copy_until(None)
-        self._container.mux(self._stream.encode(None))
+        self._encode(None)
+
+    def _encode(self, frame: Any) -> None:
+        import av
+
+        try:
+            self._container.mux(self._stream.encode(frame))
+        except av.FFmpegError as error:
+            if isinstance(error, OSError):
+                raise
+            problem = f"H.264 cannot hold frames of {self.size} at {float(self.fps):g} fps ({error.strerror})"
+            raise WriteError(problem, "choose another source.size or source.fps") from error
 
 
 @contextlib.contextmanager

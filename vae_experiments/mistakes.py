@@ -1,0 +1,114 @@
+"""Hydra's and OmegaConf's errors as sentences about what was typed."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from vae_experiments.errors import SettingError, VaeExperimentsError, closest
+from vae_experiments.options import Option, dotted, kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+TYPE_RULES = {
+    "to Float": "must be a number",
+    "to Integer": "must be a whole number",
+    "valid bool": "must be true or false",
+    "not Optional": "must have a value",
+    "is not a ListConfig": "must be a list, as [0,1]",
+    "to string": "must be one value",
+    "deletion": "cannot be taken away",
+}
+QUOTES = "put quotes around a value with special characters"
+
+
+def mistake_of(error: BaseException) -> str | None:
+    """Say in one line what a person did wrong, or None where the fault is the program's."""
+    if isinstance(error, VaeExperimentsError):
+        return str(error)
+    if isinstance(error, OverrideParseException):
+        return f"cannot read {error.override!r}: {_first_line(error)}; {QUOTES}"
+    if isinstance(error, MissingConfigException):
+        return _missing_choice(error)
+    if isinstance(error, ConfigCompositionException):
+        return _composition_mistake(error)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        return _other_mistake(error)
+    return None
+
+
+def unknown_setting(address: str, key: str, value: Any, known: Iterable[str]) -> SettingError:
+    """Make the error for a key that is not there, with the one that was probably meant."""
+    if not address and key in kinds("manipulation"):
+        return SettingError(key, value, f"{key} is not part of this run", f"add it with manipulation={key}")
+    rule = f"{address} has no such setting" if address else "no such setting in this run"
+    names = set(known) - {"kind", "hydra", "run"}
+    return SettingError(dotted(address, key), value, rule, closest(key, names))
+
+
+def type_mistake(error: OmegaConfBaseException, address: str, values: Mapping[str, Any]) -> SettingError:
+    """Turn OmegaConf's refusal of a value into a sentence about the setting."""
+    key = str(error.full_key or error.key).removeprefix(f"{address}.").partition("[")[0]
+    message = str(error.msg or error).splitlines()[0]
+    rule = next((rule for sign, rule in TYPE_RULES.items() if sign in message), message)
+    if "expected one of" in message:
+        rule = f"must be one of {message.partition('[')[2].rstrip(']')}"
+    return SettingError(dotted(address, key), values.get(key, ""), rule, "leave it out for the default")
+
+
+def _missing_choice(error: MissingConfigException) -> str:
+    group, _, choice = str(error.missing_cfg_file).rpartition("/")
+    if not group:
+        return _other_mistake(error)
+    options = [option for option in error.options or [] if option != "schema"]
+    return str(SettingError(group, choice, "no such choice", closest(choice, options)))
+
+
+def _composition_mistake(error: ConfigCompositionException) -> str:
+    cause = error.__cause__
+    override = re.search(r"override (?:value )?'?([^\s']+)'?", str(error))
+    if not isinstance(cause, OmegaConfBaseException) or override is None:
+        return _other_mistake(error)
+    setting, _, value = _typed(override.group(1).rstrip("."))
+    address, _, key = setting.rpartition(".")
+    if not isinstance(cause, ConfigKeyError | ConfigAttributeError):
+        return str(type_mistake(cause, address, {key: value}))
+    node = cause.parent_node
+    known = [str(name) for name in node] if node is not None and hasattr(node, "__iter__") else []
+    if isinstance(cause.object_type, type) and issubclass(cause.object_type, Option):
+        known = [name for name, _, _ in cause.object_type.settings()]
+    wrong = str(cause.key or key)
+    where = str(cause.full_key or setting).rpartition(".")[0]
+    return str(unknown_setting(where, wrong, value, known))
+
+
+def _typed(override: str) -> tuple[str, str, str]:
+    """Split an override; where Hydra names the setting alone, find its value on the command line."""
+    if "=" not in override:
+        # The last one counts, as it does for Hydra.
+        words = [word for word in sys.argv[1:] if word.lstrip("+~").partition("=")[0] == override]
+        override = words[-1].lstrip("+~") if words else override
+    return override.partition("=")
+
+
+def _other_mistake(error: BaseException) -> str:
+    line = _first_line(error)
+    if line.startswith("Ambiguous value"):
+        return f"{line}; add -m in front for a sweep, or put the value in quotes twice: key='\"a,b\"'"
+    if "Primary config directory not found" in line:
+        return f"{line.rstrip('.')}; give --config-path as an absolute path, or from the folder that holds run.py"
+    return line
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
