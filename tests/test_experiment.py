@@ -255,10 +255,10 @@ import sys
 from pathlib import Path
 from vae_experiments import Experiment, Folder, MovingCircle, Output, device
 device._keep_freed_memory = lambda: None
-for number, frames in enumerate([600, 1400]):
+for number, frames in enumerate([100, 100, 500]):
     folder = Path(sys.argv[2]) / str(number)
     folder.mkdir()
-    run = Experiment(source=MovingCircle(size="48", frames=frames), model=Folder(path=sys.argv[1]), output=Output(pictures=False, report=False))
+    run = Experiment(source=MovingCircle(size="96", frames=frames), model=Folder(path=sys.argv[1]), output=Output(pictures=False, report=False))
     print(run.run(folder).metrics["peak_memory_bytes"])
 """
 
@@ -267,13 +267,13 @@ for number, frames in enumerate([600, 1400]):
     not Path("/proc/self/clear_refs").exists(), reason="peak memory can only be counted anew on Linux"
 )
 def test_memory_does_not_grow_with_the_clip(network_folders: dict[str, Path], tmp_path: Path) -> None:
-    """The longer clip has 22 MB more of frames in each of three videos."""
+    """The longer clip has 44 MB more of frames in each of three videos."""
     # The allocator keeps freed pieces for later, which looks like growth; with this it gives them back.
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
     command = [sys.executable, "-c", GROWTH, str(network_folders["AutoencoderDC"]), str(tmp_path)]
     said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
-    short, long = map(int, said.split())
-    assert long - short < 10_000_000
+    _, short, long = map(int, said.split())
+    assert long - short < 20_000_000
 
 
 class AllAtOnce(Manipulation, family="a manipulation of a test"):

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
+from collections.abc import Iterator
 
 import pytest
 
 from vae_experiments.stopwatch import Stopwatch
-from vae_experiments.threads import CHUNKS_AHEAD, WriteBehind, read_ahead
+from vae_experiments.threads import CHUNKS_AHEAD, WriteBehind, read_ahead, twice
 
 
 def test_reading_ahead_keeps_every_item_in_order() -> None:
@@ -92,3 +94,35 @@ def test_each_second_is_counted_once() -> None:
     assert watch.seconds("source") == pytest.approx(0.06, abs=0.03)
     assert watch.seconds("double") == pytest.approx(0.12, abs=0.03)
     assert watch.seconds("source") + watch.seconds("double") <= watch.total_seconds()
+
+
+class Chunk:
+    """Something that tells when it is let go of."""
+
+
+@pytest.mark.parametrize("lead", [0, 1, 3])
+def test_two_readers_of_a_stream_keep_only_what_one_has_not_read(lead: int) -> None:
+    alive: weakref.WeakSet[Chunk] = weakref.WeakSet()
+
+    def chunks() -> Iterator[Chunk]:
+        for _ in range(100):
+            chunk = Chunk()
+            alive.add(chunk)
+            yield chunk
+            del chunk
+
+    first, second = twice(chunks())
+    for _ in range(lead):
+        next(first)
+    for _ in range(100 - lead):
+        next(first)
+        next(second)
+        assert len(alive) <= lead + 2
+    assert (len(list(first)), len(list(second))) == (0, lead)
+
+
+def test_two_readers_see_the_same_items_in_the_same_order() -> None:
+    first, second = twice(range(10))
+    seen = [next(first) for _ in range(4)] + [next(second) for _ in range(7)]
+    assert seen == [0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6]
+    assert [list(first), list(second)] == [[4, 5, 6, 7, 8, 9], [7, 8, 9]]

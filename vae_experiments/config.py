@@ -57,9 +57,9 @@ def experiment_from(config: DictConfig, overrides: Sequence[str] = ()) -> Experi
     refuse_unknown("", config, ROOT_KEYS | set(names))
     run = _option(Run, config, "run")
     return Experiment(
-        source=_option(Source, config, "source"),
+        source=_option(Source, config, "source"),  # type: ignore[type-abstract]
         manipulations=[_option(Manipulation, config, f"manipulation.{name}").named(name) for name in names],
-        model=_option(Model, config, "model"),
+        model=_option(Model, config, "model"),  # type: ignore[type-abstract]
         device=_option(Device, config, "device"),
         output=_option(Output, config, "output"),
         batch_size=run.batch_size,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import tee
 from typing import TYPE_CHECKING, Protocol
 
 from vae_experiments.manipulations import chain
 from vae_experiments.tensors import check_finite
-from vae_experiments.threads import read_ahead
+from vae_experiments.threads import read_ahead, twice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -58,7 +57,7 @@ def stream(
     if not manipulations:
         decoded = watch.timed("decode", autoencoder.decode(latents, size))
         return (Step(*chunks, None) for chunks in zip(originals, decoded, strict=True))
-    kept, given = tee(latents)
+    kept, given = twice(latents)
     altered = regrouped(watch.timed("change", chain(manipulations, given)), batch_size)
     changed = seen(finite(altered), observer.see_changed)
     both = (watch.timed("decode", autoencoder.decode(way, size)) for way in (kept, changed))
@@ -75,8 +74,7 @@ def two_readers(
     """
     if any(manipulation.holds_clip for manipulation in manipulations):
         return read_ahead(source.chunks(batch_size)), read_ahead(source.chunks(batch_size))
-    first, second = tee(read_ahead(source.chunks(batch_size)))
-    return first, second
+    return twice(read_ahead(source.chunks(batch_size)))
 
 
 def regrouped(chunks: Iterable[Latents], count: int) -> Iterator[Latents]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ class Posterior(Choice):
     sample = "sample"
 
 
-class Model(Option, family="model"):
+class Model(Option, ABC, family="model"):
     """Names an autoencoder and loads it."""
 
     posterior: Posterior = setting(
@@ -31,9 +32,9 @@ class Model(Option, family="model"):
     )
     seed: int = setting("seed of the posterior sample", default=0, minimum=0)
 
+    @abstractmethod
     def folder(self) -> Path:
         """Find the directory, in diffusers format, that holds the weights."""
-        raise NotImplementedError
 
     def load(self, chosen: Chosen) -> Autoencoder:
         """Load the weights onto a device, ready to encode and decode.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -44,7 +45,7 @@ class Survey(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Medium:
+class Medium(ABC):
     """Something on disk that holds frames, and the terms on which it is read."""
 
     path: Path
@@ -60,17 +61,17 @@ class Medium:
         """
         return _remembered(self, stamp(self.path))
 
+    @abstractmethod
     def look_over(self) -> Survey:
         """Make the survey."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self) -> Generator[Picture, None, None]:
         """Yield every picture in the order of showing.
 
         Raises:
             SourceError: it is damaged.
         """
-        raise NotImplementedError
 
     def files(self) -> list[Path]:
         """List the files that hold the content, in order."""

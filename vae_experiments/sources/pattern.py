@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from fractions import Fraction
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
@@ -88,9 +89,9 @@ class Pattern(Source, family="source"):
             numbers = range(first, min(first + count, self.frames))
             yield to_frames(np.stack([self._pixels(number, canvas) for number in numbers]))
 
+    @abstractmethod
     def draw(self, seconds: float, canvas: Canvas) -> Colours:
         """Paint the moment ``seconds`` after the start as an array H W 3 in [0, 1]."""
-        raise NotImplementedError
 
     def digest(self) -> str:
         """Identify the frames by the settings and by two drawn frames.

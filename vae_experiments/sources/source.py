@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,18 +30,19 @@ class SourceInfo:
     """What a person should know, a sentence each: variable rate, dropped alpha, a second stream."""
 
 
-class Source(Option, family="source"):
+class Source(Option, ABC, family="source"):
     """Gives the frames of a clip, a chunk at a time, and never holds the clip."""
 
     @property
+    @abstractmethod
     def info(self) -> SourceInfo:
         """Say what will come.
 
         Raises:
             SourceError: the source cannot be read.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def chunks(self, count: int) -> Iterator[Frames]:
         """Yield every frame in order, ``count`` at a time and the rest at the end.
 
@@ -49,12 +51,11 @@ class Source(Option, family="source"):
         Raises:
             SourceError: the source is damaged, cut short or changes while it is read.
         """
-        raise NotImplementedError
 
     def title(self) -> str:
         """Name the source for a person."""
         return str(self.kind).replace("_", " ")
 
+    @abstractmethod
     def digest(self) -> str:
         """Identify, by SHA-256, everything that decides the frames: the content and the settings."""
-        raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from vae_experiments.options import Option, setting
@@ -11,18 +12,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Training(Option, family="training"):
+class Training(Option, ABC, family="training"):
     """Trains one kind of autoencoder from procedural frames."""
 
     seed: int = setting("of the frames, the first weights and the noise", default=0, minimum=0)
 
+    @abstractmethod
     def run(self, folder: Path) -> Path:
         """Train into a folder, and give the folder of the finished model, in diffusers format.
 
         Raises:
             TrainingError: the training cannot go on.
         """
-        raise NotImplementedError
 
 
 class Autoencoder(Training):
