@@ -37,21 +37,24 @@ MISTAKES = {
     "noise.scale=-1e400": r"noise.scale=-inf: must be a finite number",
     "noise.correlation=2": r"noise.correlation=2.0: must be at least 0 and at most 1",
     "noise=5": r"noise=5: must be a block of settings",
-    "batch_size=0": r"batch_size=0: must be at least 1 frames; the default is 8",
+    "batch_size=0": r"batch_size=0: must be at least 1; the default is 8",
     "batch_size=many": r"batch_size=many: must be a whole number",
     "seed=-1": r"seed=-1: must be at least 0",
     "seed=${foo}": r"Interpolation key 'foo' not found",
     "output.latents=maybe": r"output.latents=maybe: must be true or false",
     "model.posterior=modus": r"model.posterior=modus: must be one of mode, sample",
-    "model=folder": r"model.path=\?\?\?: has no value; give one: model.path=...",
+    "model=folder": r"model.path=: has no value; give one: model.path=...",
     "model=nope": r"model=nope: no such choice; choose from: folder, sd, tiny",
-    "source=video": r"source.path=\?\?\?: has no value; give one: source.path=...",
+    "source=video": r"source.path=: has no value; give one: source.path=...",
     "source.size=12x": r"source.size=12x: must be",
     "source.frames=0": r"source.frames=0: must be at least 1",
     "source.fps=0": r"source.fps=0: must be",
     "noise.scale=0.1,0.5": r"Ambiguous value for argument 'noise.scale=0.1,0.5'; add -m in front for a sweep",
     "noise.channels=3": r"noise.channels=3: must be a list, as \[0,1\]",
-    "source.path=clip.mp4": r"source.path=clip.mp4: source has no such setting",
+    "source.path=clip.mp4": r"source.path=clip.mp4: this source has no such setting, source=video has; add source=video",
+    "source=clip.mp4": r"source=clip.mp4: no such choice; .*; for a file: source=video source.path=FILE",
+    "manipulation.noise.scale=1": r"manipulation.noise.scale=1: a manipulation is set under its own name; type noise.scale=1",
+    "model.path=DIR": r"model.path=DIR: this model has no such setting, model=folder has; add model=folder",
     "manipulation=null": r"Config group override must be a string or a list",
     "+manipulation=[noise,noise]": r".*(twice|ambiguous|Multiple|more than once)",
     "device.threads=100000": r"device.threads=100000: must be at least 0 and at most 256",
@@ -86,7 +89,7 @@ def test_what_hydras_own_parser_refuses_ends_with_2(type_command: Command, tmp_p
     result = type_command("run.py", "noise.scale={", folder=tmp_path / "run")
     assert result.returncode == 2
     assert "cannot read 'noise.scale={'" in said_in_one_line(result)
-    assert "put quotes around a value with special characters" in result.stderr
+    assert "put a value with special characters in quotes twice" in result.stderr
 
 
 @pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this machine has a GPU")

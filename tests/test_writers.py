@@ -211,6 +211,7 @@ def test_the_report_escapes_what_it_is_told_and_needs_no_network(tmp_path: Path)
         scores={"reconstructed": {"psnr_db": None, "ssim": 1.0, "flicker": 0.0, "identical": True}},
         pictures={},
         facts={"seed": 0},
+        files=["metrics.json"],
         command="python run.py 'x<y'",
     )
     page = (tmp_path / "report.html").read_text()

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 FAMILIES = ("run", "model", "device", "source", "manipulation", "output")
 ROOT_KEYS = {"seed", "batch_size", *FAMILIES}
 NO_CHOICES = (
-    "must be a block of settings; a saved config takes other settings, but no other choices",
-    "set one of them, block.setting=value, or start from conf/config.yaml",
+    "must be a block of settings",
+    "set one of them, as in noise.scale=0.5; a saved config takes other settings, but no other choices",
 )
 
 Kind = TypeVar("Kind", bound=Option)
@@ -77,7 +77,7 @@ def _option(base: type[Kind], config: DictConfig, place: str) -> Kind:
     for key, value in values.items():
         if value == "???":
             where = dotted(address, key)
-            raise SettingError(where, value, "has no value", f"give one: {where}=...")
+            raise SettingError(where, "", "has no value", f"give one: {where}=...")
     try:
         option = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(option_class), values))
     except OmegaConfBaseException as error:

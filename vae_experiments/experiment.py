@@ -36,7 +36,7 @@ class Run(Option, family="run", single=True):
     """Holds the short settings that people sweep."""
 
     seed: int = setting("seed of every random draw", default=0, minimum=0)
-    batch_size: int = setting("how many go through the network at once", default=8, unit="frames", minimum=1)
+    batch_size: int = setting("how many go through the network at once", default=8, minimum=1)
 
     def address(self) -> str:
         """These are typed without a prefix: ``batch_size=4``."""
@@ -147,4 +147,9 @@ class Experiment:
         )
 
     def _used(self, chosen: Chosen, autoencoder: Autoencoder) -> dict[str, Any]:
-        return {"seed": self.seed, "device": str(chosen), "weights_digest": autoencoder.weights_digest}
+        return {
+            "seed": self.seed,
+            "device": str(chosen),
+            "weights_digest": autoencoder.weights_digest,
+            "manipulations": {manipulation.name: str(manipulation) for manipulation in self.manipulations},
+        }

@@ -29,7 +29,8 @@ TYPE_RULES = {
     "to string": "must be one value",
     "deletion": "cannot be taken away",
 }
-QUOTES = "put quotes around a value with special characters"
+QUOTES = "put a value with special characters in quotes twice: 'key=\"value\"'"
+GROUPS = ("source", "model")
 
 
 def mistake_of(error: BaseException) -> str | None:
@@ -51,6 +52,18 @@ def unknown_setting(address: str, key: str, value: Any, known: Iterable[str]) ->
     """Make the error for a key that is not there, with the one that was probably meant."""
     if not address and key in kinds("manipulation"):
         return SettingError(key, value, f"{key} is not part of this run", f"add it with manipulation={key}")
+    owners = (
+        [
+            kind
+            for kind, option in kinds(address).items()
+            if any(key == name for name, _, _ in option.settings())
+        ]
+        if address in GROUPS
+        else []
+    )
+    if owners:
+        rule = f"this {address} has no such setting, {address}={' and '.join(owners)} has"
+        return SettingError(dotted(address, key), value, rule, f"add {address}={owners[0]}")
     rule = f"{address} has no such setting" if address else "no such setting in this run"
     names = set(known) - {"kind", "hydra", "run"}
     return SettingError(dotted(address, key), value, rule, closest(key, names))
@@ -71,7 +84,10 @@ def _missing_choice(error: MissingConfigException) -> str:
     if not group:
         return _other_mistake(error)
     options = [option for option in error.options or [] if option != "schema"]
-    return str(SettingError(group, choice, "no such choice", closest(choice, options)))
+    cure = closest(choice, options)
+    if group == "source":
+        cure = f"{cure}; for a file: source=video source.path=FILE"
+    return str(SettingError(group, choice, "no such choice", cure))
 
 
 def _composition_mistake(error: ConfigCompositionException) -> str:
@@ -89,6 +105,13 @@ def _composition_mistake(error: ConfigCompositionException) -> str:
         known = [name for name, _, _ in cause.object_type.settings()]
     wrong = str(cause.key or key)
     where = str(cause.full_key or setting).rpartition(".")[0]
+    if where.startswith("manipulation."):
+        name = where.removeprefix("manipulation.")
+        return str(
+            SettingError(
+                setting, value, "a manipulation is set under its own name", f"type {name}.{wrong}={value}"
+            )
+        )
     return str(unknown_setting(where, wrong, value, known))
 
 

@@ -189,16 +189,18 @@ class RunFolder:
             pictures={"Latents": "latents.png", "Over time": "metrics.png"} if self.wants.pictures else {},
             facts={
                 "latents": "T {} x C {} x {} x {}".format(*metrics["latents"]["shape"]),
-                "mean and standard deviation of the latents": "{mean:.3f}, {std:.3f}".format(
-                    **metrics["latents"]
-                ),
+                "mean of the latents": f"{metrics['latents']['mean']:.3f}",
+                "their standard deviation": f"{metrics['latents']['std']:.3f}",
                 "encoding": f"{seconds:.2f} s" if isinstance(seconds, float) else seconds,
                 "decoding": f"{timing['decode_seconds']:.2f} s",
-                "peak memory": f"{memory / 2**20:.0f} MB" if memory else "not told by this system",
+                "peak memory": f"{memory / 10**6:.0f} MB" if memory else "not told by this system",
                 "batch size": metrics["batch_size"],
                 "seed": metrics["seed"],
+                "device": provenance["device"],
                 "weights": str(provenance["weights_digest"])[:16],
-                "git commit": provenance["git_commit"],
+                "git commit": str(provenance["git_commit"])[:12],
+                **provenance["manipulations"],
             },
+            files=sorted(path.name for path in self.folder.iterdir() if not path.name.startswith(".")),
             command=str(provenance["command"]),
         )

@@ -94,7 +94,10 @@ class Video(Source):
         fits_sound = survey.has_sound and self._plays_as_it_was(survey, fps, count)
         remarks = (*survey.remarks, *self._remarks(survey, count))
         if survey.has_sound and not fits_sound:
-            remarks = (*remarks, "the sound is left out: it fits the whole clip at its own, even speed only")
+            remarks = (
+                *remarks,
+                "the sound is left out: it is carried only with the whole clip at its own speed",
+            )
         return SourceInfo(
             self._size() or survey.size, fps, count, medium.path if fits_sound else None, remarks
         )

@@ -27,6 +27,7 @@ class Comparison:
 
         self.frame = size
         self.header = max(18, size.height // 14)
+        self.header += (size.height + self.header) % 2  # a label may be a row higher, a blank row shows
         self.columns = 1 if size.width * len(labels) > WIDEST else len(labels)
         rows = len(labels) // self.columns
         width = size.width * self.columns + GAP * (self.columns - 1)

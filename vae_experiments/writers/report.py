@@ -23,7 +23,9 @@ pre { overflow-x: auto; padding: .8rem 1rem; border: 1px solid var(--line); bord
 figure { margin: 0; } video, img { width: 100%; height: auto; border-radius: 6px; background: #0002; }
 img { background: #fff; } figcaption { font-size: .9rem; }
 .table { overflow-x: auto; } table { border-collapse: collapse; } th, td { text-align: right; padding: .3rem .9rem; border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child { text-align: left; padding-left: 0; overflow-wrap: anywhere; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; }
+.facts td { text-align: left; vertical-align: top; overflow-wrap: anywhere; } .facts td:first-child { min-width: 9rem; overflow-wrap: normal; }
+@media (max-width: 600px) { body { margin: 1rem auto; } th, td { padding: .3rem .45rem; } }
 button { font: inherit; padding: .25rem .9rem; margin: .6rem 0; }
 </style></head><body>
 <h1>{{ title }}</h1>
@@ -32,6 +34,7 @@ button { font: inherit; padding: .25rem .9rem; margin: .6rem 0; }
 <figure><video src="{{ file }}" muted playsinline controls preload="auto"></video><figcaption>{{ name }}</figcaption></figure>{% endfor %}
 </div>
 <button id="together" type="button">Play together from the start</button>
+<p>In this folder: {% for file in files %}<a href="{{ file }}">{{ file }}</a>{% if not loop.last %}, {% endif %}{% endfor %}</p>
 <h2>Against the original</h2>
 <div class="table"><table><tr><th></th>{% for column in columns %}<th>{{ column }}</th>{% endfor %}</tr>
 {% for name, row in rows.items() %}<tr><td>{{ name }}</td>{% for value in row %}<td>{{ value }}</td>{% endfor %}</tr>{% endfor %}
@@ -41,7 +44,7 @@ frames, in 8-bit levels. Taken on the frames as the model was given them, not on
 {% for name, file in pictures.items() %}<h2>{{ name }}</h2><img src="{{ file }}" alt="{{ name }}">
 {% endfor %}
 <h2>The run</h2>
-<div class="table"><table>{% for name, value in facts.items() %}<tr><td>{{ name }}</td><td>{{ value }}</td></tr>{% endfor %}</table></div>
+<div class="table"><table class="facts">{% for name, value in facts.items() %}<tr><td>{{ name }}</td><td>{{ value }}</td></tr>{% endfor %}</table></div>
 <h2>The command</h2>
 <pre>{{ command }}</pre>
 <script>
@@ -65,6 +68,7 @@ def write_report(
     scores: Mapping[str, Mapping[str, Any]],
     pictures: Mapping[str, str],
     facts: Mapping[str, object],
+    files: Sequence[str],
     command: str,
 ) -> None:
     """Write the page; every text is escaped, every file is named relative to the page."""
@@ -84,6 +88,7 @@ def write_report(
             },
             pictures=pictures,
             facts=facts,
+            files=files,
             command=command,
         ),
     )
