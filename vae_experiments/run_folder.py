@@ -201,6 +201,6 @@ class RunFolder:
                 "git commit": str(provenance["git_commit"])[:12],
                 **provenance["manipulations"],
             },
-            files=sorted(path.name for path in self.folder.iterdir() if not path.name.startswith(".")),
+            files=sorted({FINISHED, *(path.name for path in self.folder.iterdir() if path.name[0] != ".")}),
             command=str(provenance["command"]),
         )
