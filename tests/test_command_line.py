@@ -56,10 +56,10 @@ MISTAKES = {
     "manipulation.noise.scale=1": r"manipulation.noise.scale=1: a manipulation is set under its own name; type noise.scale=1",
     "model.path=DIR": r"model.path=DIR: this model has no such setting, model=folder has; add model=folder",
     "manipulation=null": r"Config group override must be a string or a list",
-    "+manipulation=[noise,noise]": r".*(twice|ambiguous|Multiple|more than once)",
+    "+manipulation=[noise,noise]": r"manipulation=\[noise,noise\]: names one twice; give the second one a name",
     "device.threads=100000": r"device.threads=100000: must be at least 0 and at most 256",
     "experiment=nope": r"experiment=nope: no such choice; choose from: noise_ladder",
-    "device=tpu": r"device=tpu: no such choice; .*choose from: auto, cpu, cuda, mps",
+    "device=tpu": r"device=tpu: no such choice; did you mean cpu\? choose from: auto, cpu, cuda, mps",
     "+model._target_=os.system": r"model._target_=os.system: model has no such setting",
 }
 

@@ -106,9 +106,9 @@ def _prepare() -> None:
     logging.raiseExceptions = False
     signal.signal(signal.SIGTERM, _terminated)
     # Hydra looks for a relative path beside run.py; people mean the folder that they are in.
-    for flag, path in zip(sys.argv, sys.argv[1:], strict=False):
-        if flag in ("--config-path", "-cp") and Path(path).is_dir():
-            sys.argv[sys.argv.index(path)] = str(Path(path).resolve())
+    for place, flag in enumerate(sys.argv[:-1]):
+        if flag in ("--config-path", "-cp") and Path(sys.argv[place + 1]).is_dir():
+            sys.argv[place + 1] = str(Path(sys.argv[place + 1]).resolve())
 
 
 def _terminated(number: int, _frame: object) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Config to objects: the only module, beside the command line, that knows Hydra.
+"""Config to objects: with mistakes.py and the command line, all that knows Hydra.
 
 The class is the schema and the schema is the object: every registered option stands in Hydra's
 ConfigStore under ``hydra/schema/<family>/<kind>``, a yaml file fills it, and the node becomes the
