@@ -11,9 +11,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.conftest import NETWORKS, build_network
+from tests.conftest import NETWORKS, TEMPORAL, build_network, class_name
 from vae_experiments.errors import ModelError, NumbersError
 from vae_experiments.models import Bundled, Folder, Hub, Posterior
+from vae_experiments.models.loading import ADAPTERS
 from vae_experiments.tensors import Size
 
 if TYPE_CHECKING:
@@ -48,8 +49,11 @@ def test_frames_out_are_frames_in(
     autoencoder = Folder(path=str(network_folders[name])).load(cpu)
     latents = encoded(autoencoder, frames_of(count, height, width), 4)
     frames = decoded(autoencoder, latents, Size(width, height), 4)
-    assert latents.shape == (count, autoencoder.latent_channels, -(-height // 8), -(-width // 8))
-    assert frames.shape == (count, 3, height, width)
+    stride = autoencoder.time_stride
+    latent_count = 1 + -(-(count - 1) // stride)
+    assert latents.shape == (latent_count, autoencoder.latent_channels, -(-height // 8), -(-width // 8))
+    assert frames.shape == (1 + (latent_count - 1) * stride, 3, height, width)
+    assert count <= len(frames) < count + stride, "the runner cuts off what fills the last group"
     assert latents.dtype == frames.dtype == torch.float32
     assert not latents.is_inference(), "a user's own code must be able to change and train on them"
 
@@ -82,14 +86,23 @@ def by_hand(name: str, folder: Path, frames: torch.Tensor) -> tuple[torch.Tensor
     """Encode, normalise, undo and decode with diffusers' own calls."""
     import diffusers
 
-    network = getattr(diffusers, name).from_pretrained(folder, low_cpu_mem_usage=False).eval()
+    network = getattr(diffusers, class_name(name)).from_pretrained(folder, low_cpu_mem_usage=False).eval()
     with torch.inference_mode():
+        if class_name(name) == "AutoencoderKLWan":
+            raw = network.encode(frames.movedim(0, 1)[None]).latent_dist.mode()
+            column = (
+                torch.tensor(network.config[key])[:, None, None] for key in ("latents_mean", "latents_std")
+            )
+            return (raw[0].movedim(1, 0) - next(column)) / next(column), network.decode(raw).sample[
+                0
+            ].movedim(1, 0)
         answer = network.encode(frames)
         raw = {
             "AutoencoderKL": lambda: answer.latent_dist.mode(),
             "AutoencoderTiny": lambda: answer.latents,
             "AutoencoderDC": lambda: answer.latent,
-        }[name]()
+            "VQModel": lambda: answer.latents,
+        }[class_name(name)]()
         config = network.config
         shift, scale = config.get("shift_factor") or 0.0, config.scaling_factor
         return (raw - shift) * scale, network.decode(raw).sample
@@ -100,28 +113,30 @@ def test_the_adapter_gives_what_diffusers_gives_by_hand(
     name: str, network_folders: dict[str, Path], cpu: Chosen
 ) -> None:
     autoencoder = Folder(path=str(network_folders[name])).load(cpu)
-    frames = frames_of(2)
+    frames = frames_of(9)
     latents = encoded(autoencoder, frames)
     expected_latents, expected_frames = by_hand(name, network_folders[name], frames)
     assert torch.allclose(latents, expected_latents, atol=1e-5)
     assert torch.allclose(decoded(autoencoder, latents, Size(48, 40)), expected_frames, atol=1e-4)
 
 
-def test_statistics_beside_the_weights_normalise_each_channel_and_are_undone(
-    network_folders: dict[str, Path], cpu: Chosen, tmp_path: Path
+@every_network
+def test_statistics_beside_the_weights_win_normalise_each_channel_and_are_undone(
+    name: str, network_folders: dict[str, Path], cpu: Chosen, tmp_path: Path
 ) -> None:
-    plain = Folder(path=str(network_folders["AutoencoderDC"])).load(cpu)
+    plain = Folder(path=str(network_folders[name])).load(cpu)
     frames = frames_of(3)
-    raw = encoded(plain, frames)
-    folder = shutil.copytree(network_folders["AutoencoderDC"], tmp_path / "model")
+    by_config = encoded(plain, frames)
+    raw = plain.normalisation.undo(by_config)
+    folder = shutil.copytree(network_folders[name], tmp_path / "model")
     mean, std = raw.mean((0, 2, 3)), raw.std((0, 2, 3))
     (folder / "latent_statistics.json").write_text(json.dumps({"mean": mean.tolist(), "std": std.tolist()}))
     measured = Folder(path=str(folder)).load(cpu)
     latents = encoded(measured, frames)
-    assert torch.allclose(latents.mean((0, 2, 3)), torch.zeros(8), atol=1e-4)
-    assert torch.allclose(latents.std((0, 2, 3)), torch.ones(8), atol=1e-4)
+    assert torch.allclose(latents.mean((0, 2, 3)), torch.zeros(len(mean)), atol=1e-4)
+    assert torch.allclose(latents.std((0, 2, 3)), torch.ones(len(std)), atol=1e-4)
     size = Size(48, 40)
-    assert torch.allclose(decoded(measured, latents, size), decoded(plain, raw, size), atol=1e-3)
+    assert torch.allclose(decoded(measured, latents, size), decoded(plain, by_config, size), atol=1e-3)
 
 
 def test_means_and_deviations_of_the_config_are_applied_as_diffusers_pipelines_do(
@@ -157,12 +172,15 @@ def test_statistics_that_cannot_be_used_are_one_sentence(
         Folder(path=str(folder)).load(cpu)
 
 
-def test_a_posterior_sample_belongs_to_its_frame(network_folders: dict[str, Path], cpu: Chosen) -> None:
+@pytest.mark.parametrize("name", ["AutoencoderKL", *TEMPORAL])
+def test_a_posterior_sample_belongs_to_its_latents_number(
+    name: str, network_folders: dict[str, Path], cpu: Chosen
+) -> None:
     def sample(seed: int, count: int) -> torch.Tensor:
-        model = Folder(path=str(network_folders["AutoencoderKL"]), posterior=Posterior.sample, seed=seed)
+        model = Folder(path=str(network_folders[name]), posterior=Posterior.sample, seed=seed)
         return encoded(model.load(cpu), frames_of(6), count)
 
-    mode = encoded(Folder(path=str(network_folders["AutoencoderKL"])).load(cpu), frames_of(6))
+    mode = encoded(Folder(path=str(network_folders[name])).load(cpu), frames_of(6))
     assert torch.allclose(sample(1, 2), sample(1, 5), atol=1e-4)
     assert not torch.allclose(sample(1, 2), sample(2, 2), atol=1e-2)
     assert not torch.allclose(sample(1, 2), mode, atol=1e-2)
@@ -188,6 +206,29 @@ def test_values_that_are_not_finite_stop_the_run_with_a_sentence(
         encoded(autoencoder, frames, 2)
     with pytest.raises(NumbersError, match="of the decoded frames are not finite, first at frame 0"):
         decoded(autoencoder, torch.full((1, 8, 5, 6), 3e38), Size(48, 40))
+
+
+@pytest.mark.parametrize("name", ["AutoencoderKL", "AutoencoderKLWan"])
+def test_a_network_that_takes_no_rgb_frames_is_refused_with_a_sentence(
+    name: str, cpu: Chosen, tmp_path: Path
+) -> None:
+    build_network(name, in_channels=4, out_channels=4).save_pretrained(tmp_path)
+    sentence = f"{name} in .* cannot encode an RGB frame .*; give an autoencoder of RGB pictures or video"
+    with pytest.raises(ModelError, match=sentence):
+        Folder(path=str(tmp_path)).load(cpu)
+
+
+@pytest.mark.parametrize("name", ["VQModel", "VQModel spatial"])
+def test_decoding_snaps_changed_latents_to_the_codebook(
+    name: str, network_folders: dict[str, Path], cpu: Chosen
+) -> None:
+    autoencoder = Folder(path=str(network_folders[name])).load(cpu)
+    codes = build_network(name).quantize.embedding.weight.detach()[:30]
+    latents = autoencoder.normalisation.apply(codes.T.reshape(1, 4, 5, 6))
+    size = Size(48, 40)
+    untouched = decoded(autoencoder, latents, size)
+    assert torch.allclose(decoded(autoencoder, latents + 1e-3, size), untouched, atol=1e-5)
+    assert not torch.allclose(decoded(autoencoder, latents + 0.1, size), untouched, atol=1e-2)
 
 
 def test_the_bundled_model_turns_256x256x3_into_32x32x16_of_unit_variance(cpu: Chosen) -> None:
@@ -339,4 +380,8 @@ def test_a_hub_that_cannot_be_reached_says_what_to_download_and_how(
 
 
 def test_the_small_networks_of_these_tests_are_of_the_classes_they_claim() -> None:
-    assert [type(build_network(name)).__name__ for name in NETWORKS] == list(NETWORKS)
+    assert [type(build_network(name)).__name__ for name in NETWORKS] == list(map(class_name, NETWORKS))
+
+
+def test_every_supported_class_is_among_the_small_networks_of_these_tests() -> None:
+    assert set(map(class_name, NETWORKS)) == set(ADAPTERS)

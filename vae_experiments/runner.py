@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from vae_experiments.manipulations import chain
-from vae_experiments.tensors import check_finite
+from vae_experiments.tensors import Joined, check_finite
 from vae_experiments.threads import read_ahead, twice
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Step:
 
     original: Frames
     reconstructed: Frames
-    changed: Frames | None
+    changed: Frames | None = None
 
 
 def stream(
@@ -51,17 +51,17 @@ def stream(
     Only a few chunks are in memory at a time; the latents are decoded both ways in one pass. The
     observer sees the latents as they go by.
     """
-    size = source.info.size
+    size, stride = source.info.size, autoencoder.time_stride
     frames, originals = two_readers(source, batch_size, manipulations)
     latents = seen(watch.timed("encode", autoencoder.encode(frames)), observer.see_latents)
     if not manipulations:
         decoded = watch.timed("decode", autoencoder.decode(latents, size))
-        return (Step(*chunks, None) for chunks in zip(originals, decoded, strict=True))
+        return in_step(stride, originals, decoded)
     kept, given = twice(latents)
-    altered = regrouped(watch.timed("change", chain(manipulations, given)), batch_size)
+    altered = regrouped(watch.timed("change", chain(manipulations, given)), max(1, batch_size // stride))
     changed = seen(finite(altered), observer.see_changed)
     both = (watch.timed("decode", autoencoder.decode(way, size)) for way in (kept, changed))
-    return (Step(*chunks) for chunks in zip(originals, *both, strict=True))
+    return in_step(stride, originals, *both)
 
 
 def two_readers(
@@ -77,19 +77,27 @@ def two_readers(
     return twice(read_ahead(source.chunks(batch_size)))
 
 
+def in_step(stride: int, originals: Iterable[Frames], *decoded: Iterable[Frames]) -> Iterator[Step]:
+    """Put each chunk of the original beside as many frames of every decoded stream.
+
+    At the end a temporal model has a few frames more than the original, less than its time stride:
+    they decode what filled its last group, and are dropped. Any other number is a fault.
+    """
+    streams = [Joined(chunks) for chunks in decoded]
+    for original in originals:
+        taken = [frames for stream in streams if (frames := stream.take(len(original))) is not None]
+        lengths = [len(frames) for frames in taken]
+        assert lengths == [len(original)] * len(streams), f"{len(original)} frames in, {lengths} out"
+        yield Step(original, *taken)
+    surplus = [stream.take(stride) for stream in streams]
+    assert all(frames is None or len(frames) < stride for frames in surplus), f"{stride} frames too many"
+
+
 def regrouped(chunks: Iterable[Latents], count: int) -> Iterator[Latents]:
     """Cut chunks of any length into chunks of ``count``: a manipulation need not keep their borders."""
-    import torch
-
-    waiting: list[Latents] = []
-    for latents in chunks:
-        waiting.append(latents)
-        while sum(map(len, waiting)) >= count:
-            joined = waiting[0] if len(waiting) == 1 else torch.cat(waiting)
-            yield joined[:count]
-            waiting = [joined[count:]] if len(joined) > count else []
-    if waiting:
-        yield torch.cat(waiting)
+    stream = Joined(chunks)
+    while (latents := stream.take(count)) is not None:
+        yield latents
 
 
 def seen(chunks: Iterable[Latents], see: Callable[[Latents], None]) -> Iterator[Latents]:
@@ -103,6 +111,6 @@ def finite(chunks: Iterable[Latents]) -> Iterator[Latents]:
     """Stop at changed latents that the decoder would turn into black frames."""
     first = 0
     for latents in chunks:
-        check_finite(latents, "changed latents", first)
+        check_finite(latents, "changed latents", first, each="latent")
         yield latents
         first += len(latents)

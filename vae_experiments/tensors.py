@@ -1,4 +1,4 @@
-"""Frames and latents: axis order, value range, and the conversions, each written once.
+"""Frames and latents: axis order, value range, conversions and cuts, each written once.
 
 Pixels   array   T H W 3   uint8, RGB: what video files hold
 Frames   tensor  T 3 H W   float32 in [-1, 1], RGB: what a network is given
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from vae_experiments.errors import NumbersError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
     import torch
 
@@ -68,12 +70,33 @@ def to_pixels(frames: Frames) -> Pixels:
     return pixels
 
 
-def check_finite(values: torch.Tensor, what: str, first: int = 0) -> None:
+class Joined:
+    """Reads chunks of any length as one stream, as many frames or latents at a time as are wanted."""
+
+    def __init__(self, chunks: Iterable[torch.Tensor]) -> None:
+        self._chunks = iter(chunks)
+        self._waiting: list[torch.Tensor] = []
+
+    def take(self, count: int) -> torch.Tensor | None:
+        """Give the next ``count``, fewer at the end, and None after it."""
+        import torch
+
+        while sum(map(len, self._waiting)) < count and (chunk := next(self._chunks, None)) is not None:
+            self._waiting.append(chunk)
+        if not self._waiting:
+            return None
+        joined = self._waiting[0] if len(self._waiting) == 1 else torch.cat(self._waiting)
+        self._waiting = [joined[count:]] if len(joined) > count else []
+        return joined[:count]
+
+
+def check_finite(values: torch.Tensor, what: str, first: int = 0, each: str = "frame") -> None:
     """Stop before a value that is not finite becomes a black picture.
 
     Args:
         values: time first; ``first`` is the number of its first frame.
         what: what the values are, for the message.
+        each: what one step in time is called, for the message.
 
     Raises:
         NumbersError: names the first bad frame and how many values are bad.
@@ -84,9 +107,9 @@ def check_finite(values: torch.Tensor, what: str, first: int = 0) -> None:
     bad = (~values.isfinite()).flatten(1).sum(1)
     if not bad.any():
         return
-    frame = first + int(bad.nonzero()[0])
+    number = first + int(bad.nonzero()[0])
     raise NumbersError(
-        f"{int(bad.sum())} values of the {what} are not finite, first at frame {frame}",
+        f"{int(bad.sum())} values of the {what} are not finite, first at {each} {number}",
         "use weaker settings of the manipulation, or other weights",
     )
 

@@ -15,21 +15,31 @@ class Autoencoder(ABC):
     """Hides every dialect of a network: axis order, value range, normalisation, legal sizes.
 
     Latents leave ``encode`` with about unit variance, so that a noise of scale 1 means one standard
-    deviation in every model. Frames out equal frames in, in number and in size.
+    deviation in every model. Frames out equal frames in, in size, and in number too but for what
+    fills the last group of a temporal model, which the runner cuts off. The chunks of the source
+    change neither latents nor frames.
     """
 
     stride: int
     """How many pixels, each way, one latent cell stands for."""
     time_stride: int
-    """How many frames one latent stands for."""
+    """How many frames one latent stands for; where it is more than 1, the first one stands for 1 frame."""
     latent_channels: int
     weights_digest: str
     """SHA-256 of the weights, for provenance and for the key of the latent cache."""
 
     @abstractmethod
     def encode(self, chunks: Iterable[Frames]) -> Iterator[Latents]:
-        """Turn frames ``T 3 H W`` in [-1, 1] into latents ``T C h w``, float32 on the CPU."""
+        """Turn frames ``T 3 H W`` in [-1, 1] into latents ``T' C h w``, float32 on the CPU.
+
+        ``T'`` is ``T`` for a frame-wise model and ``1 + ceil((T - 1) / time_stride)`` for a temporal
+        one, whose chunks of latents need not answer the chunks of frames one to one.
+        """
 
     @abstractmethod
     def decode(self, chunks: Iterable[Latents], size: Size) -> Iterator[Frames]:
-        """Turn latents into frames of the given size, float32 on the CPU, about in [-1, 1]."""
+        """Turn latents into frames of the given size, float32 on the CPU, about in [-1, 1].
+
+        A temporal model gives the whole of each group: up to ``time_stride - 1`` frames more at the end
+        than were encoded.
+        """

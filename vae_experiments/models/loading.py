@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import ModelError, closest
 from vae_experiments.files import digest
-from vae_experiments.models.framewise import DIALECTS
+from vae_experiments.models.framewise import Framewise
+from vae_experiments.models.temporal import Temporal
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from vae_experiments.models.adapter import Adapter
+
+ADAPTERS: dict[str, type[Adapter]] = {
+    name: adapter for adapter in (Framewise, Temporal) for name in adapter.dialects
+}
+"""Every diffusers class that is supported, and the adapter that speaks its dialect."""
 WEIGHTS = "diffusion_pytorch_model*.safetensors"
 POINTER = b"version https://git-lfs"
 
@@ -93,9 +100,9 @@ def _class_name(folder: Path) -> str:
         raise ModelError(
             f"model: {file} is not a diffusers config", "give a directory that save_pretrained wrote"
         ) from error
-    if name not in DIALECTS:
+    if name not in ADAPTERS:
         raise ModelError(
-            f"model: {file} names the class {name}, which is not supported", closest(name, DIALECTS)
+            f"model: {file} names the class {name}, which is not supported", closest(name, ADAPTERS)
         )
     return name
 

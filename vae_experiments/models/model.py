@@ -43,11 +43,12 @@ class Model(Option, ABC, family="model"):
             ModelError: the weights are missing, damaged, of another class, or cannot be downloaded.
         """
         from vae_experiments.files import digest_of
-        from vae_experiments.models.framewise import Framewise
-        from vae_experiments.models.loading import load_network, weights_digests
+        from vae_experiments.models.loading import ADAPTERS, load_network, weights_digests
 
         folder = self.folder()
-        autoencoder = Framewise(load_network(folder), folder, chosen, self.posterior, self.seed)
+        network = load_network(folder)
+        adapter = ADAPTERS[type(network).__name__]
+        autoencoder = adapter(network, folder, chosen, self.posterior, self.seed)
         autoencoder.weights_digest = digest_of(weights_digests(folder))
         return autoencoder
 
