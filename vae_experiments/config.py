@@ -55,19 +55,22 @@ def experiment_from(config: DictConfig, overrides: Sequence[str] = ()) -> Experi
         raise SettingError("manipulation", chain, *NO_CHOICES)
     names = [str(name) for name in chain]
     refuse_unknown("", config, ROOT_KEYS | set(names))
-    run = _option(Run, config, "run")
+    run = option_from(Run, config, "run")
     return Experiment(
-        source=_option(Source, config, "source"),  # type: ignore[type-abstract]
-        manipulations=[_option(Manipulation, config, f"manipulation.{name}").named(name) for name in names],
-        model=_option(Model, config, "model"),  # type: ignore[type-abstract]
-        device=_option(Device, config, "device"),
-        output=_option(Output, config, "output"),
+        source=option_from(Source, config, "source"),  # type: ignore[type-abstract]
+        manipulations=[
+            option_from(Manipulation, config, f"manipulation.{name}").named(name) for name in names
+        ],
+        model=option_from(Model, config, "model"),  # type: ignore[type-abstract]
+        device=option_from(Device, config, "device"),
+        output=option_from(Output, config, "output"),
         batch_size=run.batch_size,
         seed=run.seed,
     )
 
 
-def _option(base: type[Kind], config: DictConfig, place: str) -> Kind:
+def option_from(base: type[Kind], config: DictConfig, place: str) -> Kind:
+    """Build the option that stands at one place of a config."""
     family, _, name = place.partition(".")
     values = _values(config, place)
     option_class = kind_named(family, values.get("kind") or name or family)
@@ -189,14 +192,14 @@ and change any setting, key=value; sweep several with -m key=1,2,3:
 $CONFIG"""
 
 
-def register() -> None:
+def register(claim_folder: type[ClaimFolder] = ClaimFolder, families: Sequence[str] = FAMILIES) -> None:
     """Put every schema, and our defaults for Hydra itself, into Hydra's ConfigStore.
 
     The defaults for Hydra stand here and not in conf/config.yaml, because a rerun from a saved
     config, ``--config-path RUN/.hydra``, does not read that file.
     """
     store = ConfigStore.instance()
-    for family in FAMILIES:
+    for family in families:
         for kind, option_class in kinds(family).items():
             store.store(group=f"hydra/schema/{family}", name=kind, node=option_class)
     store.store(group="hydra/job_logging", name="plain", node=JOB_LOGGING)
@@ -210,7 +213,7 @@ def register() -> None:
         defaults=groups,
         run=RunDir("outputs/${now:%Y-%m-%d}/${now:%H-%M-%S}"),
         sweep=SweepDir("outputs/sweeps/${now:%Y-%m-%d}/${now:%H-%M-%S}", "${hydra.job.num}"),
-        callbacks={"claim_folder": {"_target_": f"{__name__}.{ClaimFolder.__name__}"}},
+        callbacks={"claim_folder": {"_target_": f"{claim_folder.__module__}.{claim_folder.__name__}"}},
     )
     store.store(group="hydra", name="config", node=defaults, provider="hydra")
 

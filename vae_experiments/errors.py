@@ -7,6 +7,7 @@
     ├── DeviceError            a device was asked for that is not there or cannot do it
     ├── NumbersError           a network gave values that are not finite
     ├── TrainingError          a training cannot start or cannot go on
+    ├── StoppedError           a signal stopped it; what was done is saved
     └── WriteError             a result cannot be written
 
 The command line prints such an error as one line and exits with status 1. Anything else that
@@ -67,6 +68,14 @@ class NumbersError(VaeExperimentsError):
 
 class TrainingError(VaeExperimentsError):
     """A training cannot start or cannot go on."""
+
+
+class StoppedError(VaeExperimentsError):
+    """A signal stopped a training; what was done is saved."""
+
+    def __init__(self, signal: int, problem: str, cure: str) -> None:
+        super().__init__(problem, cure)
+        self.signal = signal
 
 
 class WriteError(VaeExperimentsError):

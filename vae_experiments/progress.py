@@ -15,10 +15,10 @@ SECONDS_BETWEEN_LINES = 15.0
 
 
 class Progress:
-    """Shows how many frames are done, how many a second, and the time that is left."""
+    """Shows how much is done, how much a second, and the time that is left."""
 
-    def __init__(self, total_frames: int | None) -> None:
-        self.total, self.done = total_frames, 0
+    def __init__(self, total: int | None, unit: str = "frames", done: int = 0) -> None:
+        self.total, self.unit, self.done, self._done_before = total, unit, done, done
         self._start = self._last_line = time.perf_counter()
         self._bar: Any = None
 
@@ -26,18 +26,22 @@ class Progress:
         if sys.stderr is not None and sys.stderr.isatty():
             from tqdm import tqdm
 
-            self._bar = tqdm(total=self.total, unit=" frames", dynamic_ncols=True, leave=False)
+            self._bar = tqdm(
+                total=self.total, initial=self.done, unit=f" {self.unit}", dynamic_ncols=True, leave=False
+            )
         return self
 
-    def add(self, frames: int) -> None:
-        """Count frames that are finished."""
-        self.done += frames
+    def add(self, count: int, remark: str = "") -> None:
+        """Count what is finished, and say how it stands."""
+        self.done += count
         now = time.perf_counter()
         if self._bar is not None:
-            self._bar.update(frames)
+            self._bar.set_postfix_str(remark, refresh=False)
+            self._bar.update(count)
         elif now - self._last_line > SECONDS_BETWEEN_LINES:
             self._last_line = now
-            log.info(self._line(self.done / (now - self._start)))
+            line = self._line((self.done - self._done_before) / (now - self._start))
+            log.info("%s", f"{line}; {remark}" if remark else line)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -47,6 +51,6 @@ class Progress:
 
     def _line(self, rate: float) -> str:
         if self.total is None:
-            return f"{self.done} frames, {rate:.1f} a second"
+            return f"{self.done} {self.unit}, {rate:.1f} a second"
         left = (self.total - self.done) / rate
-        return f"{self.done} of {self.total} frames, {rate:.1f} a second, {left:.0f} s left"
+        return f"{self.done} of {self.total} {self.unit}, {rate:.1f} a second, {left:.0f} s left"

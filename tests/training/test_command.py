@@ -1,13 +1,22 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 import pytest
+import torch
+
+from tests.conftest import REPOSITORY
+from vae_experiments.training.checkpoints import read_checkpoint
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     Command: TypeAlias = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -15,6 +24,7 @@ QUICK = [
     "training.steps=2",
     "training.batch=2",
     "training.crop=32",
+    "training.large_batch=2",
     "training.large_crop=32",
     "training.widths=[8,16,16]",
     "training.encoder_blocks=[0,1,1]",
@@ -22,36 +32,225 @@ QUICK = [
     "training.latent_channels=4",
     "training.validation=1",
     "training.window=4",
+    "training.workers=0",
+    "training.tensorboard=false",
+    "device.threads=1",
 ]
 
 
-def test_the_command_trains_into_its_folder(type_command: Command, tmp_path: Path) -> None:
-    done = type_command("-m", "vae_experiments.training", *QUICK, "seed=3", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert f"model=folder model.path={tmp_path / 'model'}" in done.stdout
-    made = {file.name for file in (tmp_path / "model").iterdir()}
+def start(*words: str, folder: Path, command: str = "vae_experiments.training") -> subprocess.Popen[str]:
+    """Start a training as a person would, and let it run on."""
+    return subprocess.Popen(
+        [sys.executable, "-m", *command.split(), *words, f"hydra.run.dir={folder}"],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    for _ in range(1200):
+        if path.exists():
+            return
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    raise AssertionError(f"{path} did not come")
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    return read_checkpoint(folder / "checkpoint.safetensors")[0]
+
+
+def assert_same_weights(first: Path, second: Path) -> None:
+    one, other = weights(first), weights(second)
+    assert one.keys() == other.keys()
+    for part, tensors in one.items():
+        for name, tensor in tensors.items():
+            assert torch.equal(tensor, other[part][name]), (part, name)
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    listing = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    return [int(pid) for pid in listing.read_text().split()] if listing.exists() else []
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    process = start(*QUICK, "training.steps=30", "training.save_every=3", folder=folder)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert f"model=folder model.path={folder / 'model'}" in said
+    return folder
+
+
+def test_the_command_trains_into_its_folder(uninterrupted: Path) -> None:
+    made = {file.name for file in (uninterrupted / "model").iterdir()}
     assert made == {
         "config.json",
         "diffusion_pytorch_model.safetensors",
         "latent_statistics.json",
         "recipe.json",
     }
-    assert (tmp_path / "checkpoint.safetensors").exists()
-    assert (tmp_path / "train.log").exists()
+    files = {
+        "checkpoint.safetensors",
+        "metrics.csv",
+        "samples.png",
+        "train.log",
+        "training.json",
+        "training.png",
+    }
+    assert files <= {file.name for file in uninterrupted.iterdir()}
+
+
+def test_a_training_that_was_killed_goes_on_to_the_weights_of_one_that_was_not(
+    uninterrupted: Path, tmp_path: Path
+) -> None:
+    words = [
+        *QUICK,
+        "training.steps=30",
+        "training.save_every=3",
+        "training.workers=1",
+        "training.resume=true",
+    ]
+    process = start(*words, folder=tmp_path)
+    wait_for(tmp_path / "checkpoint.safetensors", process)
+    painters = children(process)
+    process.kill()
+    process.communicate()
+    assert read_checkpoint(tmp_path / "checkpoint.safetensors")[1]["step"] < 30
+    for _ in range(100):
+        if not any(map(is_alive, painters)):
+            break
+        time.sleep(0.1)
+    assert not any(map(is_alive, painters)), "those who paint frames leave with the training"
+    again = start(*words, folder=tmp_path)
+    said, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, said
+    assert "going on after step" in said
+    assert_same_weights(uninterrupted, tmp_path)
+
+
+def test_a_killed_training_that_had_saved_nothing_begins_again(uninterrupted: Path, tmp_path: Path) -> None:
+    words = [*QUICK, "training.steps=30", "training.save_every=3", "training.resume=true"]
+    process = start(*words, folder=tmp_path)
+    wait_for(tmp_path / "training.json", process)
+    process.kill()
+    process.communicate()
+    (tmp_path / "checkpoint.safetensors").unlink(missing_ok=True)
+    again = start(*words, folder=tmp_path)
+    said, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, said
+    assert "nothing to go on with: beginning" in said
+    assert_same_weights(uninterrupted, tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_stops_in_one_sentence(number: signal.Signals, tmp_path: Path) -> None:
+    process = start(*QUICK, "training.steps=5000", "training.save_every=5000", folder=tmp_path)
+    wait_for(tmp_path / "training.json", process)
+    time.sleep(4)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + number, said
+    assert "saved; training.resume=true goes on" in said.splitlines()[-1]
+    assert "Traceback" not in said
+    assert read_checkpoint(tmp_path / "checkpoint.safetensors")[1]["step"] > 0
+
+
+def test_the_last_training_goes_on_with_its_own_settings(type_command: Command, tmp_path: Path) -> None:
+    def train(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "vae_experiments.training", *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        )
+
+    assert train(*QUICK, "seed=5").returncode == 0
+    refused = train("training.resume=true", "training.rate=0.5")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: training.rate=0.5: the training that goes on began with 0.001")
+    again = train("training.resume=true", "device.threads=1")
+    assert again.returncode == 0, again.stderr
+    assert "going on after step 2 of 2" in again.stdout
+    assert len(list((tmp_path / "outputs" / "training").glob("*/*"))) == 1
+
+
+def test_two_processes_learn_what_one_does_from_twice_the_batches(tmp_path: Path) -> None:
+    words = [*QUICK, "training.steps=3", "training.precision=float32", "device=cpu"]
+    together = start(
+        *words,
+        folder=tmp_path / "two",
+        command="torch.distributed.run --nproc-per-node 2 --master-port 29517 -m vae_experiments.training",
+    )
+    alone = start(*words, "training.accumulate=2", folder=tmp_path / "one")
+    for process in (together, alone):
+        said, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, said
+    assert said.count("the trained autoencoder is ready") == 1
+    for name, weight in weights(tmp_path / "one")["trainee"].items():
+        torch.testing.assert_close(weight, weights(tmp_path / "two")["trainee"][name], atol=2e-4, rtol=0)
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Iterator[Path]:
+    """A folder with two good films, one that is cut short, and two files that are none."""
+    import imageio.v3 as iio
+
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    moving = np.arange(64)[None, :, None, None] * 2 + np.arange(12)[:, None, None, None] * 8
+    frames = np.broadcast_to(moving % 256, (12, 64, 64, 3)).transpose(0, 2, 1, 3).astype(np.uint8)
+    for name in ("one.mp4", "two.mp4"):
+        iio.imwrite(folder / name, frames, fps=12, codec="libx264")
+    (folder / "cut.mp4").write_bytes((folder / "one.mp4").read_bytes()[:900])
+    (folder / "words.mp4").write_text("not a film")
+    (folder / "notes.txt").write_text("nor this")
+    yield folder
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_folder_with_good_and_bad_files_trains_and_names_the_bad_ones_once(
+    videos: Path, tmp_path: Path
+) -> None:
+    words = ["data=folder", f"data.path={videos}", "data.size=64"]
+    process = start(*QUICK, *words, "training.steps=6", folder=tmp_path / "run")
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    for name in ("cut.mp4", "words.mp4", "notes.txt"):
+        assert said.count(name) == 1, said
 
 
 @pytest.mark.parametrize(
     ("typed", "sentence"),
     [
-        ("training.rate=-1", "training.rate=-1.0: must be more than 0; the default is 0.002"),
+        ("training.rate=-1", "training.rate=-1.0: must be more than 0; the default is 0.001"),
         ("training.rate=fast", "training.rate=fast: must be a number"),
         ("training.stesp=3", "training.stesp=3: training has no such setting; did you mean steps?"),
         ("+training.stesp=3", "training.stesp=3: training has no such setting; did you mean steps?"),
         ("training=autoencodr", "training=autoencodr: no such choice; did you mean autoencoder?"),
+        ("training.precision=float16", "training.precision=float16: "),
+        ("training.crop=250", "training.crop=250: must be a multiple of 8"),
+        ("training.crop=256", "training.crop=256: must be at most 192 pixels, the side of the data"),
+        ("data=folder", "data.path=: has no value; give one: data.path=..."),
+        ("data=fodler", "data=fodler: no such choice; did you mean folder?"),
+        ("device.exact=true", "device.exact=True: a training is exact as it is; leave it out"),
+        ("device=cuda", "device=cuda: torch finds no such device here"),
+        ("training.wandb=true", "training.wandb=True: needs the package wandb; pip install"),
     ],
 )
 def test_a_mistake_is_one_line(type_command: Command, tmp_path: Path, typed: str, sentence: str) -> None:
     done = type_command("-m", "vae_experiments.training", typed, folder=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"error: {sentence}")
+    assert done.stderr.startswith(f"error: {sentence}"), done.stderr
     assert len(done.stderr.splitlines()) == 1

@@ -1,198 +1,313 @@
 from __future__ import annotations
 
+import csv
 import json
 import logging
-from typing import TYPE_CHECKING
+import os
+import signal
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
-from diffusers import AutoencoderDC
 
-from vae_experiments.errors import SettingError, TrainingError
-from vae_experiments.training.batches import validation_frames
-from vae_experiments.training.checkpoints import read_checkpoint, write_checkpoint
-from vae_experiments.training.export import STATISTICS_FILE
-from vae_experiments.training.losses import psnr_db
-from vae_experiments.training.networks import build_autoencoder, decode, encode, split_parameters
-from vae_experiments.training.settings import Autoencoder
-from vae_experiments.training.trainer import CHECKPOINT, MOST_SKIPPED, Trainer
+from vae_experiments.device import Device
+from vae_experiments.errors import SettingError, StoppedError, TrainingError
+from vae_experiments.models.model import Folder as ModelFolder
+from vae_experiments.tensors import Size
+from vae_experiments.training.batches import Batches
+from vae_experiments.training.checkpoints import read_checkpoint
+from vae_experiments.training.data import Procedural
+from vae_experiments.training.evaluation import mean_psnr_db, reconstruct
+from vae_experiments.training.kinds import Autoencoder, Vae, VideoVae, Vqvae
+from vae_experiments.training.learner import MOST_SKIPPED
+from vae_experiments.training.resuming import CHECKPOINT
+from vae_experiments.training.settings import Precision, Training
+from vae_experiments.training.trainer import MODEL, Trainer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-TINY = {
+SMALL: dict[str, Any] = {
     "batch": 4,
     "crop": 32,
     "large_batch": 2,
-    "large_crop": 64,
-    "widths": [8, 16, 32],
-    "encoder_blocks": [0, 1, 1],
-    "decoder_blocks": [0, 1, 1],
-    "latent_channels": 8,
-    "warm_up": 5,
+    "large_crop": 48,
+    "warm_up": 4,
     "workers": 0,
     "window": 8,
-    "validation": 6,
-    "log_every": 10,
+    "validation": 3,
+    "log_every": 4,
+    "rate": 0.01,
+    "averaging": 0.9,
+    "tensorboard": False,
 }
+KINDS: dict[type[Training], dict[str, Any]] = {
+    Autoencoder: {
+        "widths": [8, 16, 32],
+        "encoder_blocks": [0, 1, 1],
+        "decoder_blocks": [0, 1, 1],
+        "latent_channels": 8,
+    },
+    Vae: {"widths": [8, 16, 32], "latent_channels": 8, "kl_warm_up": 5},
+    Vqvae: {"widths": [8, 16, 32], "latent_channels": 4, "codes": 64, "revive_after": 20},
+    VideoVae: {
+        "widths": [8, 16, 16],
+        "latent_channels": 8,
+        "clip_frames": 5,
+        "batch": 2,
+        "large_batch": 1,
+        "window": 4,
+        "validation": 2,
+    },
+}
+EVERY_KIND = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 
 
-def settings(**changes: object) -> Autoencoder:
-    return Autoencoder(**{**TINY, **changes})  # type: ignore[arg-type]
+def settings(kind: type[Training] = Autoencoder, **changes: Any) -> Training:
+    return kind(**{**SMALL, **KINDS[kind], **changes})
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("trained")
-    Trainer(settings(steps=80, save_every=40), folder).train()
-    return folder
+def trainer(folder: Path, kind: type[Training] = Autoencoder, **changes: Any) -> Trainer:
+    return Trainer(settings(kind, **changes), Procedural(), folder, Device(threads=1))
 
 
-def load(folder: Path) -> torch.nn.Module:
-    network = AutoencoderDC.from_pretrained(folder, low_cpu_mem_usage=False, local_files_only=True)
-    return network.float()  # type: ignore[no-any-return]
+def saved(folder: Path) -> dict[str, torch.Tensor]:
+    weights, _ = read_checkpoint(folder / CHECKPOINT)
+    return {f"{part}/{name}": tensor for part, tensors in weights.items() for name, tensor in tensors.items()}
 
 
-@torch.no_grad()
-def quality_db(network: torch.nn.Module) -> float:
-    frames = validation_frames(0, 8)
-    return psnr_db(decode(network, encode(network, frames)), frames)
+def table(folder: Path) -> list[dict[str, str]]:
+    with (folder / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
 
 
-def test_a_short_training_makes_better_frames_than_none(trained: Path) -> None:
+def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name]), name
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.__name__)
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    kind = request.param
+    made = trainer(tmp_path_factory.mktemp(kind.__name__), kind, steps=60, save_every=30)
+    made.train()
+    return made
+
+
+def test_a_short_training_of_every_kind_makes_better_frames_than_none(trained: Trainer) -> None:
     torch.manual_seed(0)
-    untrained = build_autoencoder([8, 16, 32], [0, 1, 1], [0, 1, 1], 8)
-    assert quality_db(load(trained / "model")) > quality_db(untrained) + 6
+    untrained = trained.settings.trainee()
+    before = mean_psnr_db([(clip, reconstruct(untrained, clip)) for clip in trained.held_out])
+    after = mean_psnr_db([(clip, reconstruct(trained.learner.average, clip)) for clip in trained.held_out])
+    assert after > before + 4, (before, after)
 
 
-def test_the_exported_latents_have_mean_0_and_variance_1(trained: Path) -> None:
-    network = load(trained / "model")
-    statistics = json.loads((trained / "model" / STATISTICS_FILE).read_text())
-    mean, deviation = (torch.tensor(statistics[name])[:, None, None] for name in ("mean", "std"))
-    with torch.no_grad():
-        latents = (encode(network, validation_frames(0, 6)) - mean) / deviation
-    variance, mean = torch.var_mean(latents, dim=(0, 2, 3), correction=0)
-    torch.testing.assert_close(mean, torch.zeros(8), atol=1e-3, rtol=0)
-    torch.testing.assert_close(variance, torch.ones(8), atol=1e-3, rtol=0)
+def test_the_model_of_every_kind_loads_and_gives_as_many_frames_as_it_got(trained: Trainer) -> None:
+    model = ModelFolder(path=str(trained.folder / MODEL)).load(Device(threads=1).choose())
+    clip = torch.cat([held_out for held_out in trained.held_out])[:7, :, :50, :38]
+    latents = list(model.encode(clip.split(3)))
+    frames = torch.cat(list(model.decode(latents, Size(38, 50))))
+    surplus = len(frames) - len(clip)
+    assert frames.shape[1:] == clip.shape[1:]
+    assert 0 <= surplus < model.time_stride, "the runner cuts what a temporal model gives too many"
 
 
-def test_the_exported_weights_are_the_averaged_ones_in_half_precision(trained: Path) -> None:
-    weights, progress = read_checkpoint(trained / CHECKPOINT)
-    exported = load(trained / "model").state_dict()
-    for name, weight in weights["average"].items():
-        assert torch.equal(exported[name], weight.half().float()), name
-    assert progress["step"] == 80
-    assert progress["settings"]["widths"] == [8, 16, 32]
-    assert json.loads((trained / "model" / "recipe.json").read_text()) == progress
+def test_the_latents_of_every_kind_have_mean_0_and_variance_1(trained: Trainer) -> None:
+    model = ModelFolder(path=str(trained.folder / MODEL)).load(Device(threads=1).choose())
+    latents = torch.cat([torch.cat(list(model.encode([clip]))) for clip in trained.held_out])
+    channels = latents.movedim(1, 0).flatten(1)
+    torch.testing.assert_close(channels.mean(1), torch.zeros(len(channels)), atol=0.01, rtol=0)
+    torch.testing.assert_close(channels.std(1), torch.ones(len(channels)), atol=0.02, rtol=0)
 
 
-def test_the_same_settings_take_the_same_steps(tmp_path: Path) -> None:
+def test_the_exported_weights_are_the_averaged_ones_in_half_precision(trained: Trainer) -> None:
+    from safetensors.torch import load_file
+
+    exported = load_file(trained.folder / MODEL / "diffusion_pytorch_model.safetensors")
+    for name, weight in trained.learner.average.network.state_dict().items():
+        assert torch.equal(exported[name], weight.half()), name
+
+
+def test_a_training_leaves_a_table_curves_and_samples(trained: Trainer) -> None:
+    from PIL import Image
+
+    rows = table(trained.folder)
+    assert [int(row["step"]) for row in rows] == [1, *range(4, 29, 4), 30, *range(32, 61, 4)]
+    assert all(float(row["loss"]) > 0 for row in rows if row["loss"])
+    assert [row["step"] for row in rows if row["held_out_psnr_db"]] == ["30", "60"]
+    for name in ("training.png", "samples.png"):
+        with Image.open(trained.folder / name) as picture:
+            picture.load()
+            assert picture.getextrema() != ((0, 0),) * 3
+    recipe = json.loads((trained.folder / MODEL / "recipe.json").read_text())
+    assert (recipe["step"], recipe["settings"]["training"]["widths"]) == (60, trained.settings.widths)
+    assert recipe["settings"]["data"]["kind"] == "procedural"
+
+
+@EVERY_KIND
+def test_a_training_that_was_stopped_goes_on_to_the_same_weights_bit_for_bit(
+    kind: type[Training], tmp_path: Path
+) -> None:
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    trainer(whole, kind, steps=6, save_every=6, log_every=1).train()
+    stopping = trainer(parted, kind, steps=6, save_every=6, log_every=1)
+    learn = stopping.learner.learn
+
+    def learn_and_get_a_signal(step: int, batches: Any) -> dict[str, float]:
+        if step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return learn(step, batches)
+
+    stopping.learner.learn = learn_and_get_a_signal  # type: ignore[method-assign]
+    with pytest.raises(StoppedError, match="stopped after step 3, saved; training.resume=true goes on"):
+        stopping.train()
+    assert read_checkpoint(parted / CHECKPOINT)[1]["step"] == 3
+    trainer(parted, kind, steps=6, save_every=6, log_every=1, resume=True).train()
+    assert_same(saved(whole), saved(parted))
+    steps = [[(row["step"], row["loss"]) for row in table(folder)] for folder in (whole, parted)]
+    assert steps[0] == steps[1]
+
+
+def test_the_same_settings_take_the_same_steps_and_another_seed_takes_others(tmp_path: Path) -> None:
     results = []
     for name, seed in (("first", 0), ("again", 0), ("other", 1)):
-        Trainer(settings(steps=3, seed=seed, validation=1), tmp_path / name).train()
-        results.append(read_checkpoint(tmp_path / name / CHECKPOINT)[0]["network"])
-    first, again, other = results
-    assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not all(torch.equal(first[name], other[name]) for name in first)
+        trainer(tmp_path / name, steps=3, seed=seed, validation=1).train()
+        results.append(saved(tmp_path / name))
+    assert_same(results[0], results[1])
+    assert not torch.equal(
+        results[0]["trainee/network.encoder.conv_in.conv.weight"],
+        results[2]["trainee/network.encoder.conv_in.conv.weight"],
+    )
 
 
-def test_a_batch_without_a_usable_loss_is_skipped_counted_and_logged(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+def test_two_batches_that_are_accumulated_are_one_of_twice_the_size(tmp_path: Path) -> None:
+    halves = trainer(tmp_path / "halves", latent_noise=0.0, prior=0.0, precision=Precision.float32)
+    whole = trainer(tmp_path / "whole", latent_noise=0.0, prior=0.0, precision=Precision.float32)
+    frames = next(Batches(halves.settings, halves.prepared).steps(0, range(1)))[0]
+    halves.learner.learn(0, [(0, frames[:2]), (1, frames[2:])])
+    whole.learner.learn(0, [(0, frames)])
+    for one, other in zip(
+        halves.learner.trainee.parameters(), whole.learner.trainee.parameters(), strict=True
+    ):
+        torch.testing.assert_close(one, other, atol=2e-4, rtol=0)
+
+
+@EVERY_KIND
+def test_a_step_without_a_usable_loss_is_skipped_counted_and_logged(
+    kind: type[Training], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    trainer = Trainer(settings(seed=4, validation=1), tmp_path)
-    before = [parameter.clone() for parameter in trainer.network.parameters()]
+    made = trainer(tmp_path, kind, seed=4)
+    good = next(Batches(made.settings, made.prepared).steps(0, range(1)))[0]
+    made.learner.learn(0, [(0, good)])
+    before = [parameter.clone() for parameter in made.learner.trainee.parameters()]
     with caplog.at_level(logging.WARNING):
-        trainer.learn(17, torch.full((2, 3, 32, 32), float("nan")))
-    assert trainer.skipped == 1
-    assert "skipped batch 17 of seed 4: its loss is nan" in caplog.text
-    assert all(torch.equal(a, b) for a, b in zip(before, trainer.network.parameters(), strict=True))
-    trainer.learn(18, torch.zeros(2, 3, 32, 32))
-    assert trainer.skipped_in_a_row == 0
+        numbers = made.learner.learn(17, [(0, torch.full_like(good, float("nan")))])
+    assert numbers["skipped"] == made.learner.skipped == 1
+    assert "skipped step 17 of seed 4: its loss is nan" in caplog.text
+    after = made.learner.trainee.parameters()
+    assert all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    assert all(parameter.isfinite().all() for parameter in made.learner.average.parameters())
+    made.learner.learn(18, [(0, good)])
+    assert made.learner.skipped_in_a_row == 0
 
 
-def test_a_huge_rate_stops_in_one_sentence_and_leaves_no_broken_weights(tmp_path: Path) -> None:
+@EVERY_KIND
+def test_a_huge_rate_stops_in_one_sentence_and_leaves_no_broken_weights(
+    kind: type[Training], tmp_path: Path
+) -> None:
     with pytest.raises(
         TrainingError, match=r"training diverged: 10 steps in a row.*lower training.rate"
-    ) as stopped:
-        Trainer(settings(steps=60, rate=1e12, warm_up=0, save_every=1, validation=1), tmp_path).train()
-    assert "\n" not in str(stopped.value)
+    ) as stop:
+        trainer(tmp_path, kind, steps=60, rate=1000, save_every=1, validation=1).train()
+    assert "\n" not in str(stop.value)
     if (tmp_path / CHECKPOINT).exists():
-        weights, _ = read_checkpoint(tmp_path / CHECKPOINT)
-        assert all(tensor.isfinite().all() for part in weights.values() for tensor in part.values())
+        assert all(tensor.isfinite().all() for tensor in saved(tmp_path).values())
 
 
 def test_a_training_that_diverges_keeps_the_last_good_weights(tmp_path: Path) -> None:
-    trainer = Trainer(settings(validation=1), tmp_path)
-    trainer.learn(0, torch.zeros(2, 3, 32, 32))
-    trainer.save(1)
-    good, _ = read_checkpoint(tmp_path / CHECKPOINT)
-    broken = torch.full((2, 3, 32, 32), float("inf"))
-    for step in range(1, MOST_SKIPPED):
-        trainer.learn(step, broken)
-    with pytest.raises(TrainingError, match="the last good weights are in"):
-        trainer.learn(MOST_SKIPPED, broken)
-    kept, _ = read_checkpoint(tmp_path / CHECKPOINT)
-    assert all(torch.equal(good["average"][name], kept["average"][name]) for name in good["average"])
-    assert all(parameter.isfinite().all() for parameter in trainer.network.parameters())
+    made = trainer(tmp_path, steps=30, save_every=1)
+    learn = made.learner.learn
+
+    def learn_from_broken_data(step: int, batches: Any) -> dict[str, float]:
+        broken = [(part, torch.full_like(frames, float("inf"))) for part, frames in batches]
+        return learn(step, batches if step < 2 else broken)
+
+    made.learner.learn = learn_from_broken_data  # type: ignore[method-assign]
+    with pytest.raises(TrainingError, match=f"the last good weights are in {tmp_path / CHECKPOINT}"):
+        made.train()
+    assert read_checkpoint(tmp_path / CHECKPOINT)[1]["step"] == 2
+    assert made.learner.skipped == MOST_SKIPPED
+    assert all(tensor.isfinite().all() for tensor in saved(tmp_path).values())
 
 
-def test_a_training_can_start_from_a_checkpoint(trained: Path, tmp_path: Path) -> None:
-    trainer = Trainer(settings(start=str(trained / CHECKPOINT)), tmp_path)
-    weights, _ = read_checkpoint(trained / CHECKPOINT)
-    assert all(torch.equal(weights["average"][name], w) for name, w in trainer.network.state_dict().items())
-    assert all(torch.equal(weights["average"][name], w) for name, w in trainer.average.state_dict().items())
+def test_a_training_can_start_from_a_checkpoint(tmp_path: Path) -> None:
+    trainer(tmp_path / "first", steps=2).train()
+    checkpoint = tmp_path / "first" / CHECKPOINT
+    made = trainer(tmp_path / "second", start=str(checkpoint))
+    average = read_checkpoint(checkpoint)[0]["average"]
+    for module in (made.learner.trainee, made.learner.average):
+        assert_same(average, module.state_dict())
 
 
-def test_a_start_that_cannot_be_is_refused_in_one_sentence(trained: Path, tmp_path: Path) -> None:
+def test_a_start_that_cannot_be_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    trainer(tmp_path / "first", steps=2).train()
     with pytest.raises(TrainingError, match="there is no checkpoint"):
-        Trainer(settings(start=str(tmp_path / "missing")), tmp_path)
+        trainer(tmp_path / "second", start=str(tmp_path / "missing"))
     with pytest.raises(TrainingError, match="are of another network; give the widths and blocks"):
-        Trainer(settings(start=str(trained / CHECKPOINT), widths=[8, 16, 64]), tmp_path)
+        trainer(tmp_path / "second", start=str(tmp_path / "first" / CHECKPOINT), widths=[8, 16, 64])
+    broken = tmp_path / "broken"
+    broken.write_bytes(b"no checkpoint at all")
+    with pytest.raises(TrainingError, match="is no checkpoint of a training"):
+        trainer(tmp_path / "second", start=str(broken))
 
 
-def test_every_weight_is_learned_by_exactly_one_optimiser() -> None:
-    network = build_autoencoder([8, 16, 32], [0, 1, 1], [0, 1, 1], 8)
-    inner, others = split_parameters(network)
-    assert {id(p) for p in inner} | {id(p) for p in others} == {id(p) for p in network.parameters()}
-    assert not {id(p) for p in inner} & {id(p) for p in others}
-    assert all(parameter.ndim == 4 for parameter in inner)
+def test_a_folder_with_a_training_is_not_overwritten(tmp_path: Path) -> None:
+    trainer(tmp_path, steps=1).train()
+    with pytest.raises(TrainingError, match="holds a training already; add training.resume=true"):
+        trainer(tmp_path, steps=1)
+
+
+def test_going_on_with_other_settings_is_refused_and_those_that_leave_the_weights_alone_are_not(
+    tmp_path: Path,
+) -> None:
+    trainer(tmp_path, steps=2).train()
+    with pytest.raises(SettingError, match=r"training.rate=0.5: the training that goes on began with 0.01"):
+        trainer(tmp_path, steps=2, resume=True, rate=0.5)
+    made = trainer(tmp_path, steps=2, resume=True, save_every=1, log_every=1)
+    assert made.done == 2
+    assert made.train() == tmp_path / MODEL
+
+
+def test_what_killed_a_training_in_the_middle_of_an_export_is_cleared_away(tmp_path: Path) -> None:
+    trainer(tmp_path, steps=1).train()
+    (tmp_path / f".{MODEL}").mkdir()
+    (tmp_path / f".{MODEL}" / "half").write_text("")
+    made = trainer(tmp_path, steps=1, resume=True)
+    made.train()
+    made.held_out = made.batches.held_out()
+    assert not (tmp_path / MODEL / "half").exists()
+
+
+def test_tensorboard_gets_numbers_and_pictures_and_a_training_that_goes_on_repeats_none(
+    tmp_path: Path,
+) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    trainer(tmp_path, steps=4, save_every=2, log_every=1, tensorboard=True).train()
+    seen = events.EventAccumulator(str(tmp_path / "tensorboard"))
+    seen.Reload()
+    assert [event.step for event in seen.Scalars("loss")] == [1, 2, 3, 4]
+    assert [event.step for event in seen.Scalars("held_out_psnr_db")] == [2, 4]
+    assert [event.step for event in seen.Images("samples")] == [2, 4]
 
 
 def test_the_rate_rises_and_falls_by_steps(tmp_path: Path) -> None:
-    trainer = Trainer(settings(steps=100, warm_up=9, validation=1), tmp_path)
+    learner = trainer(tmp_path, steps=100, warm_up=9).learner
     rates = []
     for step in range(100):
-        trainer._set_rates(step)
-        rates.append(trainer.optimisers[0].param_groups[0]["lr"])
-    assert rates[0] == pytest.approx(trainer.settings.rate / 10)
+        learner._set_rates(step)
+        rates.append(learner.optimisers[0].param_groups[0]["lr"])
+    assert rates[0] == pytest.approx(learner.settings.rate / 10)
     assert max(rates) == rates[9]
-    assert rates[50] == pytest.approx(trainer.settings.rate / 2)
-    assert rates[-1] < trainer.settings.rate / 1000
-
-
-def test_large_crops_come_last() -> None:
-    sizes = list(settings(steps=20, large_share=0.25).sizes())
-    assert sizes == [(4, 32)] * 15 + [(2, 64)] * 5
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"crop": 30}, "training.crop=30: must be a multiple of 4, the stride of the network"),
-        ({"encoder_blocks": [1]}, r"training.encoder_blocks=\[1\]: must have one number a width \(3\)"),
-        ({"rate": -1.0}, "training.rate=-1.0: must be more than 0"),
-    ],
-)
-def test_a_wrong_setting_is_named_with_its_rule(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(SettingError, match=message):
-        settings(**changes)
-
-
-def test_a_checkpoint_gives_back_what_was_put_in(tmp_path: Path) -> None:
-    weights = {"network": {"a.b": torch.ones(2, 3)}, "average": {"a.b": torch.zeros(1)}}
-    write_checkpoint(tmp_path / "checkpoint.safetensors", weights, {"step": 3, "name": "ü"})
-    read, progress = read_checkpoint(tmp_path / "checkpoint.safetensors")
-    assert progress == {"step": 3, "name": "ü"}
-    assert torch.equal(read["network"]["a.b"], torch.ones(2, 3))
-    assert torch.equal(read["average"]["a.b"], torch.zeros(1))
-    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.safetensors"]
+    assert rates[50] == pytest.approx(learner.settings.rate / 2)
+    assert rates[-1] < learner.settings.rate / 1000

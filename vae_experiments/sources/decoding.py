@@ -6,6 +6,7 @@ come, but seldom by an error.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from vae_experiments.sources.listening import listening
@@ -24,6 +25,7 @@ FORMATS = (
     "yuv4mpegpipe,h264,hevc,vvc,av1,obu,m4v,rm,mp3,wav,flac,aac"
 )
 RAW_FORMATS = {"h264", "hevc", "vvc", "obu", "m4v", "mpegvideo"}
+_X264 = re.compile(rb"x264 - core (\d+)")
 ERROR_DETECTION = "crccheck+bitstream+buffer+explode"
 
 
@@ -36,6 +38,8 @@ class Walk(NamedTuple):
 
     ticks: list[int]
     shown: int
+    keys: list[int]
+    """When those frames begin that need no other one to be decoded."""
 
 
 def walk(container: InputContainer, stream: VideoStream) -> Walk:
@@ -45,12 +49,14 @@ def walk(container: InputContainer, stream: VideoStream) -> Walk:
         Damage: the container is broken there; ``Walk`` would not know what follows.
     """
     ticks: list[int] = []
+    keys: list[int] = []
     shown = 0
     for packet in _packets(container, stream):
         if packet.size and not packet.is_discard and not _is_hidden(packet, stream):
             shown += 1
             ticks += [] if packet.pts is None else [packet.pts]
-    return Walk(sorted(ticks), shown)
+            keys += [packet.pts] if packet.is_keyframe and packet.pts is not None else []
+    return Walk(sorted(ticks), shown, sorted(keys))
 
 
 def decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
@@ -62,6 +68,55 @@ def decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFra
     """
     for packet in _packets(container, stream):
         yield from _decode(packet)
+
+
+def decoded_from(
+    container: InputContainer, stream: VideoStream, key: int, since: int
+) -> Iterator[VideoFrame]:
+    """Begin to decode at the keyframe of time ``key``; yield the frames that begin at ``since`` or later.
+
+    Raises:
+        Damage: the keyframe is not found, or a packet of the wanted frames is bad.
+    """
+    _recall_encoder(container, stream)
+    yield from _decode(_seek(container, stream, key), since)
+    for packet in _packets(container, stream):
+        yield from _decode(packet, since)
+
+
+def _seek(container: InputContainer, stream: VideoStream, key: int) -> Packet[VideoStream]:
+    """Find the packet of a keyframe.
+
+    Raises:
+        Damage: it is not where it should be.
+    """
+    import av
+
+    # An mp4 has an index of its keyframes; in an mpegts one lands near the time, before or after.
+    for seconds in (0, 1, 10):
+        try:
+            with listening():
+                container.seek(key - int(seconds / (stream.time_base or 1)), stream=stream)
+        except av.FFmpegError as error:
+            raise Damage from error
+        for packet in _packets(container, stream):
+            if packet.is_keyframe and packet.pts == key:
+                return packet
+            if packet.dts is not None and packet.dts > key:
+                break  # what is decoded later cannot be shown earlier: it was passed
+    raise Damage
+
+
+def _recall_encoder(container: InputContainer, stream: VideoStream) -> None:
+    """Tell an H.264 decoder what only the first packet says: which x264 made the film.
+
+    Old ones coded 4:4:4 in a way of their own; without that, the middle of such a film is noise.
+    """
+    if stream.codec_context.name == "h264":
+        first = next(_packets(container, stream), None)
+        build = _X264.search(bytes(first)) if first else None
+        if build:
+            stream.codec_context.options = {"x264_build": build.group(1).decode()}
 
 
 def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
@@ -82,15 +137,24 @@ def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[
         yield packet
 
 
-def _decode(packet: Packet[VideoStream]) -> list[VideoFrame]:
+def _decode(packet: Packet[VideoStream], since: int | None = None) -> list[VideoFrame]:
+    """Decode a packet; frames that begin before ``since`` are not wanted, and may be bad.
+
+    After the keyframe at which a reading begins may come frames that need others from before it.
+    """
     import av
 
+    is_early = since is not None and packet.pts is not None and packet.pts < since
     try:
         with listening() as complaints:
             frames = packet.decode()
     except av.FFmpegError as error:
+        if is_early:
+            return []
         raise Damage from error
-    if complaints or any(frame.is_corrupt for frame in frames):
+    if since is not None:
+        frames = [frame for frame in frames if frame.pts is not None and frame.pts >= since]
+    if (complaints and not is_early) or any(frame.is_corrupt for frame in frames):
         raise Damage
     return frames
 

@@ -73,7 +73,7 @@ class Film(Medium):
                     zero = frame.pts if zero is None else zero
                     turn = self._turn(frame)
                     self._check_unchanged(turn.size(Size(frame.width, frame.height)), survey.size, number)
-                    yield Picture(_begins(frame, zero, number, survey), partial(_pixels, frame, turn))
+                    yield Picture(_begins(frame, zero, number, survey), partial(upright_pixels, frame, turn))
                     number += 1
         except Damage as damage:
             self.end_early(number, damage)
@@ -214,7 +214,7 @@ def _has_alpha(frame: VideoFrame) -> bool:
     return any(component.is_alpha for component in frame.format.components)
 
 
-def _pixels(frame: VideoFrame, turn: Turn) -> Pixels:
+def upright_pixels(frame: VideoFrame, turn: Turn) -> Pixels:
     """Give a frame's pixels as H W 3, upright, what is transparent over black."""
     import numpy as np
 

@@ -1,72 +1,150 @@
 """Batches of crops: what the network sees in each step, whatever else the machine does.
 
-Frame ``n`` depends on the seed and ``n`` alone, and the batch of a step on the seed, the step and
-the frames that are then in the window; so neither timing nor the number of workers changes it.
+A piece of data depends on the seed and its number alone, and a batch on the seed, its step, its
+part and the pieces that are then in the window; so neither timing, nor the number of workers, nor
+a training that stopped and went on changes it.
 """
 
 from __future__ import annotations
 
 import math
+import os
+import signal
+import threading
 from collections import deque
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from itertools import count
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from vae_experiments.errors import TrainingError
 from vae_experiments.tensors import to_frames
-from vae_experiments.training.frames import SIDE, frame
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from concurrent.futures import Future
 
     from vae_experiments.tensors import Frames
-    from vae_experiments.training.settings import Autoencoder
+    from vae_experiments.training.data import Piece, Prepared
+    from vae_experiments.training.settings import Training
     from vae_experiments.training.textures import Array, Random
 
 _STREAM = 2  # keeps the choices of a batch apart from those of frames and textures
-_VALIDATION = 1_000_000_000  # the number of the first frame that training never reaches
-_AHEAD = 64  # frames that workers may be ahead of the network
+_AHEAD = 64  # pieces that workers may be ahead of the network
 
 
-def batches(settings: Autoencoder) -> Iterator[Frames]:
-    """Yield the batch of each step, ``batch 3 crop crop``, in [-1, 1].
+class Batches:
+    """Gives the batches of each step, from any step on.
 
-    Crops are cut out of a window of frames; after each step one more comes in and the oldest goes.
+    Crops are cut out of a window of pieces; after each step some come in and the oldest go.
     """
-    painted = _painted_frames(settings.seed, settings.workers, settings.plain)
-    try:
-        window = deque((next(painted) for _ in range(settings.window)), maxlen=settings.window)
-        for step, (batch, crop) in enumerate(settings.sizes()):
-            yield crops(np.random.default_rng([settings.seed, _STREAM, step]), window, batch, crop)
-            window.append(next(painted))
-    finally:
-        painted.close()
 
+    def __init__(self, settings: Training, prepared: Prepared) -> None:
+        self.settings, self.prepared = settings, prepared
+        self._told = set(prepared.remarks)
+        self._untold: list[str] = []
 
-def validation_frames(seed: int, frames: int) -> Frames:
-    """Give frames that no training with this seed has seen, ``frames 3 SIDE SIDE``."""
-    return to_frames(np.stack([frame(seed, _VALIDATION + number) for number in range(frames)]))
+    def steps(self, first: int, parts: range) -> Iterator[list[Frames]]:
+        """Yield the batches of step ``first`` and of all after it, one for each part.
+
+        Each is ``batch 3 crop crop``, or ``batch 3 T crop crop``, in [-1, 1]. A step has a part for
+        each process and each accumulated batch.
+        """
+        settings = self.settings
+        pieces = self._pieces(first * settings.fresh)
+        try:
+            window = deque((next(pieces) for _ in range(settings.window)), maxlen=settings.window)
+            for step in range(first, settings.steps):
+                yield [self._crops(step, part, window) for part in parts]
+                window.extend(next(pieces) for _ in range(settings.fresh))
+        finally:
+            pieces.close()
+
+    def held_out(self) -> list[Frames]:
+        """Give the pieces that training never sees, each ``T 3 H W``, cut to what the network takes.
+
+        Raises:
+            SettingError: crops are larger than pieces are.
+        """
+        stride = self.settings.stride
+        frames = []
+        for number in range(self.settings.validation):
+            pixels = self._heard(self.prepared.validation(self.settings.seed, number))
+            self._check_crops(min(pixels.shape[1:3]))
+            height, width = (side // stride * stride for side in pixels.shape[1:3])
+            frames.append(to_frames(pixels[:, :height, :width]))
+        return frames
+
+    def new_remarks(self) -> list[str]:
+        """Give what was found in the data since the last call, each thing once."""
+        remarks, self._untold = self._untold, []
+        return remarks
+
+    def _check_crops(self, side: int) -> None:
+        for name in ("crop", "large_crop"):
+            if getattr(self.settings, name) > side:
+                rule = f"must be at most {side} pixels, the side of the data"
+                raise self.settings.mistake(name, rule, "make it smaller, or data.size of data=folder larger")
+
+    def _crops(self, step: int, part: int, window: deque[Array]) -> Frames:
+        batch, crop = self.settings.sizes(step)
+        random = np.random.default_rng([self.settings.seed, _STREAM, step, part])
+        clips = crops(random, window, batch, crop)
+        if self.settings.frames == 1:
+            return clips[:, :, 0].contiguous(memory_format=torch.channels_last)
+        return clips
+
+    def _pieces(self, first: int) -> Generator[Array]:
+        """Yield the pieces from ``first`` on, without end, prepared here or by worker processes."""
+        seed, workers = self.settings.seed, self.settings.workers
+        if workers == 0:
+            for number in count(first):
+                yield self._heard(self.prepared.piece(seed, number))
+        pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker, (self.prepared,))
+        coming: deque[Future[Piece]] = deque()
+        try:
+            for number in count(first):
+                coming.append(pool.submit(_piece, seed, number))
+                if len(coming) > _AHEAD:
+                    yield self._heard(coming.popleft().result())
+        except BrokenProcessPool as error:
+            raise TrainingError(
+                "a process that prepares data ended unasked",
+                "free some memory; a script of your own has to start the training under "
+                "if __name__ == '__main__', or with workers=0",
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _heard(self, piece: Piece) -> Array:
+        for remark in piece.remarks:
+            if remark not in self._told:
+                self._told.add(remark)
+                self._untold.append(remark)
+        return piece.pixels
 
 
 def crops(random: Random, window: deque[Array], batch: int, crop: int) -> Frames:
-    """Cut crops out of frames in the window, turn them, and change their colours."""
+    """Cut crops ``batch 3 T crop crop`` out of pieces in the window, turn them, and change their colours."""
     chosen = random.choice(len(window), batch, replace=batch > len(window))
     pixels = np.stack([_cut(random, window[index], crop) for index in chosen])
     matrices = torch.from_numpy(np.stack([colour_matrix(random) for _ in range(batch)]))
-    frames = torch.einsum("bij,bjhw->bihw", matrices, to_frames(pixels)).clamp_(-1, 1)
-    return frames.contiguous(memory_format=torch.channels_last)
+    frames = to_frames(pixels.reshape(-1, crop, crop, 3)).reshape(batch, -1, 3, crop, crop)
+    return torch.einsum("bij,btjhw->bithw", matrices, frames).clamp_(-1, 1).contiguous()
 
 
 def _cut(random: Random, pixels: Array, crop: int) -> Array:
-    y, x = random.integers(0, SIDE - crop + 1, 2)
-    part = pixels[y : y + crop, x : x + crop]
+    """Cut the same square out of all frames of a piece ``T H W 3``, and turn it."""
+    y, x = (int(random.integers(0, side - crop + 1)) for side in pixels.shape[1:3])
+    part = pixels[:, y : y + crop, x : x + crop]
     if random.random() < 0.5:
-        part = part.transpose(1, 0, 2)
-    return part[:: random.choice([-1, 1]), :: random.choice([-1, 1])]
+        part = part.transpose(0, 2, 1, 3)
+    return part[:, :: random.choice([-1, 1]), :: random.choice([-1, 1])]
 
 
 def colour_matrix(random: Random) -> Array:
@@ -90,16 +168,25 @@ def _turn_hue(angle: float) -> Array:
     return np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * (cross @ cross)
 
 
-def _painted_frames(seed: int, workers: int, plain: float) -> Generator[Array]:
-    """Yield frames 0, 1, 2... without end, painted here or by worker processes."""
-    if workers == 0:
-        yield from (frame(seed, number, plain) for number in count())
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        coming: deque[Future[Array]] = deque()
-        try:
-            for number in count():
-                coming.append(pool.submit(frame, seed, number, plain))
-                if len(coming) > _AHEAD:
-                    yield coming.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+_prepared: Prepared
+"""In a worker process: the data, sent once and not with each piece."""
+
+
+def _begin_worker(prepared: Prepared) -> None:
+    global _prepared
+    _prepared = prepared
+    # Ctrl-C reaches every process of the terminal; the training itself decides what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Leave when the training is gone, even if it was killed and could not say so."""
+    parent = parent_process()
+    assert parent is not None, "a worker has a parent"
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _piece(seed: int, number: int) -> Piece:
+    return _prepared.piece(seed, number)

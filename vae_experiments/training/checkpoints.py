@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from safetensors import safe_open
+import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from vae_experiments.errors import TrainingError
 from vae_experiments.files import whole
+from vae_experiments.training.resuming import CHECKPOINT
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    import torch
-
-    Weights: TypeAlias = dict[str, torch.Tensor]
+Weights: TypeAlias = dict[str, torch.Tensor]
 
 
 def write_checkpoint(path: Path, weights: dict[str, Weights], progress: dict[str, Any]) -> None:
@@ -27,10 +29,65 @@ def write_checkpoint(path: Path, weights: dict[str, Weights], progress: dict[str
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Weights], dict[str, Any]]:
-    """Read back what :func:`write_checkpoint` wrote."""
+    """Read back what :func:`write_checkpoint` wrote.
+
+    Raises:
+        TrainingError: the file is missing or is no checkpoint.
+    """
+    if not path.is_file():
+        raise TrainingError(f"there is no checkpoint {path}", f"give the path of a {CHECKPOINT}")
     weights: dict[str, Weights] = {}
-    with safe_open(path, framework="pt") as file:
-        for key in file.keys():  # noqa: SIM118 - the file is no mapping
-            part, name = key.split("/", 1)
-            weights.setdefault(part, {})[name] = file.get_tensor(key)
-        return weights, json.loads(file.metadata()["progress"])
+    try:
+        with safe_open(path, framework="pt") as file:
+            for key in file.keys():  # noqa: SIM118 - the file is no mapping
+                part, name = key.split("/", 1)
+                weights.setdefault(part, {})[name] = file.get_tensor(key)
+            return weights, json.loads(file.metadata()["progress"])
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"{path} is no checkpoint of a training", f"give the path of a {CHECKPOINT}"
+        ) from error
+
+
+def load_weights(module: torch.nn.Module, weights: Weights, path: Path) -> None:
+    """Put weights into a module, if they fit it.
+
+    Raises:
+        TrainingError: they are of another network.
+    """
+    shapes, needed = ({name: t.shape for name, t in w.items()} for w in (weights, module.state_dict()))
+    if shapes != needed:
+        raise TrainingError(
+            f"the weights in {path} are of another network", "give the widths and blocks of that training"
+        )
+    module.load_state_dict(weights)
+
+
+def optimiser_state(
+    optimisers: Sequence[torch.optim.Optimizer], module: torch.nn.Module
+) -> dict[str, Weights]:
+    """Gather what optimisers remember of each parameter, by the parameter's name."""
+    names = {id(parameter): name for name, parameter in module.named_parameters()}
+    return {
+        f"optimiser{number}": {
+            f"{names[id(parameter)]}:{key}": value
+            for parameter, state in optimiser.state.items()
+            for key, value in state.items()
+        }
+        for number, optimiser in enumerate(optimisers)
+    }
+
+
+def load_optimiser_state(
+    optimisers: Sequence[torch.optim.Optimizer], module: torch.nn.Module, saved: dict[str, Weights]
+) -> None:
+    """Give optimisers back what :func:`optimiser_state` gathered."""
+    parameters = dict(module.named_parameters())
+    for number, optimiser in enumerate(optimisers):
+        for place, value in saved.get(f"optimiser{number}", {}).items():
+            name, key = place.rsplit(":", 1)
+            # Memory layout decides the order of sums, and so the last bit: it has to be the parameter's.
+            like = parameters[name]
+            optimiser.state[like][key] = (
+                torch.empty_like(like, dtype=value.dtype).copy_(value) if value.shape == like.shape else value
+            )

@@ -1,55 +1,90 @@
-"""The training command: ``python -m vae_experiments.training training.steps=200 seed=1``."""
+"""The training command: from a composed config to a training, new or going on."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import hydra
-from hydra.core.config_store import ConfigStore
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from vae_experiments.command_line import command_line
-from vae_experiments.config import refuse_unknown
-from vae_experiments.errors import VaeExperimentsError
+from vae_experiments.config import ClaimFolder, option_from, refuse_unknown
+from vae_experiments.device import Device
+from vae_experiments.errors import SettingError, StoppedError, VaeExperimentsError
 from vae_experiments.mistakes import mistake_of
-from vae_experiments.options import kinds
+from vae_experiments.training.data import Data
+from vae_experiments.training.kinds import Autoencoder, Vae, VideoVae, Vqvae
+from vae_experiments.training.resuming import described, last_training, merged, saved_settings
 from vae_experiments.training.settings import Training
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 CONF = Path(__file__).resolve().parents[2] / "conf"
+FAMILIES = ("training", "data", "device")
+KINDS: list[type[Training]] = [Autoencoder, Vae, Vqvae, VideoVae]
 
 
-def training_from(config: DictConfig) -> Training:
-    """Build the training that a composed config describes.
+class ClaimTrainingFolder(ClaimFolder):
+    """Gives a new training a folder of its own, and one that goes on the folder that it has."""
+
+    def on_run_start(self, config: DictConfig, **arguments: Any) -> None:
+        """Take the folder of the last training for ``training.resume=true``, if there is one."""
+        typed = any(override.startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
+        if not typed and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise SystemExit(
+                "error: processes that train together need one folder; give it, hydra.run.dir=FOLDER"
+            )
+        wish = Path(config.hydra.run.dir)
+        last = last_training(wish.parents[1]) if len(wish.parents) > 1 else None
+        if OmegaConf.select(config, "training.resume") is True and (typed or last):
+            with open_dict(config.hydra.run):
+                config.hydra.run.dir = str(wish if typed else last)
+        elif not typed:
+            super().on_run_start(config, **arguments)
+
+
+def training_from(
+    config: DictConfig, folder: Path, typed: Sequence[str] = ()
+) -> tuple[Training, Data, Device]:
+    """Build the training that a composed config describes, or that goes on in a folder.
 
     Raises:
-        SettingError: a setting is unknown, or its value breaks a rule.
+        SettingError: a setting is unknown, its value breaks a rule, or it differs from what the
+            training began with.
     """
-    refuse_unknown("", config, {"seed", "training"})
-    kind = kinds(Training.family)[config.training.kind]
-    refuse_unknown("training", config.training, {"kind", *(name for name, _, _ in kind.settings())})
-    training = OmegaConf.to_object(config.training)
-    assert isinstance(training, Training), config
-    return training
+    refuse_unknown("", config, {"seed", *FAMILIES})
+    device = option_from(Device, config, "device")
+    if device.exact:
+        raise SettingError("device.exact", True, "a training is exact as it is", "leave it out")
+    training, data = _parts(config)
+    saved = saved_settings(folder) if training.resume else None
+    if saved:
+        blocks = merged(saved, described(training, data), typed)
+        training, data = _parts(OmegaConf.create(blocks))
+    return training, data, device
 
 
-def register() -> None:
-    """Put the schema of every kind of training into Hydra's ConfigStore."""
-    for kind, option_class in kinds(Training.family).items():
-        ConfigStore.instance().store(group="hydra/schema/training", name=kind, node=option_class)
+def _parts(config: DictConfig) -> tuple[Training, Data]:
+    training = option_from(Training, config, "training")  # type: ignore[type-abstract]
+    return training, option_from(Data, config, "data")  # type: ignore[type-abstract]
 
 
 @hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
 def main(config: DictConfig) -> None:
     """Train what the command line composed, into the folder that Hydra made for it."""
+    hydra_config = HydraConfig.get()
+    folder = Path(hydra_config.runtime.output_dir)
     try:
-        model = training_from(config).run(Path(HydraConfig.get().runtime.output_dir))
+        training, data, device = training_from(config, folder, list(hydra_config.overrides.task))
+        model = training.run(folder, data, device)
+    except StoppedError as stopped:
+        print(stopped)
+        raise SystemExit(128 + stopped.signal) from None
     except (VaeExperimentsError, OmegaConfBaseException) as error:
         raise SystemExit(f"error: {mistake_of(error)}") from None
-    print(f"the trained autoencoder is ready: python run.py model=folder model.path={model}")
-
-
-if __name__ == "__main__":
-    register()
-    command_line(main)
+    if os.environ.get("RANK", "0") == "0":
+        print(f"the trained autoencoder is ready: python run.py model=folder model.path={model}")

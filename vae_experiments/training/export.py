@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import math
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -11,45 +11,54 @@ from safetensors import SafetensorError
 
 from vae_experiments.errors import WriteError
 from vae_experiments.files import write_json
-from vae_experiments.models.framewise import STATISTICS_FILE
-from vae_experiments.training.networks import encode
+from vae_experiments.models.normalisation import STATISTICS_FILE
+from vae_experiments.training.evaluation import raw_latents
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
-    from torch.nn import Module
-
     from vae_experiments.tensors import Frames
+    from vae_experiments.training.trainees import Trainee
 
 
-def export_model(network: Module, frames: Frames, folder: Path, recipe: dict[str, Any]) -> None:
+def export_model(trainee: Trainee, clips: Sequence[Frames], folder: Path, recipe: dict[str, Any]) -> None:
     """Write config, float16 weights, latent statistics and the recipe into a folder.
 
+    Mean and deviation of each latent channel go into the config where the class has fields for
+    them, ``latents_mean`` and ``latents_std``, and else into a file of their own beside it.
+
     Args:
-        network: the weights to export, in float32; not modified.
-        frames: ``T 3 H W``, for measuring the mean and the deviation of each latent channel.
-        folder: made if absent; older files of the same names are replaced.
+        trainee: the weights to export, in float32; not modified.
+        clips: each ``T 3 H W``, for measuring the statistics.
+        folder: replaced if it is there; never there half.
         recipe: what made the weights, for ``recipe.json``.
 
     Raises:
         WriteError: the folder cannot be written or the disk is full.
     """
-    small: Any = copy.deepcopy(network).half()
+    rounded = copy.deepcopy(trainee).half().float()
+    # Statistics belong to the weights as they will be loaded, after rounding.
+    mean, deviation = latent_statistics(rounded, clips)
+    network: Any = rounded.network.half()
+    hidden = folder.with_name(f".{folder.name}")
+    shutil.rmtree(hidden, ignore_errors=True)
     try:
-        small.save_pretrained(folder, safe_serialization=True)
+        hidden.mkdir(parents=True)
+        if "latents_mean" in network.config:
+            network.register_to_config(latents_mean=mean, latents_std=deviation)
+        else:
+            write_json(hidden / STATISTICS_FILE, {"mean": mean, "std": deviation})
+        write_json(hidden / "recipe.json", recipe)
+        network.save_pretrained(hidden, safe_serialization=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        hidden.rename(folder)
     except (OSError, SafetensorError) as error:
         raise WriteError(f"cannot write the model to {folder} ({error})", "free some space") from error
-    # Statistics belong to the weights as they will be loaded, after rounding.
-    mean, deviation = latent_statistics(small.float(), frames)
-    write_json(folder / STATISTICS_FILE, {"mean": mean, "std": deviation})
-    write_json(folder / "recipe.json", recipe)
 
 
-@torch.no_grad()
-def latent_statistics(network: Module, frames: Frames) -> tuple[list[float], list[float]]:
-    """Measure mean and standard deviation of each raw latent channel over all frames and cells."""
-    latents = torch.cat(
-        [encode(network, chunk) for chunk in torch.tensor_split(frames, math.ceil(len(frames) / 8))]
-    ).double()
-    deviation, mean = torch.std_mean(latents, dim=(0, 2, 3), correction=0)
+def latent_statistics(trainee: Trainee, clips: Sequence[Frames]) -> tuple[list[float], list[float]]:
+    """Measure mean and standard deviation of each raw latent channel over all clips and cells."""
+    values = torch.cat([raw_latents(trainee, clip).movedim(1, 0).flatten(1) for clip in clips], 1).double()
+    deviation, mean = torch.std_mean(values, dim=1, correction=0)
     return mean.tolist(), deviation.tolist()

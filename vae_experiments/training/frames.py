@@ -30,13 +30,13 @@ def frame(seed: int, number: int, plain: float = 0.1) -> Array:
     """
     random = np.random.default_rng([seed, _STREAM, number])
     if random.random() < plain:
-        return _plain(random)
-    canvas = _scene(random, seed, number)
-    canvas = _photograph(random, canvas)
+        return plain_picture(random)
+    canvas = scene(random, seed, number)
+    canvas = photograph(random, canvas)
     return _reduce(random, canvas)
 
 
-def _plain(random: Random) -> Array:
+def plain_picture(random: Random) -> Array:
     """One colour, or two with a smooth change between them, anywhere in the colour cube."""
     colours = random.random((2, 3), np.float32)
     if random.random() < 0.4:
@@ -44,10 +44,10 @@ def _plain(random: Random) -> Array:
     if random.random() < 0.4:
         colours[1] = colours[0]
     picture = colours[0] + (colours[1] - colours[0]) * ramp(random, SIDE, SIDE)[..., None]
-    return _to_bytes(picture)
+    return to_bytes(picture)
 
 
-def _scene(random: Random, seed: int, number: int) -> Array:
+def scene(random: Random, seed: int, number: int) -> Array:
     """Lay shapes over a background, large ones rare and small ones common."""
     surfaces = Surfaces(random, palette(random, int(random.integers(3, 12))), seed, number)
     canvas = surfaces.paint(CANVAS, CANVAS)
@@ -101,7 +101,7 @@ def palette(random: Random, count: int) -> Array:
 
 def _lines(random: Random, canvas: Array, colours: Array) -> Array:
     """Draw a few thin lines over everything: wires, twigs, cracks."""
-    picture = Image.fromarray(_to_bytes(canvas))
+    picture = Image.fromarray(to_bytes(canvas))
     draw = ImageDraw.Draw(picture)
     for _ in range(int(random.integers(1, 25))):
         red, green, blue = (colours[random.integers(len(colours))] * 255).astype(int).tolist()
@@ -112,7 +112,7 @@ def _lines(random: Random, canvas: Array, colours: Array) -> Array:
     return np.asarray(picture, np.float32) / 255
 
 
-def _photograph(random: Random, canvas: Array) -> Array:
+def photograph(random: Random, canvas: Array) -> Array:
     """Do what lens, light and exposure do; the canvas comes back in [0, 1]."""
     canvas = np.clip(canvas, 0, 1.15)
     if random.random() < 0.35:
@@ -132,7 +132,7 @@ def _reduce(random: Random, canvas: Array) -> Array:
     """Cut out a part, reduce it with antialiasing to a frame, and sometimes add sensor noise."""
     side = CANVAS if random.random() < 0.7 else int(random.integers(SIDE, CANVAS))
     y, x = random.integers(0, CANVAS - side + 1, 2)
-    picture = Image.fromarray(_to_bytes(canvas[y : y + side, x : x + side]))
+    picture = Image.fromarray(to_bytes(canvas[y : y + side, x : x + side]))
     pixels = np.asarray(picture.resize((SIDE, SIDE), _FILTERS[random.integers(3)]))
     if random.random() < 0.15:
         noise = random.standard_normal(pixels.shape, np.float32) * random.uniform(1, 8)
@@ -141,9 +141,10 @@ def _reduce(random: Random, canvas: Array) -> Array:
 
 
 def _blur(canvas: Array, radius: float) -> Array:
-    blurred = Image.fromarray(_to_bytes(canvas)).filter(ImageFilter.GaussianBlur(radius))
+    blurred = Image.fromarray(to_bytes(canvas)).filter(ImageFilter.GaussianBlur(radius))
     return np.asarray(blurred, np.float32) / 255
 
 
-def _to_bytes(picture: Array) -> Array:
+def to_bytes(picture: Array) -> Array:
+    """Turn values in [0, 1] into bytes; what is outside becomes black or white."""
     return np.asarray(np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.functional import avg_pool2d
 
+from vae_experiments.metrics import ssim
+
 if TYPE_CHECKING:
     from vae_experiments.tensors import Frames, Latents
 
@@ -26,14 +28,44 @@ def reconstruction_loss(reconstructed: Frames, original: Frames) -> torch.Tensor
 
 
 def prior_loss(latents: Latents) -> torch.Tensor:
-    """Divergence of each latent channel ``T C h w`` from a normal one of mean 0 and variance 1.
+    """Divergence of the latent channels ``T C h w`` from normal ones: mean 0, variance 1, uncorrelated.
 
     Without it nothing holds the scale of the latents: it grew a thousandfold, until the residual
-    blocks, whose outputs are normalised, no longer mattered and the network was linear.
-    Source: the closed form of Kingma and Welling, Auto-encoding variational Bayes, 2013, appendix B.
+    blocks, whose outputs are normalised, no longer mattered and the network was linear. In nats a
+    channel. Source: the closed form for normal distributions, as in Bishop, Pattern recognition and
+    machine learning, 2006, exercise 2.13.
     """
-    variance, mean = torch.var_mean(latents, dim=(0, 2, 3), correction=0)
-    return 0.5 * (mean.square() + variance - 1 - (variance + 1e-6).log()).mean()
+    channels = latents.movedim(1, 0).flatten(1)
+    mean = channels.mean(1)
+    covariance = torch.cov(channels, correction=0)
+    softened = covariance + 1e-4 * torch.eye(len(mean), device=latents.device)
+    divergence: torch.Tensor = (
+        covariance.trace() + mean.square().sum() - len(mean) - torch.linalg.slogdet(softened)[1]
+    )
+    return 0.5 / len(mean) * divergence
+
+
+def kl_loss(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:
+    """Divergence of a normal posterior from one of mean 0 and variance 1, in nats a latent value.
+
+    Source: Kingma and Welling, Auto-encoding variational Bayes, 2013, appendix B.
+    """
+    return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).mean()
+
+
+def code_losses(latents: Latents, codes: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """How far codes are from their latents, and latents from their codes: each pulls one side.
+
+    Source: van den Oord et al., Neural discrete representation learning, 2017, equation 3.
+    """
+    return (codes - latents.detach()).square().mean(), (latents - codes.detach()).square().mean()
+
+
+def structure_loss(reconstructed: Frames, original: Frames) -> torch.Tensor:
+    """What is missing in structure: 1 - SSIM, mean over frames."""
+    similarity = ssim((reconstructed + 1) * 127.5, (original + 1) * 127.5)
+    assert similarity is not None, "a crop is at least as large as the window"
+    return 1 - similarity.mean()
 
 
 def charbonnier(error: torch.Tensor, softness: float = 0.01) -> torch.Tensor:

@@ -8,18 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers import AutoencoderDC
-from diffusers.models.normalization import RMSNorm
+from diffusers import AutoencoderDC, AutoencoderKL, AutoencoderKLWan, VQModel
+from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
+
+from vae_experiments.training.starts import (
+    narrow_posterior,
+    start_as_pyramid,
+    start_as_shortcuts,
+    start_nearly_linear,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch.nn import Module, Parameter
-
-    from vae_experiments.tensors import Frames, Latents
-
-_FIRST_GAIN = 0.25
-"""Blocks start as small corrections to their shortcuts; the network starts nearly linear."""
 
 
 def build_autoencoder(
@@ -41,24 +43,76 @@ def build_autoencoder(
         encoder_qkv_multiscales=scales,
         decoder_qkv_multiscales=scales,
     )
-    for name, module in network.named_modules():
-        if isinstance(module, RMSNorm) and name != "decoder.norm_out":
-            torch.nn.init.constant_(module.get_parameter("weight"), _FIRST_GAIN)
+    start_nearly_linear(network)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def encode(network: Module, frames: Frames) -> Latents:
-    """Encode frames ``T 3 H W`` into raw latents ``T C h w``: not yet normalised."""
-    untyped: Any = network
-    latents: Latents = untyped.encode(frames, return_dict=False)[0]
-    return latents
+def build_vae(widths: Sequence[int], blocks: int, groups: int, latent_channels: int) -> Module:
+    """Build diffusers' AutoencoderKL without attention, so that its cost grows with the frame and no faster."""
+    untyped: Any = AutoencoderKL
+    network: Module = untyped(
+        **_pyramid("DownEncoderBlock2D", "UpDecoderBlock2D", widths),
+        layers_per_block=blocks,
+        norm_num_groups=groups,
+        latent_channels=latent_channels,
+        mid_block_add_attention=False,
+        scaling_factor=1.0,
+    )
+    start_as_pyramid(network)
+    narrow_posterior(network)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-def decode(network: Module, latents: Latents) -> Frames:
-    """Decode raw latents ``T C h w`` into frames ``T 3 H W``, not clipped."""
-    untyped: Any = network
-    frames: Frames = untyped.decode(latents, return_dict=False)[0]
-    return frames
+def build_vqvae(widths: Sequence[int], blocks: int, groups: int, latent_channels: int, codes: int) -> Module:
+    """Build diffusers' VQModel without attention."""
+    untyped: Any = VQModel
+    network: Module = untyped(
+        **_pyramid("DownEncoderBlock2D", "UpDecoderBlock2D", widths),
+        layers_per_block=blocks,
+        norm_num_groups=groups,
+        latent_channels=latent_channels,
+        num_vq_embeddings=codes,
+        mid_block_add_attention=False,
+        scaling_factor=1.0,
+    )
+    start_as_pyramid(network)
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def build_video_vae(widths: Sequence[int], blocks: int, latent_channels: int) -> Module:
+    """Build diffusers' AutoencoderKLWan in its 2.2 form: patches of 2x2, time halved twice, shortcuts around all."""
+    halvings = [False] * (len(widths) - 3) + [True, True]
+    untyped: Any = AutoencoderKLWan
+    network: Module = untyped(
+        base_dim=widths[0],
+        dim_mult=[width // widths[0] for width in widths],
+        num_res_blocks=blocks,
+        z_dim=latent_channels,
+        temperal_downsample=halvings,
+        is_residual=True,
+        patch_size=2,
+        in_channels=12,
+        out_channels=12,
+        scale_factor_spatial=2 ** len(widths),
+        latents_mean=[0.0] * latent_channels,
+        latents_std=[1.0] * latent_channels,
+    )
+    start_as_shortcuts(network)
+    narrow_posterior(network)
+    return network
+
+
+def feature_caches(half: Module) -> list[None]:
+    """Make the empty cache in which half a Wan network keeps what it saw: a place for each convolution in time."""
+    return [None] * sum(isinstance(module, WanCausalConv3d) for module in half.modules())
+
+
+def _pyramid(down: str, up: str, widths: Sequence[int]) -> dict[str, Any]:
+    return {
+        "down_block_types": (down,) * len(widths),
+        "up_block_types": (up,) * len(widths),
+        "block_out_channels": tuple(widths),
+    }
 
 
 def split_parameters(network: Module) -> tuple[list[Parameter], list[Parameter]]:
@@ -70,5 +124,7 @@ def split_parameters(network: Module) -> tuple[list[Parameter], list[Parameter]]
     others: list[Parameter] = []
     for name, parameter in network.named_parameters():
         at_the_ends = name.startswith(("encoder.conv_in.", "decoder.conv_out."))
-        (inner if parameter.ndim == 4 and not at_the_ends else others).append(parameter)
+        # Wan's norms have factors of four axes too, but do not call them weights.
+        convolution = parameter.ndim >= 4 and name.endswith("weight")
+        (inner if convolution and not at_the_ends else others).append(parameter)
     return inner, others

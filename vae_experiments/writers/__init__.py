@@ -2,7 +2,7 @@
 
 from vae_experiments.writers.comparison import Comparison
 from vae_experiments.writers.mp4 import Mp4, open_mp4
-from vae_experiments.writers.plots import LatentPicture, plot_latents, plot_metrics
+from vae_experiments.writers.plots import LatentPicture, plot_latents, plot_metrics, plot_training
 from vae_experiments.writers.report import spoken, write_report
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "open_mp4",
     "plot_latents",
     "plot_metrics",
+    "plot_training",
     "spoken",
     "write_report",
 ]

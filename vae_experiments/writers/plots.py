@@ -48,6 +48,30 @@ def plot_metrics(path: Path, videos: Mapping[str, Mapping[str, Sequence[float | 
     _save(figure, path)
 
 
+def plot_training(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
+    """Draw loss, PSNR and rate of a training over its steps; rows need not all have the same numbers."""
+    panels = {
+        "loss": ("loss", "reconstruction"),
+        "PSNR (dB)": ("psnr_db", "held_out_psnr_db", "worst_primary_db"),
+        "rate": ("rate",),
+    }
+    figure = _figure(9, 7)
+    for axes, (title, names) in zip(figure.subplots(3, 1, sharex=True), panels.items(), strict=True):
+        for name, colour in zip(names, COLOURS, strict=False):
+            points = [(row["step"], row[name]) for row in rows if name in row]
+            steps, values = zip(*points, strict=True) if points else ((), ())
+            axes.plot(
+                steps, values, color=colour, label=name.replace("_", " ").removesuffix(" db"), marker="."
+            )
+        axes.set_ylabel(title)
+        axes.grid(alpha=0.25)
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, frameon=False, fontsize=8)
+        if title == "loss":
+            axes.set_yscale("log")
+    axes.set_xlabel("step")
+    _save(figure, path)
+
+
 def plot_latents(path: Path, pictures: Mapping[str, LatentPicture]) -> None:
     """Draw the channels of the first frame, untouched and changed, and how all values are spread."""
     import numpy as np

@@ -1,0 +1,9 @@
+"""``python -m vae_experiments.training training=vae training.steps=200``."""
+
+from vae_experiments.command_line import command_line
+from vae_experiments.config import register
+from vae_experiments.training.command import FAMILIES, ClaimTrainingFolder, main
+
+if __name__ == "__main__":
+    register(ClaimTrainingFolder, FAMILIES)
+    command_line(main)

@@ -1,0 +1,136 @@
+"""Data: where the frames come from that an autoencoder learns from."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vae_experiments.options import Option, setting
+
+if TYPE_CHECKING:
+    from vae_experiments.training.textures import Array
+
+_VALIDATION = 1_000_000_000  # the number of the first frame that training never reaches
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What crops are cut from."""
+
+    pixels: Array
+    """uint8 ``T S S 3``."""
+    remarks: tuple[str, ...] = ()
+    """What a person should hear once, a sentence each; about the same file, the same words."""
+
+
+class Prepared(ABC):
+    """Data that were looked over; immutable, and picklable for the processes that read them."""
+
+    remarks: tuple[str, ...]
+    """What was found, a sentence each."""
+
+    @abstractmethod
+    def piece(self, seed: int, number: int) -> Piece:
+        """Give a piece to train on; it depends on the seed, its number and the files alone.
+
+        Raises:
+            TrainingError: nothing can be read any more.
+        """
+
+    @abstractmethod
+    def validation(self, seed: int, number: int) -> Piece:
+        """Give a piece to measure with, of frames that training never sees.
+
+        Raises:
+            TrainingError: nothing can be read any more.
+        """
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """Say in a phrase what the data are."""
+
+
+class Data(Option, ABC, family="data"):
+    """Where training frames come from."""
+
+    @abstractmethod
+    def prepare(self, frames: int) -> Prepared:
+        """Look over what is there, once, for a training on clips of so many frames.
+
+        Raises:
+            TrainingError: there is nothing to train on.
+        """
+
+
+class Procedural(Data):
+    """Frames and clips that this package paints itself: nothing to download, and no end of them."""
+
+    plain: float = setting("share of frames of one colour or one gradient", default=0.1, minimum=0, maximum=1)
+
+    def prepare(self, frames: int) -> Prepared:
+        """Look nothing over: what is painted is always there."""
+        return _Painted(frames, self.plain)
+
+
+class Folder(Data):
+    """All videos below a folder, with some of them held out to measure with.
+
+    Damaged, cut short and other files are left out and named. A clip that has fewer frames than the
+    training takes at a time, but at least half of them, is played forth and back.
+    """
+
+    path: str = setting("the folder, with all folders in it", default="???")
+    size: int = setting(
+        "side of the pieces that training cuts its crops from; larger frames are reduced, by a different "
+        "factor each time, and smaller ones enlarged",
+        default=192,
+        unit="pixels",
+        minimum=32,
+    )
+    validation_share: float = setting(
+        "share of the files that are held out to measure with, at least one; of a single file, its end",
+        default=0.1,
+        minimum=0,
+        maximum=0.5,
+    )
+
+    def prepare(self, frames: int) -> Prepared:
+        """Look at every file, and hold some out.
+
+        Raises:
+            TrainingError: there is no such folder, or no file in it can be used.
+        """
+        from vae_experiments.training.gathering import gather
+
+        return gather(self.path, self.size, self.validation_share, frames)
+
+
+@dataclass(frozen=True)
+class _Painted(Prepared):
+    """Procedural frames, or clips of them."""
+
+    frames: int
+    plain: float
+    remarks: tuple[str, ...] = ()
+
+    def piece(self, seed: int, number: int) -> Piece:
+        """Paint a piece to train on."""
+        return self._paint(seed, number, self.plain)
+
+    def validation(self, seed: int, number: int) -> Piece:
+        """Paint a piece to measure with: the same ones for every share of plain frames."""
+        return self._paint(seed, _VALIDATION + number, 0.1)
+
+    def __str__(self) -> str:
+        return "procedural frames" if self.frames == 1 else "procedural clips"
+
+    def _paint(self, seed: int, number: int, plain: float) -> Piece:
+        import numpy as np
+
+        from vae_experiments.training.clips import clip
+        from vae_experiments.training.frames import frame
+
+        if self.frames == 1:
+            return Piece(np.stack([frame(seed, number, plain)]))
+        return Piece(clip(seed, number, self.frames, plain))

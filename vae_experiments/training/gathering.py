@@ -1,0 +1,138 @@
+"""Gathering: which files below a folder are videos, and which of them are held out."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vae_experiments.errors import SourceError
+from vae_experiments.sources.excerpts import Excerpts, look_over
+from vae_experiments.sources.locating import locate, refuse, say_name
+from vae_experiments.training.footage import Footage, Stretch, mistake, reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SMALLEST = 16  # pixels: the side of a frame that there is something to learn from
+_MOST_REMARKS = 100
+
+
+def gather(path: str, size: int, validation_share: float, frames: int) -> Footage:
+    """Look over all files below a folder, and hold some out.
+
+    Raises:
+        TrainingError: there is no such folder, or no file in it can be used.
+    """
+    folder = _folder(path)
+    usable: list[Excerpts] = []
+    skipped: list[str] = []
+    notes: list[str] = []
+    for file in _files(folder, skipped):
+        try:
+            clip = look_over(file)
+            _refuse_useless(clip, frames)
+        except SourceError as error:
+            skipped.append(f"skipped {say_name(file)}: {reason(error)}")
+            continue
+        usable.append(clip)
+        notes += [f"{say_name(file)}: {remark}" for remark in clip.remarks]
+    if not usable:
+        problem = f"none of its files can be used ({skipped[0]})" if skipped else "there are no files in it"
+        raise mistake(folder, problem, "give a folder of videos")
+    training, held_out = _divide(folder, usable, validation_share, frames)
+    remarks = (*_first(skipped, "files were skipped"), *_first(notes, "remarks about files were made"))
+    return Footage(folder, size, frames, training, held_out, len(skipped), remarks)
+
+
+def _folder(path: str) -> Path:
+    try:
+        folder = locate(path)
+    except SourceError as error:
+        why = reason(error)
+        problem = "no such folder" if why.startswith("no such file") else why
+        raise mistake(path, problem, error.cure) from None
+    if not folder.is_dir():
+        raise mistake(path, "not a folder", "give the folder that the videos are in")
+    return folder
+
+
+def _files(folder: Path, skipped: list[str]) -> Iterator[Path]:
+    """Give every file below a folder that is not hidden, in the order of their names.
+
+    A link to a folder is followed, once. What cannot be listed is named.
+    """
+
+    def name(error: OSError) -> None:
+        skipped.append(f"skipped {say_name(error.filename)}: {(error.strerror or str(error)).lower()}")
+
+    entered = set()
+    for place, folders, files in os.walk(folder, onerror=name, followlinks=True):
+        real = os.path.realpath(place)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        folders[:] = sorted(inner for inner in folders if not inner.startswith("."))
+        yield from (Path(place, file) for file in sorted(files) if not file.startswith("."))
+
+
+def _refuse_useless(clip: Excerpts, frames: int) -> None:
+    """Refuse what can be read, but not learned from.
+
+    Raises:
+        SourceError: says why.
+    """
+    cure = "leave it out"
+    if clip.is_still and frames > 1:
+        raise refuse(clip.path, f"a still picture, and the training takes {frames} frames at a time", cure)
+    if clip.frames < _fewest(frames):
+        problem = f"too short: it has {clip.frames} of the {frames} frames that the training takes at a time"
+        raise refuse(clip.path, problem, cure)
+    if min(clip.size) < _SMALLEST:
+        raise refuse(clip.path, f"its frames are {clip.size}, too small to learn from", cure)
+
+
+def _fewest(frames: int) -> int:
+    """Say how many frames are enough for a piece: those of a clip may be played forth and back once."""
+    return (frames + 1) // 2
+
+
+def _divide(
+    folder: Path, usable: list[Excerpts], share: float, frames: int
+) -> tuple[tuple[Stretch, ...], tuple[Stretch, ...]]:
+    """Divide what there is into a part to train on and a part to measure with.
+
+    A file's name below the folder decides, by a digest: neither the order of a listing nor the seed
+    of a training moves a file from one part to the other, and few files move when some are added.
+
+    Raises:
+        TrainingError: there is a single file, too short to divide.
+    """
+    if len(usable) > 1:
+        ranked = sorted(usable, key=lambda file: _digest(file.path.relative_to(folder)))
+        count = max(1, round(share * len(usable)))
+        held_out = {file.path for file in ranked[:count]}
+        whole = [Stretch(file, 0, file.frames) for file in usable]
+        return (
+            tuple(stretch for stretch in whole if stretch.file.path not in held_out),
+            tuple(stretch for stretch in whole if stretch.file.path in held_out),
+        )
+    file = usable[0]
+    end = max(math.ceil(file.frames / 10), _fewest(frames))
+    if file.frames - end < _fewest(frames):
+        problem = f"its one usable file has {file.frames} frames, too few to train on and to measure with"
+        raise mistake(folder, problem, "add another video")
+    return (Stretch(file, 0, file.frames - end),), (Stretch(file, file.frames - end, end),)
+
+
+def _digest(name: Path) -> bytes:
+    return hashlib.sha256(os.fsencode(name.as_posix())).digest()
+
+
+def _first(remarks: list[str], what: str) -> list[str]:
+    """Keep a list readable."""
+    more = len(remarks) - _MOST_REMARKS
+    return [*remarks[:_MOST_REMARKS], f"{more} more {what}"] if more > 0 else remarks

@@ -1,0 +1,82 @@
+"""What a training writes down for people: metrics.csv, training.png, samples.png."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from vae_experiments.files import whole, write_text
+from vae_experiments.tensors import to_pixels
+from vae_experiments.writers import plot_training
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from vae_experiments.tensors import Frames
+
+TABLE, CURVES, SAMPLES = "metrics.csv", "training.png", "samples.png"
+MOST_SAMPLES = 8
+
+
+class History:
+    """Keeps a row of numbers for steps now and then, on disk as a table and as curves."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows: list[dict[str, float]] = []
+
+    def read(self, until_step: int) -> None:
+        """Take up the rows of a training that goes on, without those that will be made again."""
+        path = self.folder / TABLE
+        if path.exists():
+            with path.open(newline="", encoding="utf-8") as file:
+                rows = [
+                    {name: float(value) for name, value in row.items() if value}
+                    for row in csv.DictReader(file)
+                ]
+            self.rows = [row for row in rows if row["step"] <= until_step]
+
+    def add(self, step: int, numbers: dict[str, float]) -> None:
+        """Note numbers of a step, beside what is noted of it already."""
+        if not self.rows or self.rows[-1]["step"] != step:
+            self.rows.append({"step": step})
+        self.rows[-1] |= numbers
+
+    def write(self) -> None:
+        """Write the table and draw the curves."""
+        if not self.rows:
+            return
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+        text = io.StringIO()
+        table = csv.DictWriter(text, names, lineterminator="\n")
+        table.writeheader()
+        table.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in self.rows)
+        write_text(self.folder / TABLE, text.getvalue())
+        plot_training(self.folder / CURVES, self.rows)
+
+    def write_samples(self, pairs: Sequence[tuple[Frames, Frames]]) -> Frames:
+        """Lay originals out above their reconstructions, and give the sheet, ``1 3 H W``."""
+        sheet = sample_sheet(pairs)
+        with whole(self.folder / SAMPLES) as hidden:
+            Image.fromarray(to_pixels(sheet)[0]).save(hidden, "PNG")
+        return sheet
+
+
+def sample_sheet(pairs: Sequence[tuple[Frames, Frames]]) -> Frames:
+    """Lay pairs of clips ``T 3 H W`` out: the original above, the reconstruction below, clips beside each other.
+
+    Of a clip the first, the middle and the last frame are shown.
+    """
+    import torch
+
+    columns = []
+    for original, reconstructed in pairs[:MOST_SAMPLES]:
+        shown = sorted({0, len(original) // 2, len(original) - 1})
+        columns += [torch.cat([original[at], reconstructed[at]], dim=1) for at in shown]
+    height, width = (min(column.shape[axis] for column in columns) for axis in (1, 2))
+    cut = [column[:, :height, :width] for column in columns[: 2 * MOST_SAMPLES]]
+    return torch.cat(cut, dim=2)[None]

@@ -1,0 +1,183 @@
+"""The kinds of autoencoder that can be trained: the settings that each has of its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vae_experiments.options import setting
+from vae_experiments.training.settings import Training
+
+if TYPE_CHECKING:
+    from vae_experiments.training.trainees import Trainee
+
+
+class Autoencoder(Training):
+    """A deterministic 2-D autoencoder: diffusers' AutoencoderDC without attention."""
+
+    encoder_blocks: list[int] = setting("residual blocks at each resolution", default=[0, 1, 2, 2], minimum=0)
+    decoder_blocks: list[int] = setting("residual blocks at each resolution", default=[0, 2, 2, 2], minimum=0)
+    prior: float = setting("weight of the pull of the latents to mean 0, variance 1", default=0.01, minimum=0)
+
+    def __post_init__(self) -> None:
+        """Check that there is one number of blocks a width.
+
+        Raises:
+            SettingError: two settings do not fit each other.
+        """
+        super().__post_init__()
+        for name in ("encoder_blocks", "decoder_blocks"):
+            if len(getattr(self, name)) != len(self.widths):
+                raise self.mistake(name, f"must have one number a width ({len(self.widths)})")
+
+    def trainee(self) -> Trainee:
+        """Build an AutoencoderDC."""
+        from vae_experiments.training.networks import build_autoencoder
+        from vae_experiments.training.trainees import Deterministic
+
+        network = build_autoencoder(
+            self.widths, self.encoder_blocks, self.decoder_blocks, self.latent_channels
+        )
+        return Deterministic(network, self.latent_noise, self.prior)
+
+
+class Vae(Training):
+    """A variational 2-D autoencoder: diffusers' AutoencoderKL without attention, as Stable Diffusion has it."""
+
+    blocks: int = setting("residual blocks at each resolution", default=1, minimum=1)
+    groups: int = setting("channels are normalised in so many groups", default=4, minimum=1)
+    kl: float = setting(
+        "weight of the divergence of the posterior from a normal one", default=1e-4, minimum=0
+    )
+    kl_warm_up: int = setting(
+        "until the divergence has its full weight, rising from none", default=500, unit="steps", minimum=0
+    )
+    latent_noise: float = setting(
+        "more noise on the latents than the posterior has", default=0.0, unit="standard deviations", minimum=0
+    )
+
+    def __post_init__(self) -> None:
+        """Check that the groups divide every width.
+
+        Raises:
+            SettingError: two settings do not fit each other.
+        """
+        super().__post_init__()
+        _check_groups(self, self.groups)
+
+    def trainee(self) -> Trainee:
+        """Build an AutoencoderKL."""
+        from vae_experiments.training.networks import build_vae
+        from vae_experiments.training.trainees import Variational
+
+        network = build_vae(self.widths, self.blocks, self.groups, self.latent_channels)
+        return Variational(network, self.latent_noise, self.kl, self.kl_warm_up)
+
+
+class Vqvae(Training):
+    """A vector-quantised 2-D autoencoder: diffusers' VQModel without attention; latents snap to a codebook."""
+
+    blocks: int = setting("residual blocks at each resolution", default=1, minimum=1)
+    groups: int = setting("channels are normalised in so many groups", default=4, minimum=1)
+    codes: int = setting("vectors in the codebook", default=1024, minimum=2)
+    commitment: float = setting("weight of the pull of the latents to their codes", default=0.25, minimum=0)
+    revive_after: int = setting(
+        "a code that nothing chose for so long begins anew at a latent of the batch; 0 never",
+        default=25,
+        unit="steps",
+        minimum=0,
+    )
+    widths: list[int] = setting("channels at each resolution, finest first", default=[32, 64, 96], minimum=1)
+    latent_channels: int = setting("length of a code", default=8, minimum=1)
+    latent_noise: float = setting(
+        "noise on the latents before they snap", default=0.0, unit="standard deviations", minimum=0
+    )
+
+    def __post_init__(self) -> None:
+        """Check that the groups divide every width.
+
+        Raises:
+            SettingError: two settings do not fit each other.
+        """
+        super().__post_init__()
+        _check_groups(self, self.groups)
+
+    def trainee(self) -> Trainee:
+        """Build a VQModel."""
+        from vae_experiments.training.networks import build_vqvae
+        from vae_experiments.training.trainees import Quantised
+
+        network = build_vqvae(self.widths, self.blocks, self.groups, self.latent_channels, self.codes)
+        return Quantised(network, self.latent_noise, self.commitment, self.revive_after)
+
+
+class VideoVae(Training):
+    """A causal video autoencoder that makes time 4 times shorter too: diffusers' AutoencoderKLWan, very small."""
+
+    blocks: int = setting("residual blocks at each resolution", default=1, minimum=1)
+    clip_frames: int = setting(
+        "frames of a clip; one more than a multiple of 4", default=9, unit="frames", minimum=5
+    )
+    kl: float = setting(
+        "weight of the divergence of the posterior from a normal one", default=1e-4, minimum=0
+    )
+    kl_warm_up: int = setting(
+        "until the divergence has its full weight, rising from none", default=500, unit="steps", minimum=0
+    )
+    widths: list[int] = setting(
+        "channels at each resolution, finest first; multiples of the first", default=[32, 64, 64], minimum=1
+    )
+    batch: int = setting("clips that go through the network at once", default=4, minimum=1)
+    large_batch: int = setting("clips at once in the last steps", default=1, minimum=1)
+    window: int = setting("clips that crops are cut from", default=32, minimum=1)
+    validation: int = setting("clips, never trained on, to measure with", default=8, minimum=1)
+    latent_noise: float = setting(
+        "more noise on the latents than the posterior has", default=0.0, unit="standard deviations", minimum=0
+    )
+
+    def __post_init__(self) -> None:
+        """Check what the network takes: multiples of the first width, 4k + 1 frames, two halvings of time.
+
+        Raises:
+            SettingError: a setting does not fit the network.
+        """
+        super().__post_init__()
+        if any(width % self.widths[0] for width in self.widths):
+            raise self.mistake("widths", f"must be multiples of the first one ({self.widths[0]})")
+        if len(self.widths) < 3:
+            raise self.mistake("widths", "must be three or more: time is halved twice, between them")
+        if self.widths[-1] != self.widths[-2]:
+            raise self.mistake(
+                "widths", "must end with two of the same, as the shortcuts of this network want it"
+            )
+        if self.clip_frames % 4 != 1:
+            raise self.mistake("clip_frames", "must be one more than a multiple of 4")
+        if self.compile:
+            raise self.mistake(
+                "compile", "must be false: this network carries state that torch cannot compile"
+            )
+
+    @property
+    def frames(self) -> int:
+        """How many frames of a clip the network sees at once."""
+        return self.clip_frames
+
+    @property
+    def stride(self) -> int:
+        """How many pixels, each way, one latent cell stands for: the network begins with patches of 2x2."""
+        return 2 * super().stride
+
+    def trainee(self) -> Trainee:
+        """Build an AutoencoderKLWan of the 2.2 form, whose shortcuts let it learn from the first step."""
+        from vae_experiments.training.networks import build_video_vae
+        from vae_experiments.training.trainees import CausalVideo
+
+        network = build_video_vae(self.widths, self.blocks, self.latent_channels)
+        return CausalVideo(network, self.latent_noise, self.kl, self.kl_warm_up)
+
+
+def _check_groups(training: Training, groups: int) -> None:
+    for width in training.widths:
+        if width % groups:
+            raise training.mistake(
+                "groups", f"must divide every width ({', '.join(map(str, training.widths))})"
+            )

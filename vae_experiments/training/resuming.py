@@ -1,0 +1,95 @@
+"""Resuming: which training goes on, and with which settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import TYPE_CHECKING, Any
+
+from vae_experiments.errors import SettingError
+from vae_experiments.options import Choice, dotted
+from vae_experiments.training.settings import FREE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from vae_experiments.training.data import Data
+    from vae_experiments.training.settings import Training
+
+SETTINGS = "training.json"
+CHECKPOINT = "checkpoint.safetensors"
+
+
+def last_training(parent: Path) -> Path | None:
+    """Find the youngest training below ``outputs/training``: of all ``<date>/<time>/`` that began."""
+    begun = sorted(parent.glob(f"*/*/{SETTINGS}"), key=lambda file: file.stat().st_mtime)
+    return begun[-1].parent if begun else None
+
+
+def described(training: Training, data: Data) -> dict[str, Any]:
+    """Write down what a training is, so that it can go on: plain values, as a config has them."""
+    return {
+        option.family: {
+            name: str(value) if isinstance(value, Choice) else value
+            for name, value in dataclasses.asdict(option).items()
+        }
+        for option in (training, data)
+    }
+
+
+def saved_settings(folder: Path) -> dict[str, Any] | None:
+    """Read what a training was begun with; None where none began."""
+    file = folder / SETTINGS
+    if not file.exists():
+        return None
+    settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return settings
+
+
+def merged(saved: dict[str, Any], asked: dict[str, Any], typed: Sequence[str]) -> dict[str, Any]:
+    """Go on with the saved settings, and those typed ones that may change.
+
+    Args:
+        saved: blocks of settings, ``training`` and ``data``, as the training began with them.
+        asked: the same blocks as this command line composes them.
+        typed: the overrides of this command line, such as ``training.steps=100``.
+
+    Raises:
+        SettingError: a setting was typed that is another one than the training began with.
+    """
+    blocks = {name: dict(block) for name, block in saved.items()}
+    for key in (override.split("=")[0].lstrip("+~") for override in typed):
+        block, _, name = key.partition(".")
+        if key == "seed":
+            block, name = "training", "seed"
+        if block not in blocks or block not in asked:
+            continue
+        if name in FREE:
+            blocks[block][name] = asked[block][name]
+        else:
+            _refuse_other(block, name or "kind", blocks[block], asked[block])
+    return blocks
+
+
+def check_resumed(saved: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Refuse to go on with settings that would make another training of it.
+
+    Raises:
+        SettingError: names the first one.
+    """
+    for block, settings in saved.items():
+        for name in settings:
+            if name not in FREE:
+                _refuse_other(block, name, settings, asked[block])
+
+
+def _refuse_other(block: str, name: str, saved: dict[str, Any], asked: dict[str, Any]) -> None:
+    before, now = (str(settings.get(name)) for settings in (saved, asked))
+    if before != now:
+        raise SettingError(
+            block if name == "kind" else dotted(block, name),
+            now,
+            f"the training that goes on began with {before}",
+            "leave it out, or begin another training without training.resume",
+        )
