@@ -198,6 +198,20 @@ def test_a_finished_sweep_is_never_written_over(type_command: Command, tmp_path:
     assert "holds a finished run already" in said_in_one_line(result)
 
 
+def test_a_fault_of_the_program_keeps_its_traceback(tmp_path: Path) -> None:
+    code = (
+        "import runpy, sys, vae_experiments.experiment as module\n"
+        "def run(*_): raise TypeError('a fault')\n"
+        "module.Experiment.run = run\n"
+        f"sys.argv = ['run.py', 'hydra.run.dir={tmp_path}']\n"
+        "runpy.run_path('run.py', run_name='__main__')\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert "TypeError: a fault" in result.stderr
+
+
 def test_a_reader_who_leaves_early_causes_no_traceback(tmp_path: Path) -> None:
     words = shlex.join([sys.executable, *TINY_RUN, f"hydra.run.dir={tmp_path / 'run'}"])
     result = subprocess.run(f"{words} | true", shell=True, cwd=REPOSITORY, capture_output=True, text=True)

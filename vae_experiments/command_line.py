@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -75,13 +76,18 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
         status = 128 + signal.SIGINT
         complain("interrupted")
     except Exception as error:
-        sentence = mistake_of(error) or ("" if HydraConfig.initialized() else _early_mistake(error))
+        sentence = mistake_of(error) or ("" if _in_a_job(error) else _early_mistake(error))
         if not sentence or wants_trace:
             raise
         if sentence not in said:
             complain(" ".join(sentence.split()))
         status = UNREADABLE if isinstance(error, OverrideParseException) else WRONG
     _end(status)
+
+
+def _in_a_job(error: BaseException) -> bool:
+    """Tell whether a job raised the error; by the time that it comes here Hydra has forgotten the job."""
+    return any(frame.f_code.co_name == "run_job" for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _early_mistake(error: Exception) -> str:

@@ -7,6 +7,7 @@ import os
 import signal
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,12 +17,15 @@ from vae_experiments.models.model import Folder as ModelFolder
 from vae_experiments.tensors import Size
 from vae_experiments.training.batches import Batches
 from vae_experiments.training.checkpoints import read_checkpoint
-from vae_experiments.training.data import Procedural
+from vae_experiments.training.data import Folder, Procedural
 from vae_experiments.training.evaluation import mean_psnr_db, reconstruct
 from vae_experiments.training.kinds import Autoencoder, Vae, VideoVae, Vqvae
 from vae_experiments.training.learner import MOST_SKIPPED
+from vae_experiments.training.networks import split_parameters
+from vae_experiments.training.precision import settle_precision
 from vae_experiments.training.resuming import CHECKPOINT
 from vae_experiments.training.settings import Precision, Training
+from vae_experiments.training.trainees import Draws, Quantised
 from vae_experiments.training.trainer import MODEL, Trainer
 
 if TYPE_CHECKING:
@@ -49,7 +53,7 @@ KINDS: dict[type[Training], dict[str, Any]] = {
         "latent_channels": 8,
     },
     Vae: {"widths": [8, 16, 32], "latent_channels": 8, "kl_warm_up": 5},
-    Vqvae: {"widths": [8, 16, 32], "latent_channels": 4, "codes": 64, "revive_after": 20},
+    Vqvae: {"widths": [8, 16, 32], "latent_channels": 4, "codes": 64, "revive_after": 10, "free": 10},
     VideoVae: {
         "widths": [8, 16, 16],
         "latent_channels": 8,
@@ -105,7 +109,7 @@ def test_a_short_training_of_every_kind_makes_better_frames_than_none(trained: T
 
 def test_the_model_of_every_kind_loads_and_gives_as_many_frames_as_it_got(trained: Trainer) -> None:
     model = ModelFolder(path=str(trained.folder / MODEL)).load(Device(threads=1).choose())
-    clip = torch.cat([held_out for held_out in trained.held_out])[:7, :, :50, :38]
+    clip = torch.cat(list(trained.held_out))[:7, :, :50, :38]
     latents = list(model.encode(clip.split(3)))
     frames = torch.cat(list(model.decode(latents, Size(38, 50))))
     surplus = len(frames) - len(clip)
@@ -311,3 +315,160 @@ def test_the_rate_rises_and_falls_by_steps(tmp_path: Path) -> None:
     assert max(rates) == rates[9]
     assert rates[50] == pytest.approx(learner.settings.rate / 2)
     assert rates[-1] < learner.settings.rate / 1000
+
+
+def test_a_killed_training_that_had_saved_nothing_begins_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trainer(tmp_path, steps=2)  # killed at once: only its settings are there
+    with caplog.at_level(logging.INFO):
+        trainer(tmp_path, steps=2, resume=True).train()
+    assert "nothing to go on with: beginning" in caplog.text
+    trainer(tmp_path / "whole", steps=2).train()
+    assert_same(saved(tmp_path), saved(tmp_path / "whole"))
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    """A folder with two good films, one that is cut short, and two files that are none."""
+    import av
+
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    moving = np.arange(64)[None, :, None, None] * 2 + np.arange(12)[:, None, None, None] * 8
+    frames = np.broadcast_to(moving % 256, (12, 64, 64, 3)).transpose(0, 2, 1, 3).astype(np.uint8)
+    for name in ("one.mp4", "two.mp4"):
+        with av.open(str(folder / name), "w") as film:
+            stream = film.add_stream("libx264", rate=12)
+            stream.width = stream.height = 64
+            for frame in frames:
+                film.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame))))
+            film.mux(stream.encode(None))
+    (folder / "cut.mp4").write_bytes((folder / "one.mp4").read_bytes()[:900])
+    (folder / "words.mp4").write_text("not a film")
+    (folder / "notes.txt").write_text("nor this")
+    return folder
+
+
+@EVERY_KIND
+def test_a_folder_with_good_and_bad_files_trains_and_names_the_bad_ones_once(
+    kind: type[Training], videos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = Folder(path=str(videos), size=64)
+    with caplog.at_level(logging.INFO):
+        Trainer(settings(kind, steps=3), data, tmp_path / "run", Device(threads=1)).train()
+    for name in ("cut.mp4", "words.mp4", "notes.txt"):
+        assert caplog.text.count(name) == 1, caplog.text
+    assert (tmp_path / "run" / MODEL).is_dir()
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "message"),
+    [
+        (Autoencoder, {"crop": 30}, "training.crop=30: must be a multiple of 4, the stride of the network"),
+        (Autoencoder, {"encoder_blocks": [1]}, r"encoder_blocks=\[1\]: must have one number a width \(3\)"),
+        (Autoencoder, {"rate": -1.0}, "training.rate=-1.0: must be more than 0"),
+        (Vae, {"groups": 3}, r"training.groups=3: must divide every width \(8, 16, 32\)"),
+        (Vqvae, {"codes": 1}, "training.codes=1: must be at least 2"),
+        (
+            VideoVae,
+            {"widths": [8, 12, 12]},
+            r"widths=\[8, 12, 12\]: must be multiples of the first one \(8\)",
+        ),
+        (VideoVae, {"widths": [8, 16]}, "must be three or more: time is halved twice"),
+        (VideoVae, {"widths": [8, 8, 16]}, "must end with two of the same"),
+        (VideoVae, {"clip_frames": 8}, "training.clip_frames=8: must be one more than a multiple of 4"),
+        (VideoVae, {"compile": True}, "training.compile=True: must be false"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_its_rule(
+    kind: type[Training], changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(SettingError, match=message):
+        settings(kind, **changes)
+
+
+def test_what_only_the_start_of_a_training_can_find_out_is_a_sentence_too(tmp_path: Path) -> None:
+    with pytest.raises(
+        SettingError, match="training.crop=256: must be at most 192 pixels, the side of the data"
+    ):
+        trainer(tmp_path / "crop", crop=256).train()
+    with pytest.raises(SettingError, match="training.wandb=True: needs the package wandb; pip install"):
+        trainer(tmp_path / "wandb", wandb=True).train()
+
+
+def test_large_crops_come_last() -> None:
+    made = settings(steps=20, large_share=0.25)
+    assert [made.sizes(step) for step in range(20)] == [(4, 32)] * 15 + [(2, 48)] * 5
+
+
+def test_a_code_that_nothing_chooses_begins_anew_where_latents_are(tmp_path: Path) -> None:
+    made = trainer(tmp_path, Vqvae, revive_after=3, free=0, steps=9)
+    trainee = made.learner.trainee
+    assert isinstance(trainee, Quantised)
+    far = torch.full_like(trainee.codebook, 1e3)
+    batches = [(0, next(Batches(made.settings, made.prepared).steps(0, range(1)))[0])]
+    trainee.unused_steps.zero_()
+    with torch.no_grad():
+        trainee.codebook[1:] = far[1:]
+    used = [made.learner.learn(step, batches)["codes_used"] for step in range(3)]
+    assert used[:3] == [1 / 64] * 3
+    # The three steps are over: what was far away is now at latents, and some of it is chosen.
+    assert trainee.codebook.abs().max() < 100
+    assert made.learner.learn(3, batches)["codes_used"] > 5 / 64
+    assert torch.equal(trainee.codebook[1:] == far[1:], torch.zeros_like(far[1:], dtype=torch.bool))
+
+
+def test_latents_do_not_snap_before_their_time() -> None:
+    trainee = settings(Vqvae, free=5).trainee()
+    frames = torch.rand(2, 3, 32, 32)
+    free, snapped = (trainee(frames, Draws.of(0, step, 0)).reconstructed for step in (4, 5))
+    latents = trainee.encode(frames)
+    network: Any = trainee.network
+    torch.testing.assert_close(free, network.decode(latents, force_not_quantize=True).sample)
+    torch.testing.assert_close(snapped, network.decode(latents).sample)
+
+
+def test_a_causal_video_network_decodes_as_diffusers_does() -> None:
+    trainee = settings(VideoVae).trainee()
+    clip = torch.rand(1, 3, 9, 32, 32) - 0.5
+    network: Any = trainee.network
+    with torch.no_grad():
+        latents = trainee.encode(clip)
+        assert latents.shape == (1, 8, 3, 4, 4)
+        expected = network.decode(latents, return_dict=False)[0]
+        torch.testing.assert_close(trainee.decode(latents).clamp(-1, 1), expected)
+
+
+@EVERY_KIND
+def test_every_weight_is_learned_by_exactly_one_optimiser(kind: type[Training]) -> None:
+    network = settings(kind).trainee().network
+    inner, others = split_parameters(network)
+    everything = {id(parameter) for parameter in network.parameters()}
+    assert len(inner) + len(others) == len(everything)
+    assert {id(parameter) for parameter in (*inner, *others)} == everything
+    assert inner
+    assert all(parameter.ndim >= 4 for parameter in inner)
+
+
+def test_a_pyramid_start_is_reduction_and_enlargement_of_its_channels() -> None:
+    network = settings(Vae).trainee().network
+    channels = torch.rand(1, 8, 16, 16)
+    reduced = network.get_submodule("encoder.down_blocks.0.downsamplers.0")(channels)
+    torch.testing.assert_close(reduced, torch.nn.functional.avg_pool2d(channels, 2))
+    wide = torch.rand(1, 16, 16, 16)
+    flat = wide.mean((2, 3), keepdim=True).expand_as(wide)
+    enlarged = network.get_submodule("decoder.up_blocks.1.upsamplers.0")(flat)
+    torch.testing.assert_close(enlarged[:, :, 1:-1, 1:-1], flat[:, :, :1, :1].expand(-1, -1, 30, 30))
+
+
+@pytest.mark.parametrize("kind", ["cpu", "mps", "cuda"])
+def test_float32_stays_what_it_was_asked_to_be(kind: str) -> None:
+    made = settings(precision=Precision.float32)
+    assert settle_precision(made, torch.device(kind))[0] is torch.float32
+
+
+def test_nothing_but_float32_is_taken_on_mps() -> None:
+    assert settle_precision(settings(), torch.device("mps"))[0] is torch.float32
+    with pytest.raises(SettingError, match="training.precision=bfloat16: not known to be safe on mps"):
+        settle_precision(settings(precision=Precision.bfloat16), torch.device("mps"))

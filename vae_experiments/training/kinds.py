@@ -80,6 +80,12 @@ class Vqvae(Training):
     groups: int = setting("channels are normalised in so many groups", default=4, minimum=1)
     codes: int = setting("vectors in the codebook", default=1024, minimum=2)
     commitment: float = setting("weight of the pull of the latents to their codes", default=0.25, minimum=0)
+    free: int = setting(
+        "until latents snap to their codes; before, codes only follow them",
+        default=100,
+        unit="steps",
+        minimum=0,
+    )
     revive_after: int = setting(
         "a code that nothing chose for so long begins anew at a latent of the batch; 0 never",
         default=25,
@@ -107,7 +113,7 @@ class Vqvae(Training):
         from vae_experiments.training.trainees import Quantised
 
         network = build_vqvae(self.widths, self.blocks, self.groups, self.latent_channels, self.codes)
-        return Quantised(network, self.latent_noise, self.commitment, self.revive_after)
+        return Quantised(network, self.latent_noise, self.commitment, self.revive_after, self.free)
 
 
 class VideoVae(Training):

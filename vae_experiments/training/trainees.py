@@ -179,9 +179,11 @@ class Quantised(Trainee):
     unused_steps: Tensor
     last_latents: Tensor
 
-    def __init__(self, network: nn.Module, latent_noise: float, commitment: float, revive_after: int) -> None:
+    def __init__(
+        self, network: nn.Module, latent_noise: float, commitment: float, revive_after: int, free: int
+    ) -> None:
         super().__init__(network, latent_noise)
-        self.commitment, self.revive_after = commitment, revive_after
+        self.commitment, self.revive_after, self.free = commitment, revive_after, free
         # Buffers are saved with the weights, so that a training that goes on revives the same codes.
         # diffusers starts all codes near 0; counted as unused for long, they begin at latents.
         self.register_buffer("unused_steps", torch.full((len(self.codebook),), revive_after))
@@ -209,7 +211,9 @@ class Quantised(Trainee):
         latents = self._disturbed(self.encode(frames).float(), draws)
         chosen = nearest(latents, self.codebook)
         codes = self.codebook[chosen].movedim(-1, 1)
-        through = latents + (codes - latents).detach()
+        # With few codes in use the first steps see few colours, and an axis of colour that is not
+        # encoded then never is: so for a while nothing snaps.
+        through = latents + (codes - latents).detach() if draws.step >= self.free else latents
         reconstructed = network.decode(through, force_not_quantize=True, return_dict=False)[0]
         book, commitment = code_losses(latents, codes)
         self._remember(latents.detach(), draws)
