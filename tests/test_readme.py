@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hydra import compose, initialize_config_dir
 
 from tests.conftest import REPOSITORY
 from tests.test_config import composed
-from vae_experiments.config import experiment_from
+from vae_experiments.config import experiment_from, register
+from vae_experiments.options import kinds
+from vae_experiments.training.command import CONF, FAMILIES, training_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +31,24 @@ def test_a_command_of_the_readme_composes_to_an_experiment(command: str) -> None
     for first in (0, -1):
         chosen = [f"{key}={value.split(',')[first]}" for key, value in (word.split("=", 1) for word in words)]
         experiment_from(composed(*chosen))
+
+
+TRAININGS = re.findall(r"^    python -m vae_experiments\.training (.*)$", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", TRAININGS)
+def test_a_training_command_of_the_readme_composes_to_a_training(words: str, tmp_path: Path) -> None:
+    register(families=FAMILIES)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        training, data, _ = training_from(compose("train", words.split()), tmp_path)
+    assert training.trainee() is not None
+    assert data.kind == ("folder" if "data=folder" in words else "procedural")
+
+
+def test_every_kind_of_training_has_its_row() -> None:
+    assert TRAININGS
+    for kind in kinds("training"):
+        assert f"| `{kind}` |" in README
 
 
 def test_the_readme_has_its_two_commands_first() -> None:
@@ -68,8 +89,6 @@ def test_every_file_in_the_tree_of_the_readme_is_there_and_every_module_is_in_th
 
 
 def test_every_manipulation_setting_has_its_row() -> None:
-    from vae_experiments.options import kinds
-
     for name, kind in kinds("manipulation").items():
         for setting, _, _ in kind.settings():
             assert f"| `{name}.{setting}` |" in README

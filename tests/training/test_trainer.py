@@ -23,9 +23,10 @@ from vae_experiments.training.kinds import Autoencoder, Vae, VideoVae, Vqvae
 from vae_experiments.training.learner import MOST_SKIPPED
 from vae_experiments.training.networks import split_parameters
 from vae_experiments.training.precision import settle_precision
+from vae_experiments.training.quantised import Quantised
 from vae_experiments.training.resuming import CHECKPOINT
 from vae_experiments.training.settings import Precision, Training
-from vae_experiments.training.trainees import Draws, Quantised
+from vae_experiments.training.trainees import Draws
 from vae_experiments.training.trainer import MODEL, Trainer
 
 if TYPE_CHECKING:
@@ -420,7 +421,7 @@ def test_a_code_that_nothing_chooses_begins_anew_where_latents_are(tmp_path: Pat
 
 
 def test_latents_do_not_snap_before_their_time() -> None:
-    trainee = settings(Vqvae, free=5).trainee()
+    trainee = settings(Vqvae, free=5, steps=100).trainee()
     frames = torch.rand(2, 3, 32, 32)
     free, snapped = (trainee(frames, Draws.of(0, step, 0)).reconstructed for step in (4, 5))
     latents = trainee.encode(frames)

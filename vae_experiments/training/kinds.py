@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC
 from typing import TYPE_CHECKING
 
 from vae_experiments.options import setting
@@ -40,19 +41,16 @@ class Autoencoder(Training):
         return Deterministic(network, self.latent_noise, self.prior)
 
 
-class Vae(Training):
-    """A variational 2-D autoencoder: diffusers' AutoencoderKL without attention, as Stable Diffusion has it."""
+class GroupNormed(Training, ABC, family="training"):
+    """What the two kinds share whose blocks are normalised in groups of channels."""
 
     blocks: int = setting("residual blocks at each resolution", default=1, minimum=1)
     groups: int = setting("channels are normalised in so many groups", default=4, minimum=1)
-    kl: float = setting(
-        "weight of the divergence of the posterior from a normal one", default=1e-4, minimum=0
-    )
-    kl_warm_up: int = setting(
-        "until the divergence has its full weight, rising from none", default=500, unit="steps", minimum=0
-    )
     latent_noise: float = setting(
-        "more noise on the latents than the posterior has", default=0.0, unit="standard deviations", minimum=0
+        "noise on the latents, beside what the kind has of its own",
+        default=0.0,
+        unit="standard deviations",
+        minimum=0,
     )
 
     def __post_init__(self) -> None:
@@ -62,7 +60,19 @@ class Vae(Training):
             SettingError: two settings do not fit each other.
         """
         super().__post_init__()
-        _check_groups(self, self.groups)
+        if any(width % self.groups for width in self.widths):
+            raise self.mistake("groups", f"must divide every width ({', '.join(map(str, self.widths))})")
+
+
+class Vae(GroupNormed):
+    """A variational 2-D autoencoder: diffusers' AutoencoderKL without attention, as Stable Diffusion has it."""
+
+    kl: float = setting(
+        "weight of the divergence of the posterior from a normal one", default=1e-4, minimum=0
+    )
+    kl_warm_up: int = setting(
+        "until the divergence has its full weight, rising from none", default=500, unit="steps", minimum=0
+    )
 
     def trainee(self) -> Trainee:
         """Build an AutoencoderKL."""
@@ -73,15 +83,13 @@ class Vae(Training):
         return Variational(network, self.latent_noise, self.kl, self.kl_warm_up)
 
 
-class Vqvae(Training):
+class Vqvae(GroupNormed):
     """A vector-quantised 2-D autoencoder: diffusers' VQModel without attention; latents snap to a codebook."""
 
-    blocks: int = setting("residual blocks at each resolution", default=1, minimum=1)
-    groups: int = setting("channels are normalised in so many groups", default=4, minimum=1)
     codes: int = setting("vectors in the codebook", default=1024, minimum=2)
     commitment: float = setting("weight of the pull of the latents to their codes", default=0.25, minimum=0)
     free: int = setting(
-        "until latents snap to their codes; before, codes only follow them",
+        "until latents snap to their codes, a quarter of all at most; before, codes only follow them",
         default=100,
         unit="steps",
         minimum=0,
@@ -94,26 +102,15 @@ class Vqvae(Training):
     )
     widths: list[int] = setting("channels at each resolution, finest first", default=[32, 64, 96], minimum=1)
     latent_channels: int = setting("length of a code", default=8, minimum=1)
-    latent_noise: float = setting(
-        "noise on the latents before they snap", default=0.0, unit="standard deviations", minimum=0
-    )
-
-    def __post_init__(self) -> None:
-        """Check that the groups divide every width.
-
-        Raises:
-            SettingError: two settings do not fit each other.
-        """
-        super().__post_init__()
-        _check_groups(self, self.groups)
 
     def trainee(self) -> Trainee:
         """Build a VQModel."""
         from vae_experiments.training.networks import build_vqvae
-        from vae_experiments.training.trainees import Quantised
+        from vae_experiments.training.quantised import Quantised
 
         network = build_vqvae(self.widths, self.blocks, self.groups, self.latent_channels, self.codes)
-        return Quantised(network, self.latent_noise, self.commitment, self.revive_after, self.free)
+        free = min(self.free, self.steps // 4)
+        return Quantised(network, self.latent_noise, self.commitment, self.revive_after, free)
 
 
 class VideoVae(Training):
@@ -179,11 +176,3 @@ class VideoVae(Training):
 
         network = build_video_vae(self.widths, self.blocks, self.latent_channels)
         return CausalVideo(network, self.latent_noise, self.kl, self.kl_warm_up)
-
-
-def _check_groups(training: Training, groups: int) -> None:
-    for width in training.widths:
-        if width % groups:
-            raise training.mistake(
-                "groups", f"must divide every width ({', '.join(map(str, training.widths))})"
-            )

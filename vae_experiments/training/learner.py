@@ -135,7 +135,8 @@ class Learner:
 
     def _set_rates(self, step: int) -> None:
         """Rise to the full rate during the warm-up, and fall along a cosine to nothing at the end."""
-        rise = min(1.0, (step + 1) / (self.settings.warm_up + 1))
+        warm_up = min(self.settings.warm_up, self.settings.steps // 10)
+        rise = min(1.0, (step + 1) / (warm_up + 1))
         fall = 0.5 + 0.5 * math.cos(math.pi * step / self.settings.steps)
         for optimiser, rate in zip(self.optimisers, self.full_rates, strict=True):
             optimiser.param_groups[0]["lr"] = rate * rise * fall

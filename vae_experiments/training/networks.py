@@ -49,31 +49,29 @@ def build_autoencoder(
 
 def build_vae(widths: Sequence[int], blocks: int, groups: int, latent_channels: int) -> Module:
     """Build diffusers' AutoencoderKL without attention, so that its cost grows with the frame and no faster."""
-    untyped: Any = AutoencoderKL
-    network: Module = untyped(
-        **_pyramid("DownEncoderBlock2D", "UpDecoderBlock2D", widths),
-        layers_per_block=blocks,
-        norm_num_groups=groups,
-        latent_channels=latent_channels,
-        mid_block_add_attention=False,
-        scaling_factor=1.0,
-    )
-    start_as_pyramid(network)
+    network = _pyramid(AutoencoderKL, widths, blocks, groups, latent_channels)
     narrow_posterior(network)
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return network
 
 
 def build_vqvae(widths: Sequence[int], blocks: int, groups: int, latent_channels: int, codes: int) -> Module:
     """Build diffusers' VQModel without attention."""
-    untyped: Any = VQModel
-    network: Module = untyped(
-        **_pyramid("DownEncoderBlock2D", "UpDecoderBlock2D", widths),
+    return _pyramid(VQModel, widths, blocks, groups, latent_channels, num_vq_embeddings=codes)
+
+
+def _pyramid(
+    network_class: Any, widths: Sequence[int], blocks: int, groups: int, latent_channels: int, **more: Any
+) -> Module:
+    network: Module = network_class(
+        down_block_types=("DownEncoderBlock2D",) * len(widths),
+        up_block_types=("UpDecoderBlock2D",) * len(widths),
+        block_out_channels=tuple(widths),
         layers_per_block=blocks,
         norm_num_groups=groups,
         latent_channels=latent_channels,
-        num_vq_embeddings=codes,
         mid_block_add_attention=False,
         scaling_factor=1.0,
+        **more,
     )
     start_as_pyramid(network)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
@@ -105,14 +103,6 @@ def build_video_vae(widths: Sequence[int], blocks: int, latent_channels: int) ->
 def feature_caches(half: Module) -> list[None]:
     """Make the empty cache in which half a Wan network keeps what it saw: a place for each convolution in time."""
     return [None] * sum(isinstance(module, WanCausalConv3d) for module in half.modules())
-
-
-def _pyramid(down: str, up: str, widths: Sequence[int]) -> dict[str, Any]:
-    return {
-        "down_block_types": (down,) * len(widths),
-        "up_block_types": (up,) * len(widths),
-        "block_out_channels": tuple(widths),
-    }
 
 
 def split_parameters(network: Module) -> tuple[list[Parameter], list[Parameter]]:

@@ -64,7 +64,9 @@ class Training(Option, ABC, family="training"):
     weight_decay: float = setting(
         "pull of the convolutions towards zero, as a share of the rate", default=1.0, minimum=0
     )
-    warm_up: int = setting("until the full rate is reached", default=100, unit="steps", minimum=0)
+    warm_up: int = setting(
+        "until the full rate is reached; a tenth of all at most", default=100, unit="steps", minimum=0
+    )
     clip: float = setting("largest norm of the gradient", default=1.0, above=0)
     averaging: float = setting(
         "decay of the running mean of the weights, which is what is kept", default=0.999, minimum=0, maximum=1
