@@ -118,7 +118,10 @@ class VideoVae(Training):
 
     blocks: int = setting("residual blocks at each resolution", default=1, minimum=1)
     clip_frames: int = setting(
-        "frames of a clip; one more than a multiple of 4", default=9, unit="frames", minimum=5
+        "frames of a clip, one more than a multiple of 4; a network that saw only short ones drifts on long ones",
+        default=33,
+        unit="frames",
+        minimum=5,
     )
     kl: float = setting(
         "weight of the divergence of the posterior from a normal one", default=1e-4, minimum=0
@@ -130,9 +133,11 @@ class VideoVae(Training):
         "channels at each resolution, finest first; multiples of the first", default=[32, 64, 64], minimum=1
     )
     batch: int = setting("clips that go through the network at once", default=4, minimum=1)
+    crop: int = setting("side of a crop", default=32, unit="pixels", minimum=16)
     large_batch: int = setting("clips at once in the last steps", default=1, minimum=1)
-    window: int = setting("clips that crops are cut from", default=32, minimum=1)
-    validation: int = setting("clips, never trained on, to measure with", default=8, minimum=1)
+    large_crop: int = setting("side of a crop in the last steps", default=64, unit="pixels", minimum=16)
+    window: int = setting("clips that crops are cut from", default=16, minimum=1)
+    validation: int = setting("clips, never trained on, to measure with", default=4, minimum=1)
     latent_noise: float = setting(
         "more noise on the latents than the posterior has", default=0.0, unit="standard deviations", minimum=0
     )

@@ -16,6 +16,7 @@ from vae_experiments.training.starts import (
     start_as_pyramid,
     start_as_shortcuts,
     start_nearly_linear,
+    start_stems,
 )
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def build_video_vae(widths: Sequence[int], blocks: int, latent_channels: int) ->
         latents_std=[1.0] * latent_channels,
     )
     start_as_shortcuts(network)
+    start_stems(network)
     narrow_posterior(network)
     return network
 
