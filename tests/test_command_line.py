@@ -219,6 +219,17 @@ def test_a_reader_who_leaves_early_causes_no_traceback(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "metrics.json").exists()
 
 
+@pytest.mark.parametrize("words", ["run.py", "-m vae_experiments.training"])
+def test_help_lists_the_choices_of_its_own_command_and_may_be_cut_short(words: str) -> None:
+    command = shlex.join([sys.executable, *words.split(), "--help"])
+    result = subprocess.run(
+        f"{command} | head -n 9", shell=True, cwd=REPOSITORY, capture_output=True, text=True
+    )
+    assert result.stderr == ""
+    assert ("training: autoencoder, vae, video_vae, vqvae" in result.stdout) == ("training" in words)
+    assert ("manipulation: " in result.stdout) == (words == "run.py")
+
+
 def test_a_saved_config_is_found_from_where_one_stands(type_command: Command, tmp_path: Path) -> None:
     first = type_command(*TINY_RUN, folder=tmp_path / "first")
     assert first.returncode == 0, first.stderr

@@ -75,6 +75,8 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
         complain("interrupted")
+    except BrokenPipeError:
+        status = 0  # a reader who has left, as in `--help | head`, has seen enough
     except Exception as error:
         sentence = mistake_of(error) or ("" if _in_a_job(error) else _early_mistake(error))
         if not sentence or wants_trace:

@@ -28,8 +28,9 @@ from vae_experiments.run_folder import FINISHED, Output
 from vae_experiments.sources import Source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+CONF = Path(__file__).resolve().parents[1] / "conf"
 FAMILIES = ("run", "model", "device", "source", "manipulation", "output")
 ROOT_KEYS = {"seed", "batch_size", *FAMILIES}
 NO_CHOICES = (
@@ -186,13 +187,27 @@ HELP = """Take a video through the latent space of an autoencoder.
 
 Choose one of each (manipulation takes a list too, 'manipulation=[noise,...]'):
 
-$APP_CONFIG_GROUPS
+CHOICES
+
 and change any setting, key=value; sweep several with -m key=1,2,3:
 
 $CONFIG"""
 
 
-def register(claim_folder: type[ClaimFolder] = ClaimFolder, families: Sequence[str] = FAMILIES) -> None:
+def _choices(groups: Sequence[str]) -> Iterator[str]:
+    """List what can be chosen of each group; Hydra would list the groups of every command."""
+    for group in groups:
+        names = sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+        if names:
+            yield f"{group}: {', '.join(names)}"
+
+
+def register(
+    claim_folder: type[ClaimFolder] = ClaimFolder,
+    families: Sequence[str] = FAMILIES,
+    help_text: str = HELP,
+    named: Sequence[str] = ("experiment",),
+) -> None:
     """Put every schema, and our defaults for Hydra itself, into Hydra's ConfigStore.
 
     The defaults for Hydra stand here and not in conf/config.yaml, because a rerun from a saved
@@ -203,7 +218,8 @@ def register(claim_folder: type[ClaimFolder] = ClaimFolder, families: Sequence[s
         for kind, option_class in kinds(family).items():
             store.store(group=f"hydra/schema/{family}", name=kind, node=option_class)
     store.store(group="hydra/job_logging", name="plain", node=JOB_LOGGING)
-    store.store(group="hydra/help", name="plain", node=HelpConf("run.py", "", "", HELP))
+    text = help_text.replace("CHOICES", "\n".join(_choices((*families, *named))))
+    store.store(group="hydra/help", name="plain", node=HelpConf(template=text))
     ours = {"job_logging": "plain", "help": "plain"}
     groups = [
         {group: ours.get(group, choice) for group, choice in default.items()}

@@ -2,8 +2,8 @@
 
 from vae_experiments.command_line import command_line
 from vae_experiments.config import register
-from vae_experiments.training.command import FAMILIES, ClaimTrainingFolder, main
+from vae_experiments.training.command import FAMILIES, HELP, ClaimTrainingFolder, main
 
 if __name__ == "__main__":
-    register(ClaimTrainingFolder, FAMILIES)
+    register(ClaimTrainingFolder, FAMILIES, HELP, named=())
     command_line(main)

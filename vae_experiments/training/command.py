@@ -11,7 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from vae_experiments.config import ClaimFolder, option_from, refuse_unknown
+from vae_experiments.config import CONF, ClaimFolder, option_from, refuse_unknown
 from vae_experiments.device import Device
 from vae_experiments.errors import SettingError, StoppedError, VaeExperimentsError
 from vae_experiments.mistakes import mistake_of
@@ -23,9 +23,18 @@ from vae_experiments.training.settings import Training
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
 FAMILIES = ("training", "data", "device")
 KINDS: list[type[Training]] = [Autoencoder, Vae, Vqvae, VideoVae]
+
+HELP = """Train an autoencoder, from frames that this package paints or from your own videos.
+
+Choose one of each:
+
+CHOICES
+
+and change any setting, key=value:
+
+$CONFIG"""
 
 
 class ClaimTrainingFolder(ClaimFolder):
