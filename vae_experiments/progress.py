@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,11 +22,15 @@ class Progress:
         self.total, self.unit, self.done, self._done_before = total, unit, done, done
         self._start = self._last_line = time.perf_counter()
         self._bar: Any = None
+        self._stack = ExitStack()
 
     def __enter__(self) -> Progress:
         if sys.stderr is not None and sys.stderr.isatty():
             from tqdm import tqdm
+            from tqdm.contrib.logging import logging_redirect_tqdm
 
+            # Lines of the log go above the bar, not into it.
+            self._stack.enter_context(logging_redirect_tqdm())
             self._bar = tqdm(
                 total=self.total, initial=self.done, unit=f" {self.unit}", dynamic_ncols=True, leave=False
             )
@@ -48,6 +53,7 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.close()
+        self._stack.close()
 
     def _line(self, rate: float) -> str:
         if self.total is None:

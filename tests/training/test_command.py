@@ -101,7 +101,7 @@ def is_alive(pid: int) -> bool:
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("uninterrupted")
-    process = start(*QUICK, "training.steps=30", "training.save_every=3", folder=folder)
+    process = start(*QUICK, "training.steps=12", "training.save_every=4", folder=folder)
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 0, said
     assert f"model=folder model.path={folder / 'model'}" in said
@@ -132,8 +132,8 @@ def test_a_training_that_was_killed_goes_on_to_the_weights_of_one_that_was_not(
 ) -> None:
     words = [
         *QUICK,
-        "training.steps=30",
-        "training.save_every=3",
+        "training.steps=12",
+        "training.save_every=4",
         "training.workers=1",
         "training.resume=true",
     ]
@@ -142,7 +142,7 @@ def test_a_training_that_was_killed_goes_on_to_the_weights_of_one_that_was_not(
     painters = children(process)
     process.kill()
     process.communicate()
-    assert read_checkpoint(tmp_path / "checkpoint.safetensors")[1]["step"] < 30
+    assert read_checkpoint(tmp_path / "checkpoint.safetensors")[1]["step"] < 12
     for _ in range(100):
         if not any(map(is_alive, painters)):
             break
@@ -179,7 +179,7 @@ def test_the_last_training_goes_on_with_its_own_settings(uninterrupted: Path, tm
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )
     assert process.returncode == 0, process.stderr
-    assert f"going on after step 30 of 30, in {last}" in process.stdout
+    assert f"going on after step 12 of 12, in {last}" in process.stdout
     assert list((tmp_path / "outputs" / "training").glob("*/*")) == [last]
 
 
@@ -192,10 +192,10 @@ def test_a_setting_that_was_typed_must_be_the_one_that_the_training_began_with(u
             config = compose("train", ["training.resume=true", *overrides])
         return training_from(config, uninterrupted, ["training.resume=true", *overrides])[0]
 
-    assert (asked().steps, asked("training.save_every=9").save_every, asked("training.steps=30").steps) == (
-        30,
+    assert (asked().steps, asked("training.save_every=9").save_every, asked("training.steps=12").steps) == (
+        12,
         9,
-        30,
+        12,
     )
     with pytest.raises(SettingError, match="training.rate=0.5: the training that goes on began with 0.001"):
         asked("training.rate=0.5")
