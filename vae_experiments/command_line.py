@@ -126,7 +126,8 @@ def _terminated(number: int, _frame: object) -> NoReturn:
 
 def _end(status: int) -> NoReturn:
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except OSError:
         # Python would try again, and complain, while it shuts down.
         sys.stdout = None

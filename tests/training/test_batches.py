@@ -81,6 +81,7 @@ def test_a_clip_is_cut_turned_and_coloured_as_a_whole() -> None:
 def test_what_is_found_in_the_data_is_told_once() -> None:
     class Grumbling(Prepared):
         remarks = ("first",)
+        fingerprint = ""
 
         def piece(self, seed: int, number: int) -> Piece:
             return Piece(np.zeros((1, 64, 64, 3), np.uint8), ("first", "second"))
@@ -137,6 +138,7 @@ def test_a_worker_that_dies_ends_the_training_in_one_sentence() -> None:
 
 class _Deadly(Prepared):
     remarks = ()
+    fingerprint = ""
 
     def piece(self, seed: int, number: int) -> Piece:
         os._exit(3)

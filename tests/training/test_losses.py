@@ -75,3 +75,11 @@ def test_structure_is_lost_by_blurring_and_kept_by_a_shade_of_brightness() -> No
     blurred = torch.nn.functional.avg_pool2d(FRAMES, 3, 1, 1)
     assert structure_loss(FRAMES, FRAMES).item() == pytest.approx(0, abs=1e-5)
     assert structure_loss(blurred, FRAMES) > 5 * structure_loss(FRAMES + 0.02, FRAMES)
+
+
+def test_the_prior_is_the_same_in_mixed_precision() -> None:
+    mixed = torch.randn(1, 16, 32, 32, generator=torch.Generator().manual_seed(0))
+    mixed = mixed[:, :1] + 0.1 * mixed  # correlations of 0.99: in bfloat16 their determinant turns negative
+    exact = prior_loss(mixed)
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(prior_loss(mixed), exact)

@@ -4,6 +4,7 @@ import csv
 import json
 import logging
 import os
+import shutil
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from vae_experiments.training.learner import MOST_SKIPPED
 from vae_experiments.training.networks import split_parameters
 from vae_experiments.training.precision import settle_precision
 from vae_experiments.training.quantised import Quantised
-from vae_experiments.training.resuming import CHECKPOINT
+from vae_experiments.training.resuming import CHECKPOINT, last_training
 from vae_experiments.training.settings import Precision, Training
 from vae_experiments.training.trainees import Draws
 from vae_experiments.training.trainer import MODEL, Trainer
@@ -284,14 +285,116 @@ def test_going_on_with_other_settings_is_refused_and_those_that_leave_the_weight
     assert made.train() == tmp_path / MODEL
 
 
-def test_what_killed_a_training_in_the_middle_of_an_export_is_cleared_away(tmp_path: Path) -> None:
-    trainer(tmp_path, steps=1).train()
-    (tmp_path / f".{MODEL}").mkdir()
-    (tmp_path / f".{MODEL}" / "half").write_text("")
-    made = trainer(tmp_path, steps=1, resume=True)
+@pytest.mark.parametrize("left", ["nothing", "an older model", "half of one"])
+def test_a_training_that_was_killed_in_the_middle_of_an_export_makes_it_again(
+    left: str, tmp_path: Path
+) -> None:
+    trainer(tmp_path / "whole", steps=4, save_every=2).train()
+    trainer(tmp_path / "killed", steps=4, save_every=2).train()
+    model = tmp_path / "killed" / MODEL
+    if left == "an older model":
+        recipe = json.loads((model / "recipe.json").read_text())
+        (model / "recipe.json").write_text(json.dumps(recipe | {"step": 2}))
+        (model / "diffusion_pytorch_model.safetensors").write_bytes(b"older")
+    else:
+        shutil.rmtree(model)
+        if left == "half of one":
+            (tmp_path / "killed" / f".{MODEL}").mkdir()
+            (tmp_path / "killed" / f".{MODEL}" / "config.json").write_text("{")
+    assert trainer(tmp_path / "killed", steps=4, save_every=2, resume=True).train() == model
+    for name in ("diffusion_pytorch_model.safetensors", "config.json", "latent_statistics.json"):
+        assert (model / name).read_bytes() == (tmp_path / "whole" / MODEL / name).read_bytes()
+    assert not [path.name for path in (tmp_path / "killed").glob(f".{MODEL}*")]
+
+
+def test_a_training_without_one_usable_step_ends_in_a_sentence_and_not_in_a_model(tmp_path: Path) -> None:
+    made = trainer(tmp_path, steps=3, rate=1e30)
+    with pytest.raises(
+        TrainingError, match="after step 3 the weights are of no use; use a lower training.rate"
+    ):
+        made.train()
+    assert not (tmp_path / MODEL).exists()
+
+
+def test_a_stop_between_skipped_steps_saves_what_was_learned_before(tmp_path: Path) -> None:
+    made = trainer(tmp_path, steps=50, save_every=50)
+    learn = made.learner.learn
+
+    def learn_something_and_then_nothing(step: int, batches: Any) -> dict[str, float]:
+        if step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        broken = [(part, torch.full_like(frames, float("nan"))) for part, frames in batches]
+        return learn(step, batches if step < 4 else broken)
+
+    made.learner.learn = learn_something_and_then_nothing  # type: ignore[method-assign]
+    with pytest.raises(StoppedError, match="stopped after step 6, saved"):
+        made.train()
+    assert read_checkpoint(tmp_path / CHECKPOINT)[1]["step"] == 6
+
+
+def test_an_explosion_that_clipping_would_hide_is_not_saved(tmp_path: Path) -> None:
+    made = trainer(tmp_path, steps=4)
     made.train()
-    made.held_out = made.batches.held_out()
-    assert not (tmp_path / MODEL / "half").exists()
+    good = saved(tmp_path)
+    with torch.no_grad():
+        for parameter in made.learner.average.parameters():
+            parameter.mul_(1e6)
+    assert not made.save()
+    assert_same(good, saved(tmp_path))
+
+
+def test_what_accelerate_finds_in_its_environment_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer(tmp_path / "without", steps=2, precision=Precision.float32).train()
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    trainer(tmp_path / "with", steps=2, precision=Precision.float32).train()
+    assert_same(saved(tmp_path / "without"), saved(tmp_path / "with"))
+
+
+def test_other_files_than_a_training_began_with_are_refused(videos: Path, tmp_path: Path) -> None:
+    data = Folder(path=str(videos), size=64)
+    Trainer(settings(steps=2), data, tmp_path / "run", Device(threads=1)).train()
+    (videos / "another.mp4").write_bytes((videos / "one.mp4").read_bytes() + b"\0")
+    with pytest.raises(TrainingError, match="are not those that the training began with; put them back"):
+        Trainer(settings(steps=2, resume=True), data, tmp_path / "run", Device(threads=1))
+
+
+def test_copies_and_links_of_a_video_are_left_out(videos: Path) -> None:
+    (videos / "copy.mp4").write_bytes((videos / "two.mp4").read_bytes())
+    (videos / "link.mp4").symlink_to(videos / "one.mp4")
+    prepared = Folder(path=str(videos), size=64).prepare(1)
+    said = " ".join(prepared.remarks)
+    assert "link.mp4: the same as" in said
+    assert "two.mp4: the same as" in said or "copy.mp4: the same as" in said
+
+
+def test_the_training_to_go_on_with_is_the_youngest_that_is_not_finished(tmp_path: Path) -> None:
+    assert last_training(tmp_path) is None
+    for hour, steps in enumerate((1, 2)):
+        trainer(tmp_path / "2026-01-01" / f"0{hour}", steps=steps).train()
+    finished = tmp_path / "2026-01-01" / "01"
+    assert last_training(tmp_path) == finished
+    killed = tmp_path / "2026-01-01" / "00"
+    (killed / MODEL / "recipe.json").unlink()
+    assert last_training(tmp_path) == killed
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        (Autoencoder, {"latent_channels": 3}),
+        (Autoencoder, {"widths": [8, 16, 20]}),
+        (VideoVae, {"widths": [8, 24, 24]}),
+    ],
+)
+def test_widths_that_diffusers_cannot_join_are_refused_in_one_sentence(
+    kind: type[Training], changes: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises(SettingError, match=r"training.widths=.*: do not make a network with") as refused:
+        trainer(tmp_path, kind, **changes)
+    assert "\n" not in str(refused.value)
 
 
 def test_tensorboard_gets_numbers_and_pictures_and_a_training_that_goes_on_repeats_none(
@@ -338,12 +441,14 @@ def videos(tmp_path: Path) -> Path:
     folder.mkdir()
     moving = np.arange(64)[None, :, None, None] * 2 + np.arange(12)[:, None, None, None] * 8
     frames = np.broadcast_to(moving % 256, (12, 64, 64, 3)).transpose(0, 2, 1, 3).astype(np.uint8)
-    for name in ("one.mp4", "two.mp4"):
+    for name, shift in (("one.mp4", 0), ("two.mp4", 20)):
         with av.open(str(folder / name), "w") as film:
             stream = film.add_stream("libx264", rate=12)
             stream.width = stream.height = 64
             for frame in frames:
-                film.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(frame))))
+                film.mux(
+                    stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(np.roll(frame, shift, 0))))
+                )
             film.mux(stream.encode(None))
     (folder / "cut.mp4").write_bytes((folder / "one.mp4").read_bytes()[:900])
     (folder / "words.mp4").write_text("not a film")

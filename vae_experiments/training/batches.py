@@ -26,7 +26,7 @@ from vae_experiments.errors import TrainingError
 from vae_experiments.tensors import to_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator
     from concurrent.futures import Future
 
     from vae_experiments.tensors import Frames
@@ -49,7 +49,7 @@ class Batches:
         self._told = set(prepared.remarks)
         self._untold: list[str] = []
 
-    def steps(self, first: int, parts: range) -> Iterator[list[Frames]]:
+    def steps(self, first: int, parts: range) -> Generator[list[Frames]]:
         """Yield the batches of step ``first`` and of all after it, one for each part.
 
         Each is ``batch 3 crop crop``, or ``batch 3 T crop crop``, in [-1, 1]. A step has a part for

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from vae_experiments.command_line import complain, said
 from vae_experiments.config import CONF, ClaimFolder, option_from, refuse_unknown
 from vae_experiments.device import Device
 from vae_experiments.errors import SettingError, StoppedError, VaeExperimentsError
@@ -50,8 +52,12 @@ class ClaimTrainingFolder(ClaimFolder):
         wish = Path(config.hydra.run.dir)
         last = last_training(wish.parents[1]) if len(wish.parents) > 1 else None
         if OmegaConf.select(config, "training.resume") is True and (typed or last):
-            with open_dict(config.hydra.run):
-                config.hydra.run.dir = str(wish if typed else last)
+            folder = wish if typed else last
+            assert folder is not None, config
+            with open_dict(config.hydra):
+                config.hydra.run.dir = str(folder)
+                if (folder / ".hydra").exists():
+                    config.hydra.output_subdir = None  # the config that it began with stays
         elif not typed:
             super().on_run_start(config, **arguments)
 
@@ -94,6 +100,11 @@ def main(config: DictConfig) -> None:
         print(stopped)
         raise SystemExit(128 + stopped.signal) from None
     except (VaeExperimentsError, OmegaConfBaseException) as error:
-        raise SystemExit(f"error: {mistake_of(error)}") from None
+        sentence = mistake_of(error) or str(error)
+        complain(sentence)
+        if hydra_config.mode is RunMode.MULTIRUN:  # Hydra goes on with the other jobs
+            said.add(sentence)
+            raise
+        raise SystemExit(1) from None
     if os.environ.get("RANK", "0") == "0":
         print(f"the trained autoencoder is ready: python run.py model=folder model.path={model}")

@@ -30,6 +30,11 @@ class Prepared(ABC):
     remarks: tuple[str, ...]
     """What was found, a sentence each."""
 
+    @property
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Say which files there are and what each is for; empty where there are none."""
+
     @abstractmethod
     def piece(self, seed: int, number: int) -> Piece:
         """Give a piece to train on; it depends on the seed, its number and the files alone.
@@ -113,6 +118,11 @@ class _Painted(Prepared):
     frames: int
     plain: float
     remarks: tuple[str, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """Say nothing: what is painted is always the same."""
+        return ""
 
     def piece(self, seed: int, number: int) -> Piece:
         """Paint a piece to train on."""

@@ -37,10 +37,11 @@ def mean_psnr_db(pairs: Sequence[tuple[Frames, Frames]]) -> float:
     return math.fsum(values) / len(values)
 
 
-def worst_primary_db(trainee: Trainee, frames: int) -> float:
+def worst_primary_db(trainee: Trainee, frames: int, stride: int) -> float:
     """PSNR of the worst of six flat colours: a mean over clips hides a colour that is never encoded."""
+    side = math.ceil(_SIDE / stride) * stride
     colours = torch.tensor(_PRIMARIES, dtype=torch.float32)[:, None, :, None, None]
-    clips = colours.expand(-1, frames, -1, _SIDE, _SIDE)
+    clips = colours.expand(-1, frames, -1, side, side)
     return min(psnr_db(reconstruct(trainee, clip), clip) for clip in clips)
 
 

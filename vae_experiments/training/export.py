@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from vae_experiments.tensors import Frames
     from vae_experiments.training.trainees import Trainee
+
+
+RECIPE = "recipe.json"
 
 
 def export_model(trainee: Trainee, clips: Sequence[Frames], folder: Path, recipe: dict[str, Any]) -> None:
@@ -41,20 +45,31 @@ def export_model(trainee: Trainee, clips: Sequence[Frames], folder: Path, recipe
     # Statistics belong to the weights as they will be loaded, after rounding.
     mean, deviation = latent_statistics(rounded, clips)
     network: Any = rounded.network.half()
-    hidden = folder.with_name(f".{folder.name}")
-    shutil.rmtree(hidden, ignore_errors=True)
+    hidden, aside = (folder.with_name(f".{folder.name}{end}") for end in ("", ".before"))
     try:
+        for remains in (hidden, aside):
+            shutil.rmtree(remains, ignore_errors=True)
         hidden.mkdir(parents=True)
         if "latents_mean" in network.config:
             network.register_to_config(latents_mean=mean, latents_std=deviation)
         else:
             write_json(hidden / STATISTICS_FILE, {"mean": mean, "std": deviation})
-        write_json(hidden / "recipe.json", recipe)
+        write_json(hidden / RECIPE, recipe)
         network.save_pretrained(hidden, safe_serialization=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            folder.rename(aside)
         hidden.rename(folder)
+        shutil.rmtree(aside, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         raise WriteError(f"cannot write the model to {folder} ({error})", "free some space") from error
+
+
+def exported_step(folder: Path) -> int:
+    """Tell after which step the model in a folder was exported; 0 where there is none."""
+    try:
+        return int(json.loads((folder / RECIPE).read_text(encoding="utf-8"))["step"])
+    except (OSError, ValueError, KeyError):
+        return 0
 
 
 def latent_statistics(trainee: Trainee, clips: Sequence[Frames]) -> tuple[list[float], list[float]]:

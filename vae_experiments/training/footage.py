@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from vae_experiments.errors import SourceError, TrainingError
+from vae_experiments.files import digest_of
 from vae_experiments.sources.excerpts import REACH
 from vae_experiments.sources.locating import say_name
 from vae_experiments.training.data import Piece, Prepared
@@ -53,6 +54,16 @@ class Footage(Prepared):
     def validation(self, seed: int, number: int) -> Piece:
         """Cut a piece out of what is held out."""
         return self._draw(self.held_out, [seed, _STREAM, number])
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest the names of the files, and the part of each that is for training and for measuring."""
+        return digest_of(
+            [
+                [(str(part.file.path.relative_to(self.folder)), part.first, part.count) for part in purpose]
+                for purpose in (self.training, self.held_out)
+            ]
+        )
 
     def __str__(self) -> str:
         files = {stretch.file.path: stretch.file for stretch in (*self.training, *self.held_out)}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import SourceError
+from vae_experiments.files import digest_of
 from vae_experiments.sources.excerpts import Excerpts, look_over
 from vae_experiments.sources.locating import locate, refuse, say_name
 from vae_experiments.training.footage import Footage, Stretch, mistake, reason
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _SMALLEST = 16  # pixels: the side of a frame that there is something to learn from
 _MOST_REMARKS = 100
+_READ = 1 << 16  # bytes at each end by which copies are known
 
 
 def gather(path: str, size: int, validation_share: float, frames: int) -> Footage:
@@ -30,8 +32,10 @@ def gather(path: str, size: int, validation_share: float, frames: int) -> Footag
     usable: list[Excerpts] = []
     skipped: list[str] = []
     notes: list[str] = []
+    seen: dict[str, Path] = {}
     for file in _files(folder, skipped):
         try:
+            _refuse_copy(file, seen)
             clip = look_over(file)
             _refuse_useless(clip, frames)
         except SourceError as error:
@@ -77,6 +81,25 @@ def _files(folder: Path, skipped: list[str]) -> Iterator[Path]:
         entered.add(real)
         folders[:] = sorted(inner for inner in folders if not inner.startswith("."))
         yield from (Path(place, file) for file in sorted(files) if not file.startswith("."))
+
+
+def _refuse_copy(file: Path, seen: dict[str, Path]) -> None:
+    """Refuse a file that is there already: one copy could be trained on and the other held out.
+
+    Raises:
+        SourceError: names the other one.
+    """
+    try:
+        with file.open("rb") as opened:
+            begin = opened.read(_READ)
+            length = opened.seek(0, os.SEEK_END)
+            opened.seek(max(0, length - _READ))
+            identity = digest_of(length, begin.hex(), opened.read(_READ).hex())
+    except OSError:
+        return  # what cannot be opened is named when it is looked over
+    if length and identity in seen:
+        raise refuse(file, f"the same as {say_name(seen[identity])}", "leave it out")
+    seen[identity] = file
 
 
 def _refuse_useless(clip: Excerpts, frames: int) -> None:

@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from vae_experiments.tensors import Frames
     from vae_experiments.training.checkpoints import Weights
     from vae_experiments.training.settings import Training
-    from vae_experiments.training.trainees import Answer
+    from vae_experiments.training.trainees import Answer, Trainee
 
 log = logging.getLogger(__name__)
 
 MOST_SKIPPED = 10
 """So many steps in a row without a usable loss end the training."""
-_LARGEST_LOSS = 1e4  # frames lie in [-1, 1]: a loss like this is an overflow on its way
+LARGEST_LOSS = 1e4
+"""Frames lie in [-1, 1]: a reconstruction that costs this is an overflow on its way."""
 
 
 class Learner:
@@ -40,7 +41,7 @@ class Learner:
     def __init__(self, settings: Training, accelerator: Accelerator, dtype: torch.dtype) -> None:
         self.settings, self.accelerator, self.dtype = settings, accelerator, dtype
         torch.manual_seed(settings.seed)
-        self.trainee = settings.trainee().to(accelerator.device)
+        self.trainee = _buildable(settings).to(accelerator.device)
         self.average = copy.deepcopy(self.trainee).requires_grad_(False)
         inner, others = split_parameters(self.trainee.network)
         self.optimisers: list[torch.optim.Optimizer] = [
@@ -75,8 +76,8 @@ class Learner:
         # Every process sees the same numbers, so that all skip a step or none does.
         numbers = {name: float(self.accelerator.reduce(value, "mean")) for name, value in sums.items()}
         numbers |= {"gradient_norm": float(norm), "rate": float(self.optimisers[0].param_groups[0]["lr"])}
-        # What is not a number is not below anything.
-        if numbers["loss"] < _LARGEST_LOSS and math.isfinite(numbers["gradient_norm"]):
+        finite = math.isfinite(numbers["loss"]) and math.isfinite(numbers["gradient_norm"])
+        if finite and numbers["reconstruction"] < LARGEST_LOSS:
             self._update(step)
             numbers |= self.trainee.after_update(counts, self.accelerator, self.average)
         else:
@@ -160,3 +161,25 @@ class Learner:
                 f"the training diverged: {MOST_SKIPPED} steps in a row up to step {step + 1} had no usable loss",
                 f"use a lower training.rate than {self.settings.rate:g}",
             )
+
+
+@torch.no_grad()
+def _buildable(settings: Training) -> Trainee:
+    """Build the network, and take a small clip through it.
+
+    Raises:
+        SettingError: widths and channels do not fit each other; diffusers has no words for it.
+    """
+    side = settings.stride * 2
+    shape = (1, 3, side, side) if settings.frames == 1 else (1, 3, settings.frames, side, side)
+    try:
+        trainee = settings.trainee()
+        trainee.decode(trainee.encode(torch.zeros(shape)))
+    except (ValueError, RuntimeError, ZeroDivisionError) as error:
+        reason = str(error).splitlines()[0][:120]
+        raise settings.mistake(
+            "widths",
+            f"do not make a network with training.latent_channels={settings.latent_channels} ({reason})",
+            "leave them out, or take powers of 2, the last at least as large as latent_channels",
+        ) from error
+    return trainee

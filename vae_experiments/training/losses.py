@@ -35,13 +35,15 @@ def prior_loss(latents: Latents) -> torch.Tensor:
     channel. Source: the closed form for normal distributions, as in Bishop, Pattern recognition and
     machine learning, 2006, exercise 2.13.
     """
-    channels = latents.movedim(1, 0).flatten(1)
+    channels = latents.float().movedim(1, 0).flatten(1)
     mean = channels.mean(1)
-    covariance = torch.cov(channels, correction=0)
-    softened = covariance + 1e-4 * torch.eye(len(mean), device=latents.device)
-    divergence: torch.Tensor = (
-        covariance.trace() + mean.square().sum() - len(mean) - torch.linalg.slogdet(softened)[1]
-    )
+    # A covariance is a product of matrices, which autocast would take in bfloat16: of correlated
+    # channels its determinant then gets the wrong sign, and the gradient a wrong direction.
+    with torch.autocast(latents.device.type, enabled=False):
+        covariance = torch.cov(channels, correction=0)
+        softened = covariance + 1e-4 * torch.eye(len(mean), device=latents.device)
+        log_determinant = torch.linalg.slogdet(softened)[1]
+    divergence: torch.Tensor = covariance.trace() + mean.square().sum() - len(mean) - log_determinant
     return 0.5 / len(mean) * divergence
 
 

@@ -22,9 +22,22 @@ CHECKPOINT = "checkpoint.safetensors"
 
 
 def last_training(parent: Path) -> Path | None:
-    """Find the youngest training below ``outputs/training``: of all ``<date>/<time>/`` that began."""
-    begun = sorted(parent.glob(f"*/*/{SETTINGS}"), key=lambda file: file.stat().st_mtime)
-    return begun[-1].parent if begun else None
+    """Find the training to go on with, of all ``<date>/<time>/`` that began: the youngest that is not finished.
+
+    If all are finished the youngest one; going on with it does nothing.
+    """
+    begun = sorted(parent.glob(f"*/*/{SETTINGS}"), key=lambda file: file.stat().st_mtime, reverse=True)
+    folders = [file.parent for file in begun]
+    return next((folder for folder in folders if not _is_finished(folder)), folders[0] if folders else None)
+
+
+def _is_finished(folder: Path) -> bool:
+    """Tell by the recipe of its model, which is written after everything else."""
+    try:
+        recipe = json.loads((folder / "model" / "recipe.json").read_text(encoding="utf-8"))
+        return bool(recipe["step"] >= recipe["settings"]["training"]["steps"])
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 def described(training: Training, data: Data) -> dict[str, Any]:

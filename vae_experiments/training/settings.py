@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,9 @@ class Precision(Choice):
 class Training(Option, ABC, family="training"):
     """Trains one kind of autoencoder."""
 
-    seed: int = setting("of the data, the first weights and the noise", default=0, minimum=0)
+    seed: int = setting(
+        "of the data, the first weights and the noise", default=0, minimum=0, maximum=2**32 - 1
+    )
     resume: bool = setting("go on where the training in this folder, or the last one, stopped", default=False)
     start: str = setting(
         "checkpoint whose averaged weights to begin with; fresh ones if left out", default=""
@@ -115,6 +118,10 @@ class Training(Option, ABC, family="training"):
             SettingError: a number is outside its range, or two settings do not fit each other.
         """
         super().__post_init__()
+        if not self.widths:
+            raise self.mistake("widths", "must have one number or more")
+        if self.compile and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
+            raise self.mistake("compile", "needs a C++ compiler, and none is here", "leave it out")
         for name in ("crop", "large_crop"):
             if getattr(self, name) % self.stride:
                 raise self.mistake(name, f"must be a multiple of {self.stride}, the stride of the network")

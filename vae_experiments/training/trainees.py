@@ -94,7 +94,7 @@ class Trainee(nn.Module):
         if not self.latent_noise:
             return latents
         axes = (0, *range(2, latents.ndim))
-        deviation = latents.detach().float().std(dim=axes, keepdim=True)
+        deviation = latents.detach().float().std(dim=axes, correction=0, keepdim=True)
         return latents + self.latent_noise * draws.levels(latents) * deviation * draws.normal(latents)
 
 

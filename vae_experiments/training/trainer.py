@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import GradientAccumulationPlugin
 
 from vae_experiments.errors import StoppedError, TrainingError
 from vae_experiments.files import write_json
@@ -18,16 +18,20 @@ from vae_experiments.progress import Progress
 from vae_experiments.training.batches import Batches
 from vae_experiments.training.checkpoints import read_checkpoint, write_checkpoint
 from vae_experiments.training.evaluation import mean_psnr_db, reconstruct, worst_primary_db
-from vae_experiments.training.export import export_model
+from vae_experiments.training.export import export_model, exported_step
 from vae_experiments.training.history import History
 from vae_experiments.training.interruption import Interruption
-from vae_experiments.training.learner import Learner
+from vae_experiments.training.learner import LARGEST_LOSS, Learner
+from vae_experiments.training.losses import reconstruction_loss
 from vae_experiments.training.precision import settle_precision
 from vae_experiments.training.resuming import CHECKPOINT, SETTINGS, check_resumed, described
 from vae_experiments.training.trackers import Trackers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from vae_experiments.device import Device
+    from vae_experiments.tensors import Frames
     from vae_experiments.training.data import Data
     from vae_experiments.training.settings import Training
 
@@ -42,7 +46,12 @@ class Trainer:
     def __init__(self, settings: Training, data: Data, folder: Path, device: Device) -> None:
         self.settings, self.data, self.folder = settings, data, folder
         self.chosen = device.choose()
-        self.accelerator = Accelerator(cpu=self.chosen.device.type == "cpu")
+        # What accelerate would take from its environment is said here: our settings decide.
+        self.accelerator = Accelerator(
+            cpu=self.chosen.device.type == "cpu",
+            mixed_precision="no",
+            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+        )
         self.is_main = self.accelerator.is_main_process
         if not self.is_main:  # one process speaks for all
             logging.getLogger("vae_experiments").setLevel(logging.ERROR)
@@ -59,24 +68,27 @@ class Trainer:
         """Take every step that is left, save now and then, and give the folder of the exported model.
 
         Raises:
-            TrainingError: too many steps in a row gave no usable loss.
+            TrainingError: too many steps in a row gave no usable loss, or nothing usable was learned.
             StoppedError: a signal asked to stop; everything is saved.
         """
         self._introduce()
         processes = self.accelerator.num_processes
         mine = range(self.settings.accumulate * processes)[self.accelerator.process_index :: processes]
         self.held_out = self.batches.held_out()
-        with (
-            Trackers(self.settings, self.folder, self.done, self.is_main) as self.trackers,
-            ExitStack() as stack,
-        ):
+        self._catch_up()
+        with ExitStack() as stack:
+            self.trackers = stack.enter_context(Trackers(self.settings, self.folder, self.done, self.is_main))
+            # Closed at once, and not when the error that ended it is forgotten: workers would go on.
+            steps = stack.enter_context(closing(self.batches.steps(self.done, mine)))
             interruption = stack.enter_context(Interruption())
             progress = stack.enter_context(Progress(self.settings.steps, "steps", self.done))
-            for step, batches in enumerate(self.batches.steps(self.done, mine), self.done):
+            for step, batches in enumerate(steps, self.done):
                 numbers = self._learned(step, list(zip(mine, batches, strict=True)))
                 progress.add(1, f"loss {numbers['loss']:.4f}, {numbers['psnr_db']:.1f} dB")
                 stopped = self._agreed(interruption)
-                if stopped or self.done % self.settings.save_every == 0 or self.done == self.settings.steps:
+                if stopped or self.done == self.settings.steps:
+                    self._save_or_refuse()
+                elif self.done % self.settings.save_every == 0 and not self.learner.skipped_in_a_row:
                     self.save()
                 if stopped:
                     raise StoppedError(
@@ -84,29 +96,57 @@ class Trainer:
                     )
         return self.folder / MODEL
 
-    def save(self) -> None:
+    def save(self) -> bool:
         """Measure the averaged weights and, if they are sound, save them and the model made of them."""
-        if not self.is_main or self.learner.skipped_in_a_row:
-            return  # what came just before may be the cause
+        if not self.is_main:
+            return True
         average = self.learner.average
         pairs = [(clip, reconstruct(average, clip)) for clip in self.held_out]
         quality = {
             "held_out_psnr_db": mean_psnr_db(pairs),
-            "worst_primary_db": worst_primary_db(average, self.settings.frames),
+            "worst_primary_db": worst_primary_db(average, self.settings.frames, self.settings.stride),
         }
         log.info(
             "step %d: %.2f dB on what is held out, %.1f dB on the worst of six flat colours",
             self.done,
             *quality.values(),
         )
-        if not all(map(math.isfinite, quality.values())):
-            return
+        if not self._is_sound(pairs):
+            log.warning("step %d: not saved, its weights are of no use", self.done)
+            return False
         self._note(quality)
         self.history.write()
         self.trackers.picture(self.done, "samples", self.history.write_samples(pairs))
         standing = self._standing() | {name: round(value, 3) for name, value in quality.items()}
         write_checkpoint(self.folder / CHECKPOINT, self.learner.state(), standing)
         export_model(average, self.held_out, self.folder / MODEL, standing)
+        return True
+
+    def _is_sound(self, pairs: Sequence[tuple[Frames, Frames]]) -> bool:
+        """Tell whether weights are worth keeping: finite, and no explosion that clipping would hide."""
+        losses = [float(reconstruction_loss(reconstructed, original)) for original, reconstructed in pairs]
+        weights = [tensor for module in self.learner.state().values() for tensor in module.values()]
+        return max(losses) < LARGEST_LOSS and all(bool(tensor.isfinite().all()) for tensor in weights)
+
+    def _save_or_refuse(self) -> None:
+        """Save where the training ends.
+
+        Raises:
+            TrainingError: what it would save is of no use.
+        """
+        if not self.save():
+            raise self._with_what_is_kept(
+                TrainingError(
+                    f"after step {self.done} the weights are of no use",
+                    f"use a lower training.rate than {self.settings.rate:g}",
+                )
+            )
+
+    def _catch_up(self) -> None:
+        """Export what a training that was killed had saved, but not exported."""
+        if self.done and self.is_main and exported_step(self.folder / MODEL) != self.done:
+            _, standing = read_checkpoint(self.folder / CHECKPOINT)
+            export_model(self.learner.average, self.held_out, self.folder / MODEL, standing)
 
     def _begin(self) -> None:
         """Go on where a training stopped, or write down what this one is."""
@@ -114,6 +154,7 @@ class Trainer:
         if self.settings.resume and checkpoint.exists():
             weights, standing = read_checkpoint(checkpoint)
             check_resumed(standing["settings"], described(self.settings, self.data))
+            self._check_data(standing)
             self.learner.load_state(weights, checkpoint)
             self.done, self.learner.skipped = standing["step"], standing["skipped"]
             self.seconds_before = standing["seconds"]
@@ -131,16 +172,19 @@ class Trainer:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_json(self.folder / SETTINGS, described(self.settings, self.data))
 
+    def _check_data(self, before: dict[str, Any]) -> None:
+        """Refuse to go on with other files: what was trained on could come to be held out."""
+        if before["data"] != self.prepared.fingerprint:
+            raise TrainingError(
+                f"the files of {self.prepared} are not those that the training began with",
+                "put them back as they were, or begin anew with training.start=CHECKPOINT",
+            )
+
     def _compare(self, before: dict[str, Any]) -> None:
         """Say what is not as it was before the training stopped."""
         for name, now in self._standing().items():
             if name in ("computed_in", "processes", "threads") and now != before[name]:
-                log.warning(
-                    "%s: %s before, %s now; the weights will not be the same bit for bit",
-                    name.replace("_", " "),
-                    before[name],
-                    now,
-                )
+                log.warning("%s was %s, now %s: other weights in the last bits", name, before[name], now)
 
     def _introduce(self) -> None:
         settings, trainee = self.settings, self.learner.trainee
@@ -163,15 +207,18 @@ class Trainer:
         try:
             numbers = self.learner.learn(step, batches)
         except TrainingError as error:
-            checkpoint = self.folder / CHECKPOINT
-            kept = f"; the last good weights are in {checkpoint}" if checkpoint.exists() else ""
-            raise TrainingError(error.problem, error.cure + kept) from error
+            raise self._with_what_is_kept(error) from error
         self.done = step + 1
         for remark in self.batches.new_remarks():
             log.warning("data: %s", remark)
         if self.done % self.settings.log_every == 0 or self.done == 1:
             self._note(numbers | {"seconds": self._seconds()})
         return numbers
+
+    def _with_what_is_kept(self, error: TrainingError) -> TrainingError:
+        checkpoint = self.folder / CHECKPOINT
+        kept = f"; the last good weights are in {checkpoint}" if checkpoint.exists() else ""
+        return TrainingError(error.problem, error.cure + kept)
 
     def _note(self, numbers: dict[str, float]) -> None:
         if self.is_main:
@@ -193,6 +240,7 @@ class Trainer:
             "computed_in": str(self.learner.dtype).removeprefix("torch."),
             "processes": self.accelerator.num_processes,
             "threads": torch.get_num_threads(),
+            "data": self.prepared.fingerprint,
             "settings": described(self.settings, self.data),
         }
 
