@@ -89,6 +89,8 @@ def _refuse_copy(file: Path, seen: dict[str, Path]) -> None:
     Raises:
         SourceError: names the other one.
     """
+    if not file.is_file():
+        return  # a pipe would wait for somebody to write
     try:
         with file.open("rb") as opened:
             begin = opened.read(_READ)
