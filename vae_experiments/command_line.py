@@ -88,8 +88,13 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
 
 
 def _in_a_job(error: BaseException) -> bool:
-    """Tell whether a job raised the error; by the time that it comes here Hydra has forgotten the job."""
-    return any(frame.f_code.co_name == "run_job" for frame, _ in traceback.walk_tb(error.__traceback__))
+    """Tell whether our own part of a job raised the error; Hydra has forgotten the job by then."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    begun = next((place for place, frame in enumerate(frames) if frame.f_code.co_name == "run_job"), None)
+    ours = __name__.partition(".")[0]
+    return begun is not None and any(
+        str(frame.f_globals.get("__name__")).startswith(ours) for frame in frames[begun:]
+    )
 
 
 def _early_mistake(error: Exception) -> str:

@@ -277,7 +277,9 @@ def test_settings_keep_their_ranges(settings: dict[str, Any]) -> None:
 
 def test_damage_further_in_is_gone_around_and_told_with_the_same_words(tmp_path: Path) -> None:
     for name in "ab":
-        write_film(tmp_path / f"{name}.mp4", 60, **H264, options={"g": "6", "qp": str(ord(name) - 87), "bf": "0"})
+        write_film(
+            tmp_path / f"{name}.mp4", 60, **H264, options={"g": "6", "qp": str(ord(name) - 87), "bf": "0"}
+        )
         spoil(tmp_path / f"{name}.mp4", 12, 60)
     prepared = data(tmp_path).prepare(2)
     assert prepared.remarks == ()
