@@ -37,7 +37,7 @@ class Manipulation(Option, family="manipulation"):
         return self.name
 
     def __call__(self, latents: Latents, at: int) -> Latents:
-        """Change one chunk, whose first frame has the number ``at``."""
+        """Change one chunk, whose first frame has the number ``at``; who needs the clip overrides ``stream`` alone."""
         raise NotImplementedError
 
     def stream(self, chunks: Iterable[Latents]) -> Iterator[Latents]:
