@@ -76,7 +76,7 @@ def test_a_second_manipulation_is_named_in_its_mistakes() -> None:
     plain = OmegaConf.create(OmegaConf.to_container(composed()))
     plain.grain = {"kind": "noise", "scale": -1}
     plain.manipulation.grain = "${grain}"
-    with pytest.raises(SettingError, match=r"^grain.scale=-1.0: must be at least 0"):
+    with pytest.raises(SettingError, match=r"^grain.scale=-1: must be at least 0"):
         experiment_from(plain)
 
 

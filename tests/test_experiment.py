@@ -17,7 +17,7 @@ import torch
 
 from vae_experiments import Device, Experiment, Folder, Noise, Output, load_latents
 from vae_experiments.errors import NumbersError, SourceError
-from vae_experiments.manipulations import Manipulation
+from vae_experiments.manipulations import Clip, Manipulation
 from vae_experiments.sources import Checkerboard, MovingCircle, Video
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ class Backwards(Manipulation, family="a manipulation of a test"):
 
     holds_clip = True
 
-    def stream(self, chunks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+    def stream(self, chunks: Iterable[torch.Tensor], clip: Clip) -> Iterator[torch.Tensor]:
         held = list(chunks)
         for latents in reversed(held):
             yield latents.flip(0)
@@ -281,7 +281,7 @@ class AllAtOnce(Manipulation, family="a manipulation of a test"):
 
     holds_clip = True
 
-    def stream(self, chunks: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+    def stream(self, chunks: Iterable[torch.Tensor], clip: Clip) -> Iterator[torch.Tensor]:
         yield torch.cat(list(chunks))
 
 

@@ -12,10 +12,11 @@ from tests.conftest import REPOSITORY
 PACKAGE = REPOSITORY / "vae_experiments"
 FLOORS: list[set[str]] = [
     {"errors"},
+    {"schedules"},
     {"tensors", "options", "files", "randomness", "threads", "stopwatch", "progress", "provenance"},
     {"device"},
     {"models", "sources", "manipulations", "writers", "metrics", "latents"},
-    {"runner"},
+    {"runner", "companions"},
     {"run_folder"},
     {"experiment"},
     {"mistakes"},

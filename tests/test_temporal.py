@@ -275,7 +275,7 @@ def test_a_chain_that_holds_the_clip_runs_through_the_same_runner(run: Any, batc
 class Shorter(Backwards, family="a manipulation of a test"):
     """Loses the last latent."""
 
-    def stream(self, chunks: Any) -> Iterator[torch.Tensor]:
+    def stream(self, chunks: Any, clip: Any) -> Iterator[torch.Tensor]:
         yield torch.cat(list(chunks))[:-1]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import shlex
 import signal
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import create_functions
 from hydra.errors import OverrideParseException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
@@ -21,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vae_experiments.config import experiment_from
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.mistakes import mistake_of
+from vae_experiments.schedules import split_outside_brackets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("vae_experiments.mistakes")
 WRONG, UNREADABLE = 1, 2
+HYDRA_FUNCTIONS = set(create_functions().functions)
 FULL_ERROR = "HYDRA_FULL_ERROR"
 wants_trace = os.environ.get(FULL_ERROR) == "1"
 said: set[str] = set()
@@ -118,10 +122,31 @@ def _prepare() -> None:
     # A reader who has left, as in `| head`, is no reason for tracebacks.
     logging.raiseExceptions = False
     signal.signal(signal.SIGTERM, _terminated)
+    sys.argv[1:] = [word if word.startswith("-") else quoted(word) for word in sys.argv[1:]]
     # Hydra looks for a relative path beside run.py; people mean the folder that they are in.
     for place, flag in enumerate(sys.argv[:-1]):
         if flag in ("--config-path", "-cp") and Path(sys.argv[place + 1]).is_dir():
             sys.argv[place + 1] = str(Path(sys.argv[place + 1]).resolve())
+
+
+def quoted(word: str) -> str:
+    """Put values such as ``ramp(0,1)`` in quotes, which Hydra would take for functions of its own.
+
+    Each element of a sweep, ``noise.scale=ramp(0,1),0.5``, is looked at by itself.
+    """
+    key, equals, value = word.partition("=")
+    if not equals or "(" not in value:
+        return word
+    elements = split_outside_brackets(value)
+    return f"{key}={','.join(map(_quoted_element, elements))}"
+
+
+def _quoted_element(element: str) -> str:
+    name = re.search(r"(\w*)\s*\(", element)
+    is_plain = element.strip()[:1] not in ("'", '"', "[", "{")
+    if name is None or not is_plain or name[1] in HYDRA_FUNCTIONS:
+        return element
+    return "'" + element.replace("'", "\\'") + "'"
 
 
 def _terminated(number: int, _frame: object) -> NoReturn:

@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vae_experiments.device import Device
 from vae_experiments.errors import SettingError, VaeExperimentsError
 from vae_experiments.experiment import Experiment, Run
-from vae_experiments.manipulations import Manipulation
+from vae_experiments.manipulations import Link
 from vae_experiments.mistakes import type_mistake, unknown_setting
 from vae_experiments.models import Model
 from vae_experiments.options import Option, dotted, kind_named, kinds
@@ -59,9 +59,7 @@ def experiment_from(config: DictConfig, overrides: Sequence[str] = ()) -> Experi
     run = option_from(Run, config, "run")
     return Experiment(
         source=option_from(Source, config, "source"),  # type: ignore[type-abstract]
-        manipulations=[
-            option_from(Manipulation, config, f"manipulation.{name}").named(name) for name in names
-        ],
+        manipulations=[option_from(Link, config, f"manipulation.{name}").named(name) for name in names],
         model=option_from(Model, config, "model"),  # type: ignore[type-abstract]
         device=option_from(Device, config, "device"),
         output=option_from(Output, config, "output"),

@@ -6,9 +6,10 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from vae_experiments.companions import clip_of
 from vae_experiments.device import Device, forget_peak_memory, peak_memory_bytes
 from vae_experiments.errors import SourceError
-from vae_experiments.manipulations import Noise
+from vae_experiments.manipulations import Noise, lengths_differ
 from vae_experiments.models import Bundled
 from vae_experiments.options import Option, setting
 from vae_experiments.progress import Progress
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vae_experiments.device import Chosen
-    from vae_experiments.manipulations import Manipulation
+    from vae_experiments.manipulations import Clip, Link
     from vae_experiments.models import Autoencoder, Model
     from vae_experiments.sources import Source, SourceInfo
 
@@ -56,7 +57,7 @@ class Experiment:
     """Takes a source through an autoencoder and decodes its latents untouched and changed."""
 
     source: Source = field(default_factory=MovingCircle)
-    manipulations: Sequence[Manipulation] = field(default_factory=lambda: [Noise()])
+    manipulations: Sequence[Link] = field(default_factory=lambda: [Noise()])
     model: Model = field(default_factory=Bundled)
     device: Device = field(default_factory=Device)
     output: Output = field(default_factory=Output)
@@ -78,14 +79,15 @@ class Experiment:
         forget_peak_memory(chosen.device)
         autoencoder = self.model.load(chosen)
         info = self._checked_info(autoencoder)
-        outputs = RunFolder(folder, self.output, info, self._names())
+        clip = self._checked_clip(autoencoder)
+        outputs = RunFolder(folder, self.output, info, self._names(), lengths_differ(self.manipulations))
         self._introduce(info, chosen)
-        steps = stream(self.source, autoencoder, self.manipulations, self.batch_size, watch, outputs)
+        steps = stream(self.source, autoencoder, self.manipulations, clip, self.batch_size, watch, outputs)
         with outputs, Progress(info.frames) as progress, WriteBehind(outputs.take) as behind:
             watch.switch("write")
             for step in steps:
                 behind.put(step)
-                progress.add(len(step.original))
+                progress.add(step.frames)
         watch.switch("finish")
         metrics = outputs.metrics() | self._measured(watch, chosen, outputs.frames)
         outputs.finish(metrics, started | self._used(chosen, autoencoder), self._title())
@@ -107,12 +109,22 @@ class Experiment:
             )
         return info
 
+    def _checked_clip(self, autoencoder: Autoencoder) -> Clip:
+        """Tell every manipulation of the clip before anything is written."""
+        given = clip = clip_of(self.source, autoencoder, self.batch_size)
+        for manipulation in self.manipulations:
+            manipulation.check(clip)
+            clip = manipulation.after(clip)
+        return given
+
     def _introduce(self, info: SourceInfo, chosen: Chosen) -> None:
         count = "frames" if info.frames is None else f"{info.frames} frames"
         log.info("device: %s", chosen)
         log.info("source: %s, %s of %s at %g fps", self.source.title(), count, info.size, float(info.fps))
         for remark in info.remarks:
             log.warning("source: %s", remark)
+        if info.sound and lengths_differ(self.manipulations):
+            log.info("sound: left out of the changed video and of the comparison, whose length differs")
 
     def _conclude(self, folder: Path, metrics: dict[str, Any]) -> None:
         for name, score in metrics.items():

@@ -13,14 +13,21 @@ import inspect
 import math
 import re
 from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, Union
 
 from typing_extensions import dataclass_transform
 
 from vae_experiments.errors import SettingError, closest
+from vae_experiments.schedules import GRAMMAR, parse_schedule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    Scheduled: TypeAlias = float
+else:
+    # What Hydra admits. A class never meets the text: it reads the number of the moment.
+    Scheduled = Union[int, float, str]  # noqa: UP007  OmegaConf's own form
+"""A number that may change over time: ``0.5`` or ``ramp(0,1)``."""
 
 _FAMILIES: dict[str, dict[str, type[Option]]] = {}
 
@@ -58,12 +65,18 @@ def setting(
     minimum: float | None = None,
     maximum: float | None = None,
     above: float | None = None,
+    for_every_kind: bool = False,
 ) -> Any:
-    """Declare one setting of an option: its meaning, its default, its unit and its range."""
-    rule = Rule(help, unit, minimum, maximum, above)
+    """Declare one setting of an option: its meaning, its default, its unit and its range.
+
+    One that every kind of a family has (``for_every_kind``) is listed after a kind's own.
+    """
+    metadata = {"rule": Rule(help, unit, minimum, maximum, above)}
     if isinstance(default, list):
-        return dataclasses.field(default_factory=lambda: list(default), metadata={"rule": rule})
-    return dataclasses.field(default=default, metadata={"rule": rule})
+        return dataclasses.field(
+            default_factory=lambda: list(default), metadata=metadata, kw_only=for_every_kind
+        )
+    return dataclasses.field(default=default, metadata=metadata, kw_only=for_every_kind)
 
 
 @dataclass_transform(field_specifiers=(setting,))
@@ -103,6 +116,8 @@ class Option:
                 self._check(field.name, getattr(self, field.name), field.metadata["rule"])
 
     def _check(self, name: str, value: object, rule: Rule) -> None:
+        if name in self.scheduled() and isinstance(value, str):
+            value = self._values_of(name, value)
         for number in value if isinstance(value, list | tuple) else [value]:
             if isinstance(number, bool) or not isinstance(number, int | float):
                 continue
@@ -110,6 +125,18 @@ class Option:
                 raise self.mistake(name, "must be a finite number")
             if not rule.admits(number):
                 raise self.mistake(name, f"must be {rule}")
+
+    def _values_of(self, name: str, text: str) -> list[float]:
+        """Read a schedule; each value that it moves between must keep the rule."""
+        try:
+            return list(parse_schedule(text).values)
+        except ValueError as error:
+            raise self.mistake(name, f"must be a number or a schedule ({error})", GRAMMAR) from None
+
+    @classmethod
+    def scheduled(cls) -> list[str]:
+        """Name the settings that may change over time."""
+        return [field.name for field in dataclasses.fields(cls) if field.type in ("Scheduled", Scheduled)]
 
     def mistake(self, name: str, rule: str, cure: str = "") -> SettingError:
         """Make the error for a wrong value of one of this option's settings."""
@@ -125,11 +152,11 @@ class Option:
     @classmethod
     def settings(cls) -> Iterator[tuple[str, Any, Rule]]:
         """List name, default and rule of each setting, in the order of their declaration."""
-        for field in dataclasses.fields(cls):
-            if "rule" in field.metadata:
-                factory = field.default_factory
-                default = field.default if factory is dataclasses.MISSING else factory()
-                yield field.name, default, field.metadata["rule"]
+        fields = [field for field in dataclasses.fields(cls) if "rule" in field.metadata]
+        for field in sorted(fields, key=lambda field: field.kw_only is True):
+            factory = field.default_factory
+            default = field.default if factory is dataclasses.MISSING else factory()
+            yield field.name, default, field.metadata["rule"]
 
 
 class Choice(Enum):

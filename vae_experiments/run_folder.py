@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from vae_experiments.runner import Step
     from vae_experiments.sources import SourceInfo
-    from vae_experiments.tensors import Latents
+    from vae_experiments.tensors import Latents, Pixels
 
 FINISHED = "metrics.json"
 ORIGINAL, RECONSTRUCTED = "original", "reconstructed"
@@ -53,8 +53,16 @@ class RunFolder:
     writes the rest.
     """
 
-    def __init__(self, folder: Path, wants: Output, info: SourceInfo, names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        wants: Output,
+        info: SourceInfo,
+        names: Sequence[str],
+        lengths_differ: bool = False,
+    ) -> None:
         self.folder, self.wants, self.info = folder, wants, info
+        self.lengths_differ = lengths_differ
         self.changed_name = f"{RECONSTRUCTED}_with_{'_'.join(names)}" if names else None
         self.fidelity = {name: Fidelity() for name in self._decoded_names()}
         self.latents = {ENCODED: LatentStatistics()} | ({CHANGED: LatentStatistics()} if names else {})
@@ -72,7 +80,7 @@ class RunFolder:
                     self.info.size, [name.replace("_", " ") for name in self._videos]
                 )
                 path, size = self.folder / "comparison.mp4", self._comparison.size
-                sheet = open_mp4(path, size, self.info.fps, self.info.sound)
+                sheet = open_mp4(path, size, self.info.fps, None if self.lengths_differ else self.info.sound)
                 self._comparison_video = opened.enter_context(sheet)
             self._opened = opened.pop_all()
         return self
@@ -86,17 +94,22 @@ class RunFolder:
 
     def take(self, step: Step) -> None:
         """Write and measure the next chunk of every video."""
-        chunks = [step.original, step.reconstructed] + ([step.changed] if step.changed is not None else [])
-        pixels = {name: to_pixels(frames) for name, frames in zip(self._videos, chunks, strict=True)}
-        for name, video in self._videos.items():
-            video.write(pixels[name])
-        for name, fidelity in self.fidelity.items():
-            fidelity.update(pixels[ORIGINAL], pixels[name])
+        chunks = (step.original, step.reconstructed, step.changed)
+        pixels = {
+            name: to_pixels(frames)
+            for name, frames in zip(self._videos, chunks, strict=False)
+            if frames is not None
+        }
+        for name, shown in pixels.items():
+            self._videos[name].write(shown)
+        for name in self.fidelity:
+            self.fidelity[name].update(*_both(pixels, ORIGINAL, name))
         if self.changed_name:
-            self._compare_decoded(pixels[RECONSTRUCTED], pixels[self.changed_name])
+            self._compare_decoded(*_both(pixels, RECONSTRUCTED, self.changed_name))
         if self.wants.comparison:
-            self._comparison_video.write(self._comparison.lay_out(list(pixels.values())))
-        self.frames += len(step.original)
+            sheet = self._comparison.lay_out([pixels.get(name) for name in self._videos])
+            self._comparison_video.write(sheet)
+        self.frames += step.frames
 
     def see_latents(self, latents: Latents) -> None:
         """Measure, and keep if asked to, the encoded latents as they go by."""
@@ -121,6 +134,9 @@ class RunFolder:
         if self.changed_name:
             change = psnr_db(self._squared_change / max(self._values, 1))
             numbers[self.changed_name]["psnr_db_against_reconstructed"] = change
+            if self.lengths_differ:
+                # Frame by number, as far as both go.
+                numbers[self.changed_name]["frames"] = self._videos[self.changed_name].frames
         return numbers
 
     def finish(self, metrics: Mapping[str, Any], provenance: Mapping[str, Any], title: str) -> None:
@@ -141,7 +157,8 @@ class RunFolder:
         return [RECONSTRUCTED] + ([self.changed_name] if self.changed_name else [])
 
     def _open(self, name: str) -> Any:
-        return open_mp4(self.folder / f"{name}.mp4", self.info.size, self.info.fps, self.info.sound)
+        sound = None if self.lengths_differ and name == self.changed_name else self.info.sound
+        return open_mp4(self.folder / f"{name}.mp4", self.info.size, self.info.fps, sound)
 
     def _see(self, name: str, latents: Latents) -> None:
         self.latents[name].update(latents)
@@ -158,8 +175,12 @@ class RunFolder:
         rows = csv.writer(text, lineterminator="\n")
         rows.writerow(["frame", *(f"{name}.{number}" for name in self.fidelity for number in NUMBERS)])
         for frame in range(self.frames):
-            scores = [fidelity.frames[frame] for fidelity in self.fidelity.values()]
-            rows.writerow([frame, *(getattr(score, number) for score in scores for number in NUMBERS)])
+            scores = [
+                fidelity.frames[frame] if frame < len(fidelity.frames) else None
+                for fidelity in self.fidelity.values()
+            ]
+            numbers = (getattr(score, number, None) for score in scores for number in NUMBERS)
+            rows.writerow([frame, *numbers])
         return text.getvalue()
 
     def _draw(self) -> None:
@@ -204,3 +225,13 @@ class RunFolder:
             files=sorted({FINISHED, *(path.name for path in self.folder.iterdir() if path.name[0] != ".")}),
             command=str(provenance["command"]),
         )
+
+
+def _both(pixels: Mapping[str, Pixels], first: str, second: str) -> tuple[Pixels, Pixels]:
+    """Give the frames that two videos both have in this chunk; none where one of them is over."""
+    one, other = pixels.get(first), pixels.get(second)
+    if one is None or other is None:
+        here = next(iter(pixels.values()))
+        return here[:0], here[:0]
+    count = min(len(one), len(other))
+    return one[:count], other[:count]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from vae_experiments.manipulations import chain
+from vae_experiments.manipulations import chain, lengths_differ
 from vae_experiments.tensors import Joined, check_finite
 from vae_experiments.threads import read_ahead, twice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from vae_experiments.manipulations import Manipulation
+    from vae_experiments.manipulations import Clip, Link
     from vae_experiments.models import Autoencoder
     from vae_experiments.sources import Source
     from vae_experiments.stopwatch import Stopwatch
@@ -31,17 +31,26 @@ class Observer(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """One chunk of every stage: as the model was given it, decoded untouched, and decoded changed."""
+    """One chunk of every stage: as the model was given it, decoded untouched, and decoded changed.
 
-    original: Frames
-    reconstructed: Frames
+    Where a manipulation changes the length, the longer video goes on when the others are over.
+    """
+
+    original: Frames | None
+    reconstructed: Frames | None
     changed: Frames | None = None
+
+    @property
+    def frames(self) -> int:
+        """Say how many frames of the original it holds."""
+        return 0 if self.original is None else len(self.original)
 
 
 def stream(
     source: Source,
     autoencoder: Autoencoder,
-    manipulations: Sequence[Manipulation],
+    links: Sequence[Link],
+    clip: Clip,
     batch_size: int,
     watch: Stopwatch,
     observer: Observer,
@@ -52,27 +61,37 @@ def stream(
     observer sees the latents as they go by.
     """
     size, stride = source.info.size, autoencoder.time_stride
-    frames, originals = two_readers(source, batch_size, manipulations)
+    frames, originals = two_readers(source, batch_size, any(link.holds(clip) for link in links))
     latents = seen(watch.timed("encode", autoencoder.encode(frames)), observer.see_latents)
-    if not manipulations:
+    if not links:
         decoded = watch.timed("decode", autoencoder.decode(latents, size))
         return in_step(stride, originals, decoded)
     kept, given = twice(latents)
-    altered = regrouped(watch.timed("change", chain(manipulations, given)), max(1, batch_size // stride))
+    altered = regrouped(watch.timed("change", chain(links, given, clip)), max(1, batch_size // stride))
     changed = seen(finite(altered), observer.see_changed)
-    both = (watch.timed("decode", autoencoder.decode(way, size)) for way in (kept, changed))
-    return in_step(stride, originals, *both)
+    untouched = watch.timed("decode", autoencoder.decode(kept, size))
+    manipulated = watch.timed("decode", bent(autoencoder, links).decode(changed, size))
+    if lengths_differ(links):
+        return out_of_step(in_step(stride, originals, untouched), manipulated, batch_size)
+    return in_step(stride, originals, untouched, manipulated)
+
+
+def bent(autoencoder: Autoencoder, links: Sequence[Link]) -> Autoencoder:
+    """Give the autoencoder, or a twin of it where a link of the chain changes the decoder's weights."""
+    for link in links:
+        autoencoder = autoencoder.bent(link.bend) if link.bends else autoencoder
+    return autoencoder
 
 
 def two_readers(
-    source: Source, batch_size: int, manipulations: Sequence[Manipulation]
+    source: Source, batch_size: int, holds_clip: bool
 ) -> tuple[Iterator[Frames], Iterator[Frames]]:
     """Give the frames twice: to encode, and to compare with.
 
     One pass over the source serves both as long as they stay in step. A manipulation that holds the
     clip lets encoding run far ahead, and then a second pass is cheaper than the frames in between.
     """
-    if any(manipulation.holds_clip for manipulation in manipulations):
+    if holds_clip:
         return read_ahead(source.chunks(batch_size)), read_ahead(source.chunks(batch_size))
     return twice(read_ahead(source.chunks(batch_size)))
 
@@ -91,6 +110,15 @@ def in_step(stride: int, originals: Iterable[Frames], *decoded: Iterable[Frames]
         yield Step(original, *taken)
     surplus = [stream.take(stride) for stream in streams]
     assert all(frames is None or len(frames) < stride for frames in surplus), f"{stride} frames too many"
+
+
+def out_of_step(steps: Iterable[Step], changed: Iterable[Frames], count: int) -> Iterator[Step]:
+    """Put a video of another length beside the others as far as both go, and then the rest of it."""
+    stream = Joined(changed)
+    for step in steps:
+        yield replace(step, changed=stream.take(step.frames))
+    while (frames := stream.take(count)) is not None:
+        yield Step(None, None, frames)
 
 
 def regrouped(chunks: Iterable[Latents], count: int) -> Iterator[Latents]:

@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 from typing import TYPE_CHECKING, ClassVar
 
-from vae_experiments.options import Option
+from typing_extensions import Self
+
+from vae_experiments.manipulations.clip import Clip
+from vae_experiments.manipulations.masks import MASKS, Mask, check_mask
+from vae_experiments.manipulations.ranges import RANGES, Range
+from vae_experiments.options import Option, Scheduled, setting
+from vae_experiments.schedules import parse_schedule
+from vae_experiments.tensors import Joined
+from vae_experiments.threads import twice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from torch import Tensor
 
     from vae_experiments.tensors import Latents
 
+log = logging.getLogger(__name__)
 
-class Manipulation(Option, family="manipulation"):
-    """Changes normalised latents ``T C h w``.
 
-    A subclass writes ``__call__`` for a chunk, or ``stream`` where it must remember earlier
-    chunks. The chunk size never changes the result, and the input is never modified.
+class Link(Option, family="manipulation"):
+    """One place in a chain of manipulations; ``Manipulation`` is what most of them are.
+
+    A link by itself may change the length of the clip, or the decoder instead of the latents.
     """
 
     holds_clip: ClassVar[bool] = False
-    """Whether ``stream`` reads the whole clip (its latents, never its frames) before it gives anything."""
+    """Whether it reads the whole clip (its latents, never its frames) before it gives anything."""
+    ladder: ClassVar[tuple[str, tuple[object, ...]]] = ("strength", (0.25, 0.5, 1))
+    """The setting, and three values of it from weak to strong, that show in the gallery what it does."""
+    changes_length: ClassVar[bool] = False
+    """Whether the clip may have another number of latents afterwards."""
 
     @property
     def name(self) -> str:
         """What it was called in the chain: its kind, or the name of a second one of that kind."""
         return getattr(self, "_name", str(self.kind))
 
-    def named(self, name: str) -> Manipulation:
+    def named(self, name: str) -> Self:
         """Give it the name that it was chosen by."""
         self._name = name
         return self
@@ -36,20 +53,201 @@ class Manipulation(Option, family="manipulation"):
         """A manipulation's settings stand under its own name: ``noise.scale``."""
         return self.name
 
-    def __call__(self, latents: Latents, at: int) -> Latents:
-        """Change one chunk, whose first frame has the number ``at``; who needs the clip overrides ``stream`` alone."""
+    def check(self, clip: Clip) -> None:
+        """Look, before anything is written, at what only a clip can tell to be wrong.
+
+        Raises:
+            VaeExperimentsError: a sentence for a person.
+        """
+
+    def holds(self, clip: Clip) -> bool:
+        """Tell whether it reads all of this clip before it gives anything."""
+        return self.holds_clip or (clip.latents is None and self._needs_length())
+
+    def after(self, clip: Clip) -> Clip:
+        """Say what the clip is like afterwards."""
+        return clip
+
+    def apply(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
+        """Change a whole clip, chunk by chunk, as it is done in a chain."""
+        return self.stream(chunks, clip)
+
+    def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
+        """Change a whole clip, chunk by chunk; the chunks that come out need not answer those that go in."""
         raise NotImplementedError
 
-    def stream(self, chunks: Iterable[Latents]) -> Iterator[Latents]:
+    def bend(self, weights: Mapping[str, Tensor]) -> None:
+        """Change the weights of a decoder, in place; nearly no link does."""
+
+    @property
+    def bends(self) -> bool:
+        """Tell whether it changes the decoder's weights."""
+        return type(self).bend is not Link.bend
+
+    def during(self, first: int, count: int, clip: Clip) -> Self:
+        """Give itself as it is for ``count`` latents from number ``first``: schedules become numbers.
+
+        A scheduled setting is then a tensor ``T 1 1 1``, and a constant one stays the number it is.
+        """
+        moving = self._schedules()
+        if not moving:
+            return self
+        import torch
+
+        seconds = [clip.frame(number) / clip.fps for number in range(first, first + count)]
+        now = copy.copy(self)
+        for name, text in moving.items():
+            schedule = parse_schedule(text)
+            values = [schedule.at(moment, clip.timeline) for moment in seconds]
+            setattr(now, name, torch.tensor(values).reshape(-1, 1, 1, 1))
+        return now
+
+    def _schedules(self) -> dict[str, str]:
+        values = {name: getattr(self, name) for name in self.scheduled()}
+        return {name: value for name, value in values.items() if isinstance(value, str)}
+
+    def _needs_length(self) -> bool:
+        return any(parse_schedule(text).needs_length for text in self._schedules().values())
+
+
+class Manipulation(Link, family="manipulation"):
+    """Changes normalised latents ``T C h w``, as many as there are.
+
+    A subclass writes ``__call__`` for a chunk, or ``stream`` where it must remember earlier chunks.
+    The chunk size never changes the result, and the input is never modified. Inside them a scheduled
+    setting is the number of the moment. What comes out is mixed with what went in: by ``strength``,
+    and in the ``frames``, ``channels`` and ``mask`` that were chosen.
+    """
+
+    strength: Scheduled = setting(
+        "mix of the latents as they were (0) and changed (1)",
+        default=1.0,
+        minimum=0,
+        maximum=1,
+        for_every_kind=True,
+    )
+    frames: str = setting(
+        f"which frames to change, {RANGES}; all if left out", default="", for_every_kind=True
+    )
+    channels: list[int] = setting(
+        "latent channels to change; none named means all", default=[], minimum=0, for_every_kind=True
+    )
+    mask: str = setting(f"where to change: {MASKS}", default="", for_every_kind=True)
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            SettingError: a value breaks its rule.
+        """
+        super().__post_init__()
+        try:
+            Range.read(self.frames)
+        except ValueError as error:
+            raise self.mistake("frames", str(error), f"write {RANGES}") from None
+        try:
+            Mask.read(self.mask)
+        except ValueError as error:
+            raise self.mistake("mask", str(error), f"write {MASKS}") from None
+
+    def _needs_length(self) -> bool:
+        ranges, mask = Range.read(self.frames), Mask.read(self.mask)
+        return super()._needs_length() or ranges.needs_length or mask.needs_length
+
+    def check(self, clip: Clip) -> None:
+        """Look at the channels, which the model decides, and at a mask that is a file.
+
+        Raises:
+            SettingError: the model has no such channel.
+            SourceError: the mask cannot be read.
+        """
+        if clip.channels is not None and self.channels and max(self.channels) >= clip.channels:
+            rule = f"the model has {clip.channels} channels"
+            raise self.mistake("channels", rule, f"name some of 0 to {clip.channels - 1}")
+        check_mask(self.mask, f"{self.address()}.mask", clip)
+
+    def __call__(self, latents: Latents, at: int) -> Latents:
+        """Change one chunk, whose first latent has the number ``at``; who needs more overrides ``stream``."""
+        raise NotImplementedError
+
+    def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
         """Change a whole clip, chunk by chunk."""
         at = 0
         for latents in chunks:
-            yield self(latents, at)
+            yield self.during(at, len(latents), clip)(latents, at)
             at += len(latents)
 
+    def apply(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
+        """Change a whole clip and mix what comes out with what went in."""
+        if clip.latents is None and self._needs_length():
+            chunks = list(chunks)
+            clip = clip.of_length(sum(map(len, chunks)))
+        if self.strength == 1 and not (self.frames or self.channels or self.mask):
+            yield from self.stream(chunks, clip)
+            return
+        import torch
 
-def chain(manipulations: Sequence[Manipulation], chunks: Iterable[Latents]) -> Iterator[Latents]:
+        dry, given = twice(chunks)
+        changed, mask, at = Joined(self.stream(given, clip)), Mask.read(self.mask).over(clip), 0
+        for latents in dry:
+            wet = changed.take(len(latents))
+            assert wet is not None, f"{self.name} gave too few latents"
+            share = self._share(latents, at, clip) * mask(latents, at)
+            yield torch.lerp(latents, wet, share.expand_as(latents))
+            at += len(latents)
+
+    def _share(self, latents: Latents, at: int, clip: Clip) -> Latents:
+        """Say how much of each latent, and of which channels, comes changed: ``T C 1 1``."""
+        import torch
+
+        count, channels = latents.shape[:2]
+        now = self.during(at, count, clip)
+        share = torch.ones(count, channels, 1, 1) * now.strength
+        if self.channels:
+            if max(self.channels) >= channels:
+                rule = f"the model has {channels} channels"
+                raise self.mistake("channels", rule, f"name some of 0 to {channels - 1}")
+            share[:, [channel for channel in range(channels) if channel not in self.channels]] = 0
+        return share * Range.read(self.frames).over(at, count, clip)
+
+
+class WholeClip(Manipulation, family="manipulation"):
+    """A manipulation that must see all latents of a clip: it holds them, and never a frame.
+
+    One that ``moves_time`` works on all latents of a temporal model but the first, which stands for
+    one frame where the others stand for several, and which stays where and as it is.
+    """
+
+    holds_clip: ClassVar[bool] = True
+    moves_time: ClassVar[bool] = False
+
+    def whole(self, latents: Latents, clip: Clip) -> Latents:
+        """Change the whole clip ``T C h w`` at once, at least one latent."""
+        raise NotImplementedError
+
+    def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
+        """Wait for all of the clip and change it."""
+        import torch
+
+        latents = torch.cat(list(chunks))
+        clip = clip.of_length(len(latents))
+        alone = 1 if self.moves_time and clip.time_stride > 1 else 0
+        if alone:
+            yield latents[:1]
+            log.info("%s: the first latent stands for one frame and stays as it is", self.name)
+        if len(latents) > alone:
+            yield self.during(alone, len(latents) - alone, clip).whole(latents[alone:], clip)
+
+
+def lengths_differ(links: Sequence[Link]) -> bool:
+    """Tell whether a chain may give another number of latents than it is given."""
+    return any(link.changes_length for link in links)
+
+
+def chain(links: Sequence[Link], chunks: Iterable[Latents], clip: Clip | None = None) -> Iterator[Latents]:
     """Send latents through manipulations in the order given."""
-    for manipulation in manipulations:
-        chunks = manipulation.stream(chunks)
+    clip = clip or Clip()
+    for link in links:
+        chunks = link.apply(chunks, clip)
+        clip = link.after(clip)
     return iter(chunks)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from math import sqrt
 from typing import TYPE_CHECKING
 
 from vae_experiments.manipulations.manipulation import Manipulation
-from vae_experiments.options import setting
+from vae_experiments.options import Scheduled, setting
 from vae_experiments.randomness import normal, normal_frames
 
 if TYPE_CHECKING:
@@ -21,30 +20,19 @@ class Noise(Manipulation):
     between any two frames (the mixed noise of PYoCo, Ge et al. 2023, with c = a^2 / (1 + a^2)).
     """
 
-    scale: float = setting(
+    ladder = ("scale", (0.2, 0.5, 1))
+
+    scale: Scheduled = setting(
         "strength of the noise", default=0.5, unit="standard deviations of the latents", minimum=0
     )
-    correlation: float = setting(
+    correlation: Scheduled = setting(
         "over time: 0 is new noise in every frame, 1 one noise for all", default=0.0, minimum=0, maximum=1
     )
-    channels: list[int] = setting("latent channels to change; none named means all", default=[], minimum=0)
     seed: int = setting("seed of the noise", default=0, minimum=0)
 
     def __call__(self, latents: Latents, at: int) -> Latents:
-        """Add the noise that belongs to the frames ``at``, ``at + 1``, ...."""
-        frame = latents.shape[1:]
-        noise = sqrt(1 - self.correlation) * normal_frames(at, latents.shape, self.seed, "noise")
-        noise += sqrt(self.correlation) * normal(frame, self.seed, "shared noise")
-        return latents + self.scale * self._chosen(noise).to(latents)
-
-    def _chosen(self, noise: Latents) -> Latents:
-        if not self.channels:
-            return noise
-        count = noise.shape[1]
-        if max(self.channels) >= count:
-            raise self.mistake(
-                "channels", f"the model has {count} channels", f"name some of 0 to {count - 1}"
-            )
-        silent = noise.new_zeros(noise.shape)
-        silent[:, self.channels] = noise[:, self.channels]
-        return silent
+        """Add the noise that belongs to the latents ``at``, ``at + 1``, ...."""
+        own = normal_frames(at, latents.shape, self.seed, "noise")
+        shared = normal(latents.shape[1:], self.seed, "shared noise")
+        noise: Latents = (1 - self.correlation) ** 0.5 * own + self.correlation**0.5 * shared
+        return latents + self.scale * noise.to(latents)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     """Takes the next batch, time first, and the number of its first latent."""
 
 PROBE_SIDE = 64
+ENCODING_PARTS = ("encoder", "quant_conv")
+"""What diffusers calls the parts of a network that decoding does without."""
 
 
 class AnyDialect(Protocol):
@@ -56,6 +59,7 @@ class Adapter(Autoencoder):
         self.network = (
             network.to(chosen.device, memory_format=self.memory_format).eval().requires_grad_(False)
         )
+        self.takes_spread = False
         self.seed = seed if posterior.name == "sample" else None
         self.normalisation = Normalisation.of(network, folder)
         self.stride, self.time_stride, self.latent_channels = self._probed(folder)
@@ -80,6 +84,23 @@ class Adapter(Autoencoder):
             yield frames[:, :, : size.height, : size.width]
             frame += len(frames)
             latent += len(latents)
+
+    def spreads(self, chunks: Iterable[Frames]) -> Iterator[Latents]:
+        """Encode once more and keep the width of the posterior instead of its mode."""
+        twin = copy.copy(self)
+        twin.takes_spread = True
+        for latents in twin.encode(chunks):
+            nothing = self.normalisation.apply(latents.new_zeros(latents.shape))
+            yield latents - nothing if self.dialect.has_posterior else nothing - nothing
+
+    def bent(self, bend: Callable[[Mapping[str, Tensor]], None]) -> Adapter:
+        """Copy the decoder, share the encoder, and hand the copy's weights to ``bend``."""
+        twin = copy.copy(self)
+        encoding = {id(part): part for name, part in self.network.named_children() if name in ENCODING_PARTS}
+        twin.network = copy.deepcopy(self.network, encoding)
+        weights = twin.network.named_parameters()
+        bend({name: weight for name, weight in weights if name.split(".")[0] not in ENCODING_PARTS})
+        return twin
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -121,6 +142,9 @@ class Adapter(Autoencoder):
 
     def _taken(self, distribution: Any, first: int) -> Tensor:
         """Take the mode of a posterior ``T C h w``, or the sample that belongs to these latents' numbers."""
+        if self.takes_spread:
+            spread: Tensor = distribution.std
+            return spread
         if self.seed is None:
             mode: Tensor = distribution.mode()
             return mode

@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from torch import Tensor
 
     from vae_experiments.tensors import Frames, Latents, Size
 
@@ -35,6 +37,14 @@ class Autoencoder(ABC):
         ``T'`` is ``T`` for a frame-wise model and ``1 + ceil((T - 1) / time_stride)`` for a temporal
         one, whose chunks of latents need not answer the chunks of frames one to one.
         """
+
+    @abstractmethod
+    def spreads(self, chunks: Iterable[Frames]) -> Iterator[Latents]:
+        """Give the standard deviation of each latent's posterior; 0 where the encoder gives one answer."""
+
+    @abstractmethod
+    def bent(self, bend: Callable[[Mapping[str, Tensor]], None]) -> Autoencoder:
+        """Give a twin whose decoder's weights, a copy by their names, went through ``bend``."""
 
     @abstractmethod
     def decode(self, chunks: Iterable[Latents], size: Size) -> Iterator[Frames]:

@@ -1,5 +1,6 @@
 """Sources: where the frames come from."""
 
+from vae_experiments.sources.pattern import Pattern
 from vae_experiments.sources.patterns import Bars, BouncingShapes, Checkerboard, MovingCircle, Plasma, Rainbow
 from vae_experiments.sources.source import Source, SourceInfo
 from vae_experiments.sources.video import Video
@@ -9,6 +10,7 @@ __all__ = [
     "BouncingShapes",
     "Checkerboard",
     "MovingCircle",
+    "Pattern",
     "Plasma",
     "Rainbow",
     "Source",

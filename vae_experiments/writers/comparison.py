@@ -38,14 +38,19 @@ class Comparison:
             top, left = self._corner(place)
             self._paper[top - self.header : top, left : left + size.width] = self._label(label)
 
-    def lay_out(self, videos: Sequence[Pixels]) -> Pixels:
-        """Put chunks of equal length, uint8 ``T H W 3``, beside each other."""
+    def lay_out(self, videos: Sequence[Pixels | None]) -> Pixels:
+        """Put chunks, uint8 ``T H W 3``, beside each other; a video that is over keeps its last frame."""
         import numpy as np
 
-        sheet = np.repeat(self._paper[None], len(videos[0]), axis=0)
+        sheet = np.repeat(
+            self._paper[None], max(len(pixels) for pixels in videos if pixels is not None), axis=0
+        )
         for place, pixels in enumerate(videos):
             top, left = self._corner(place)
-            sheet[:, top : top + self.frame.height, left : left + self.frame.width] = pixels
+            rows, columns = slice(top, top + self.frame.height), slice(left, left + self.frame.width)
+            if pixels is not None:
+                sheet[: len(pixels), rows, columns] = pixels
+                sheet[len(pixels) :, rows, columns] = self._paper[rows, columns] = pixels[-1]
         return sheet
 
     def _corner(self, place: int) -> tuple[int, int]:

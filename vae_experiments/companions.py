@@ -1,0 +1,100 @@
+"""Companions: other videos that a manipulation asks for, matched to the source and encoded as it is.
+
+A companion is read at the source's own frame size (the centre is cropped to its shape), resampled to
+its rate, begun again where it is shorter, and cut where it is longer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vae_experiments.errors import SettingError, SourceError, closest
+from vae_experiments.manipulations import Clip
+from vae_experiments.options import kinds
+from vae_experiments.sources import Pattern, Source, SourceInfo, Video
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from vae_experiments.models import Autoencoder
+    from vae_experiments.tensors import Frames, Latents
+
+PATTERN_FRAMES = 240
+
+
+@dataclass(frozen=True)
+class Companions:
+    """Reads and encodes the companions of one source."""
+
+    info: SourceInfo
+    autoencoder: Autoencoder
+    batch_size: int
+
+    def check(self, path: str, setting: str) -> None:
+        """Look a companion over before anything is written.
+
+        Raises:
+            SettingError: nothing is named, or neither a file nor a pattern has that name.
+            SourceError: the file cannot be read.
+        """
+        patterns = _patterns()
+        if not path.strip():
+            raise SettingError(
+                setting, path, "names no video", f"give a file, or one of: {', '.join(patterns)}"
+            )
+        if path not in patterns and path.isidentifier() and not Path(path).exists():
+            raise SettingError(setting, path, "no such file, and no such pattern", closest(path, patterns))
+        try:
+            _ = self.source(path).info
+        except SourceError as error:
+            problem = error.problem.replace("source.path", setting, 1)
+            raise SourceError(problem, error.cure.replace("source.path", setting)) from error
+
+    def source(self, path: str) -> Source:
+        """Open a companion, by the name of a pattern or of a file, at the size and rate of the source."""
+        size, fps = str(self.info.size), str(self.info.fps)
+        pattern = _patterns().get(path)
+        if pattern is not None:
+            return pattern(size=size, fps=fps, frames=self.info.frames or PATTERN_FRAMES)
+        return Video(path=path, size=size, fps=fps)
+
+    def frames(self, path: str) -> Iterator[Frames]:
+        """Give the frames of a companion without end, padded to whole latent cells."""
+        from torch.nn.functional import pad
+
+        stride = self.autoencoder.stride
+        below, right = -self.info.size.height % stride, -self.info.size.width % stride
+        for frames in self._endless(path):
+            yield pad(frames, (0, right, 0, below), mode="replicate") if below or right else frames
+
+    def latents(self, path: str) -> Iterator[Latents]:
+        """Give the latents of a companion without end, encoded by the same network."""
+        return self.autoencoder.encode(self._endless(path))
+
+    def _endless(self, path: str) -> Iterator[Frames]:
+        source = self.source(path)
+        while True:
+            yield from source.chunks(self.batch_size)
+
+
+def clip_of(source: Source, autoencoder: Autoencoder, batch_size: int) -> Clip:
+    """Say what manipulations may know of a source's clip."""
+    info = source.info
+    companions = Companions(info, autoencoder, batch_size)
+    return Clip(
+        fps=float(info.fps),
+        frames=info.frames,
+        channels=autoencoder.latent_channels,
+        stride=autoencoder.stride,
+        time_stride=autoencoder.time_stride,
+        latents_of=companions.latents,
+        frames_of=companions.frames,
+        check_path=companions.check,
+        spreads=lambda: autoencoder.spreads(source.chunks(batch_size)),
+    )
+
+
+def _patterns() -> dict[str, type[Pattern]]:
+    return {name: kind for name, kind in kinds("source").items() if issubclass(kind, Pattern)}

@@ -1,0 +1,72 @@
+"""What a manipulation may know of the clip whose latents it changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from vae_experiments.schedules import Timeline
+from vae_experiments.tensors import Joined
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from vae_experiments.tensors import Frames, Latents
+
+
+@dataclass(frozen=True)
+class Clip:
+    """The clip around the latents: its rate and its length, and the way to other videos' latents.
+
+    In a temporal model (``time_stride`` above 1) the first latent stands for one frame and every
+    later one for ``time_stride`` frames.
+    """
+
+    fps: float = 25.0
+    frames: int | None = None
+    """How many frames it has; None where only reading to the end can tell."""
+    channels: int | None = None
+    stride: int = 8
+    """How many pixels, each way, one latent cell stands for."""
+    time_stride: int = 1
+    latents_of: Callable[[str], Iterator[Latents]] | None = None
+    """Encodes another video, by the name of its file or of a pattern: chunks ``T C h w`` of the same
+    height and width as these latents, at the same rate, without end (a shorter video begins again)."""
+    frames_of: Callable[[str], Iterator[Frames]] | None = None
+    """Reads another video in the same way, as frames ``T 3 H W``, padded to whole cells."""
+    check_path: Callable[[str, str], None] | None = None
+    """Raises the sentence about another video, and the setting that named it, where it cannot be read."""
+    spreads: Callable[[], Iterator[Latents]] | None = None
+    """Gives the standard deviations of the encoder's posterior, in step with the latents."""
+
+    @property
+    def latents(self) -> int | None:
+        """Say how many latents the clip has."""
+        if self.frames is None:
+            return None
+        return 1 + -(-(self.frames - 1) // self.time_stride)
+
+    @property
+    def timeline(self) -> Timeline:
+        """Say what times are measured by."""
+        last = None if self.frames is None else self.frame(max((self.latents or 1) - 1, 0)) / self.fps
+        return Timeline(self.fps, last)
+
+    @property
+    def rate_hz(self) -> float:
+        """Say how many latents there are in a second."""
+        return self.fps / self.time_stride
+
+    def frame(self, latent: int) -> int:
+        """Give the number of the first frame that a latent stands for."""
+        return latent if self.time_stride == 1 else max(0, 1 + (latent - 1) * self.time_stride)
+
+    def of_length(self, latents: int) -> Clip:
+        """Give the same clip with so many latents."""
+        frames = latents if self.time_stride == 1 else 1 + (latents - 1) * self.time_stride
+        return self if self.latents == latents else replace(self, frames=frames)
+
+    def second(self, path: str) -> Joined:
+        """Read the latents of another video as one stream without end."""
+        assert self.latents_of is not None, "this clip knows no way to another video"
+        return Joined(self.latents_of(path))

@@ -1,0 +1,163 @@
+"""Masks: where a manipulation acts, drawn in a word or read from another picture or video.
+
+    circle(0.5, 0.5, 0.3)              centre x and y as shares of width and height, radius as a share
+                                       of the shorter side
+    box(0.2, 0.2, 0.8, 0.8)            left, top, right and bottom
+    circle(ramp(0,1), 0.5, 0.2, soft=0.2)   each number may be a schedule; ``soft`` widens the edge
+    outside circle(0.5, 0.5, 0.3)      everywhere else
+    clip.mp4, mask.png, checkerboard   white is changed, black is not
+
+Nothing of it is sharper than a latent cell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vae_experiments.schedules import Schedule, parse_schedule, read_call
+from vae_experiments.tensors import Joined
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from vae_experiments.manipulations.clip import Clip
+    from vae_experiments.tensors import Frames, Latents
+
+MASKS = (
+    "circle(x,y,radius), box(left,top,right,bottom) in shares of the frame, with soft=0.1 for a soft edge and "
+    "'outside' in front for the rest; or a picture, a video or a pattern whose white parts count"
+)
+SHAPES = {"circle": 3, "box": 4}
+OUTSIDE = "outside"
+HARD = parse_schedule("0")
+LUMA = (0.2126, 0.7152, 0.0722)
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A region that changes over time: drawn (``shape`` and ``numbers``) or read (``path``)."""
+
+    shape: str = ""
+    numbers: tuple[Schedule, ...] = ()
+    soft: Schedule = HARD
+    path: str = ""
+    outside: bool = False
+
+    @classmethod
+    def read(cls, text: str) -> Mask:
+        """Read a mask; an empty text is everywhere.
+
+        Raises:
+            ValueError: the text breaks the grammar; the message says where.
+        """
+        text = text.strip()
+        outside = text.startswith(f"{OUTSIDE} ")
+        text = text.removeprefix(OUTSIDE).strip() if outside else text
+        if not text.partition("(")[0].strip().isidentifier() or "(" not in text:
+            return cls(path=text, outside=outside)
+        name, plain, named = read_call(text)
+        if name not in SHAPES:
+            raise ValueError(f"there is no {name}()")
+        if len(plain) != SHAPES[name] or set(named) - {"soft"}:
+            raise ValueError(f"{name}() takes {SHAPES[name]} numbers, and soft= if you like")
+        soft = parse_schedule(named.get("soft", "0"))
+        return cls(name, tuple(map(parse_schedule, plain)), soft, "", outside)
+
+    def over(self, clip: Clip) -> Callable[[Latents, int], Tensor]:
+        """Begin a clip: give what tells the share, ``T 1 h w``, for latents from a number on."""
+        if self.path:
+            cover = _read(clip, self.path)
+        elif self.shape:
+            cover = self._drawn(clip)
+        else:
+            return _everywhere
+        return (lambda latents, at: 1 - cover(latents, at)) if self.outside else cover
+
+    @property
+    def needs_length(self) -> bool:
+        """Tell whether only the clip's length says where it is."""
+        return any(schedule.needs_length for schedule in (*self.numbers, self.soft))
+
+    def _drawn(self, clip: Clip) -> Callable[[Latents, int], Tensor]:
+        import torch
+
+        def cover(latents: Latents, at: int) -> Tensor:
+            height, width = latents.shape[-2:]
+            seconds = [clip.frame(number) / clip.fps for number in range(at, at + len(latents))]
+            *numbers, soft = (
+                torch.tensor([schedule.at(moment, clip.timeline) for moment in seconds]).reshape(-1, 1, 1)
+                for schedule in (*self.numbers, self.soft)
+            )
+            x = (torch.arange(width) + 0.5)[None, None, :]
+            y = (torch.arange(height) + 0.5)[None, :, None]
+            distance = _DISTANCES[self.shape](x, y, width, height, numbers)
+            edge = (soft * min(width, height)).clamp(min=1)
+            return (0.5 - distance / edge).clamp(0, 1)[:, None]
+
+        return cover
+
+
+def check_mask(text: str, setting: str, clip: Clip) -> None:
+    """Open a mask that is a file, so that a mistake is heard before anything is written.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    path = Mask.read(text).path
+    if path and clip.check_path:
+        clip.check_path(path, setting)
+
+
+def _everywhere(_latents: Latents, _at: int) -> Tensor:
+    import torch
+
+    return torch.ones(1, 1, 1, 1)
+
+
+def _from_circle(x: Tensor, y: Tensor, width: int, height: int, numbers: list[Tensor]) -> Tensor:
+    centre_x, centre_y, radius = numbers
+    away = (x - centre_x * width).square() + (y - centre_y * height).square()
+    return away.sqrt() - radius * min(width, height)
+
+
+def _from_box(x: Tensor, y: Tensor, width: int, height: int, numbers: list[Tensor]) -> Tensor:
+    import torch
+
+    left, top, right, bottom = numbers
+    across = torch.maximum(left * width - x, x - right * width)
+    along = torch.maximum(top * height - y, y - bottom * height)
+    return torch.maximum(across, along)
+
+
+_DISTANCES = {"circle": _from_circle, "box": _from_box}
+"""Distance to the edge in latent cells, negative inside, for cell centres ``x`` and ``y``."""
+
+
+def _read(clip: Clip, path: str) -> Callable[[Latents, int], Tensor]:
+    """Take the brightness of another video, averaged over the pixels and frames of each latent cell."""
+    import torch
+
+    assert clip.frames_of is not None, "this clip knows no way to another video"
+    stream = Joined(clip.frames_of(path))
+
+    def cover(latents: Latents, at: int) -> Tensor:
+        parts = []
+        for number in range(at, at + len(latents)):
+            frames = stream.take(clip.frame(number + 1) - clip.frame(number))
+            assert frames is not None, "a second video has no end"
+            parts.append(_brightness(frames, clip.stride).mean(0, keepdim=True))
+        return torch.cat(parts)
+
+    return cover
+
+
+def _brightness(frames: Frames, stride: int) -> Tensor:
+    """Average luma in [0, 1] over cells of ``stride`` pixels, ``T 1 h w``."""
+    import torch
+    from torch.nn.functional import avg_pool2d
+
+    luma = torch.tensordot(frames, torch.tensor(LUMA), dims=([1], [0]))[:, None]
+    return avg_pool2d((luma + 1) / 2, stride).clamp(0, 1)

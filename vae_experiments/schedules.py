@@ -1,0 +1,252 @@
+"""Schedules: a number that changes over time, read from a short text and never evaluated as code.
+
+    0.5                          the same all the time
+    ramp(0, 1)                   straight from the first frame to the last
+    ramp(0, 1, 0.5s, 2s)         straight between two times, held before and after
+    ease(0, 1)                   as ramp, slow at both ends
+    sine(period=2s)              up and down between 0 and 1; low=, high= and phase= (a share) change that
+    triangle(...), square(...)   as sine, in straight lines and in jumps
+    0s:0 1s:0.5 50%:1            keyframes, with straight lines between them
+
+Times are seconds (2s), frames (12f) or a share of the clip (50%).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import re
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+GRAMMAR = (
+    "write a number, ramp(0,1), ramp(0,1,0.5s,2s), ease(0,1), sine(period=2s,low=0,high=1) "
+    "(or triangle, square), or keyframes as in 0s:0 1s:0.5; times are 2s, 12f (frames) or 50%"
+)
+_TIME = re.compile(r"(?P<amount>\d*\.?\d+)(?P<unit>s|f|%)")
+
+
+class Timeline(NamedTuple):
+    """How fast a clip goes and how long it is, which is what times are measured by."""
+
+    fps: float
+    last_seconds: float | None
+    """When its last frame begins; None where nobody knows yet."""
+
+
+class Time(NamedTuple):
+    """A moment or a length of time as it was written."""
+
+    amount: float
+    unit: str
+
+    @classmethod
+    def read(cls, text: str) -> Time:
+        """Read ``2s``, ``12f`` or ``50%``.
+
+        Raises:
+            ValueError: it is none of these.
+        """
+        found = _TIME.fullmatch(text.strip())
+        if found is None:
+            raise ValueError(f"{text.strip()!r} is not a time")
+        return cls(float(found["amount"]), found["unit"])
+
+    def seconds(self, timeline: Timeline) -> float:
+        """Say how many seconds it is in a clip."""
+        if self.unit == "s":
+            return self.amount
+        if self.unit == "f":
+            return self.amount / timeline.fps
+        assert timeline.last_seconds is not None, "a share of a clip needs its length"
+        return self.amount / 100 * timeline.last_seconds
+
+
+class Schedule(ABC):
+    """Gives the value of a setting at any moment of a clip."""
+
+    @property
+    @abstractmethod
+    def values(self) -> Sequence[float]:
+        """List the values that it moves between: it never leaves their range."""
+
+    @property
+    @abstractmethod
+    def times(self) -> Sequence[Time]:
+        """List the times that it was written with."""
+
+    @abstractmethod
+    def at(self, seconds: float, timeline: Timeline) -> float:
+        """Give the value at a moment."""
+
+    @property
+    def needs_length(self) -> bool:
+        """Tell whether only the clip's length says what it means."""
+        return any(time.unit == "%" for time in self.times)
+
+
+@dataclass(frozen=True)
+class Keyframes(Schedule):
+    """Goes from each value to the next and holds the first and the last."""
+
+    marks: tuple[tuple[Time, float], ...]
+    shape: Callable[[float], float] = float
+    """Bends the way from one mark to the next; from 0 to 0 and from 1 to 1."""
+
+    @property
+    def values(self) -> Sequence[float]:
+        """Give the value of every mark."""
+        return [value for _, value in self.marks]
+
+    @property
+    def times(self) -> Sequence[Time]:
+        """Give the time of every mark."""
+        return [time for time, _ in self.marks]
+
+    def at(self, seconds: float, timeline: Timeline) -> float:
+        """Go straight between the marks around this moment."""
+        marks = sorted((time.seconds(timeline), value) for time, value in self.marks)
+        before = [mark for mark in marks if mark[0] <= seconds]
+        after = [mark for mark in marks if mark[0] > seconds]
+        if not before or not after:
+            return marks[-1][1] if before else marks[0][1]
+        (start, first), (end, second) = before[-1], after[0]
+        share = self.shape((seconds - start) / (end - start))
+        return first + share * (second - first)
+
+
+@dataclass(frozen=True)
+class Wave(Schedule):
+    """Goes up and down for ever, from low to high and back in a period."""
+
+    shape: Callable[[float], float]
+    """Turns the share of a period that has passed into a height from 0 to 1."""
+    period: Time
+    low: float
+    high: float
+    phase: float
+
+    @property
+    def values(self) -> Sequence[float]:
+        """Give the lowest and the highest value."""
+        return [self.low, self.high]
+
+    @property
+    def times(self) -> Sequence[Time]:
+        """Give the period."""
+        return [self.period]
+
+    def at(self, seconds: float, timeline: Timeline) -> float:
+        """Find the place in the period."""
+        period = self.period.seconds(timeline)
+        turned = (seconds / period if period else 0.0) + self.phase
+        return self.low + (self.high - self.low) * self.shape(turned % 1)
+
+
+def _eased(share: float) -> float:
+    return (1 - math.cos(math.pi * share)) / 2
+
+
+WAVES: Mapping[str, Callable[[float], float]] = {
+    "sine": lambda turned: (1 + math.sin(2 * math.pi * turned)) / 2,
+    "triangle": lambda turned: 1 - abs(2 * turned - 1),
+    "square": lambda turned: float(turned < 0.5),
+}
+WAYS: Mapping[str, Callable[[float], float]] = {"ramp": float, "ease": _eased}
+
+
+@functools.lru_cache(maxsize=256)
+def parse_schedule(text: str) -> Schedule:
+    """Read a schedule.
+
+    Raises:
+        ValueError: the text breaks the grammar; the message says where.
+    """
+    text = text.strip()
+    if "(" in text:
+        return _call(*read_call(text))
+    if ":" in text:
+        return Keyframes(tuple(_mark(word) for word in text.split()))
+    return Keyframes(((Time(0, "s"), number(text)),))
+
+
+def read_call(text: str) -> tuple[str, list[str], dict[str, str]]:
+    """Take ``name(a, b, key=c)`` apart into its name and its arguments, which may be calls themselves.
+
+    Raises:
+        ValueError: it is no such thing.
+    """
+    found = re.fullmatch(r"\s*(\w+)\s*\((.*)\)\s*", text)
+    if found is None:
+        raise ValueError(f"cannot read {text!r}")
+    words = split_outside_brackets(found[2]) if found[2].strip() else []
+    plain = [word.strip() for word in words if not re.match(r"\s*\w+\s*=", word)]
+    named = dict(word.split("=", 1) for word in words if re.match(r"\s*\w+\s*=", word))
+    return found[1], plain, {key.strip(): value.strip() for key, value in named.items()}
+
+
+def split_outside_brackets(text: str) -> list[str]:
+    """Split at the commas that stand in no bracket and in no quotes."""
+    parts, depth, quote = [""], 0, ""
+    for sign in text:
+        if quote or sign in "'\"":
+            quote = "" if sign == quote else quote or sign
+        depth += (sign in "([{") - (sign in ")]}") if not quote else 0
+        if sign == "," and depth == 0 and not quote:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return parts
+
+
+def number(text: str) -> float:
+    """Read a finite number.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{text.strip()!r} is not a number")
+    return value
+
+
+def _mark(word: str) -> tuple[Time, float]:
+    time, _, value = word.partition(":")
+    return Time.read(time), number(value)
+
+
+def _call(name: str, plain: list[str], named: dict[str, str]) -> Schedule:
+    if name in WAYS:
+        return _way(name, plain, named)
+    if name in WAVES:
+        return _wave(name, plain, named)
+    raise ValueError(f"there is no {name}()")
+
+
+def _way(name: str, plain: list[str], named: dict[str, str]) -> Schedule:
+    if named or len(plain) not in (2, 4):
+        raise ValueError(f"{name}() takes two values, and two times if you like")
+    times = [Time.read(word) for word in plain[2:]] or [Time(0, "%"), Time(100, "%")]
+    marks = zip(times, map(number, plain[:2]), strict=True)
+    return Keyframes(tuple(marks), WAYS[name])
+
+
+def _wave(name: str, plain: list[str], named: dict[str, str]) -> Schedule:
+    words = dict(zip(("period", "low", "high", "phase"), plain, strict=False)) | named
+    if "period" not in words or len(plain) > 4 or not set(words) <= {"period", "low", "high", "phase"}:
+        raise ValueError(f"{name}() takes period=, low=, high=, phase=")
+    period = Time.read(words["period"])
+    if period.amount == 0:
+        raise ValueError("a period is more than 0")
+    low, high, phase = (
+        number(words.get(key, usual)) for key, usual in (("low", "0"), ("high", "1"), ("phase", "0"))
+    )
+    return Wave(WAVES[name], period, low, high, phase)
