@@ -14,26 +14,33 @@ from hydra import compose, initialize_config_dir
 
 from tests.conftest import REPOSITORY
 from tests.test_config import composed
+from vae_experiments.command_line import quoted
 from vae_experiments.config import experiment_from, register
 from vae_experiments.options import kinds
+from vae_experiments.schedules import split_outside_brackets
 from vae_experiments.training.command import CONF, FAMILIES, training_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 README = (REPOSITORY / "README.md").read_text()
-COMMANDS = re.findall(r"^    (python run\.py.*)$", README, re.MULTILINE)
+PAGES = "\n".join(path.read_text() for path in sorted((REPOSITORY / "docs").glob("*.md")))
+EVERY_PAGE = README + PAGES
+COMMANDS = re.findall(r"^    (python run\.py.*)$", EVERY_PAGE, re.MULTILINE)
 
 
 @pytest.mark.parametrize("command", [line for line in COMMANDS if "--" not in line])
 def test_a_command_of_the_readme_composes_to_an_experiment(command: str) -> None:
     words = [word for word in shlex.split(command)[2:] if word != "-m"]
     for first in (0, -1):
-        chosen = [f"{key}={value.split(',')[first]}" for key, value in (word.split("=", 1) for word in words)]
-        experiment_from(composed(*chosen))
+        chosen = [
+            f"{key}={split_outside_brackets(value)[first]}"
+            for key, value in (word.split("=", 1) for word in words)
+        ]
+        experiment_from(composed(*map(quoted, chosen)))
 
 
-TRAININGS = re.findall(r"^    python -m vae_experiments\.training (.*)$", README, re.MULTILINE)
+TRAININGS = re.findall(r"^    python -m vae_experiments\.training (.*)$", EVERY_PAGE, re.MULTILINE)
 
 
 @pytest.mark.parametrize("words", TRAININGS)
@@ -48,7 +55,7 @@ def test_a_training_command_of_the_readme_composes_to_a_training(words: str, tmp
 def test_every_kind_of_training_has_its_row() -> None:
     assert TRAININGS
     for kind in kinds("training"):
-        assert f"| `{kind}` |" in README
+        assert f"| `{kind}` |" in PAGES
 
 
 def test_the_readme_has_its_two_commands_first() -> None:
@@ -67,8 +74,8 @@ def test_the_mistake_that_the_readme_shows_is_the_one_that_is_said(
         assert type_command(*shlex.split(command), folder=tmp_path / "run").stderr.strip() == sentence
 
 
-def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
-    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+def test_the_python_of_the_docs_runs(tmp_path: Path) -> None:
+    code = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "python.md").read_text(), re.DOTALL)
     assert len(code) == 1
     said = subprocess.run(
         [sys.executable, "-c", code[0]], cwd=tmp_path, capture_output=True, text=True, check=True
@@ -80,15 +87,10 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
 
 def test_every_file_in_the_tree_of_the_readme_is_there_and_every_module_is_in_the_tree() -> None:
     tree = README.partition("## The house")[2]
-    named = set(re.findall(r"^      ?(?: {0,2})(\w+\.py|\w+/)", tree, re.MULTILINE))
+    tree = re.search(r"\n\n((?:    .*\n)+)", tree)[1]
+    named = set(re.findall(r"(?<![.\w/])(\w+\.py|\w+/)(?= |$)", tree, re.MULTILINE))
     package = REPOSITORY / "vae_experiments"
     there = {path.name for path in package.glob("*.py") if path.name != "__init__.py"}
     there |= {f"{path.name}/" for path in package.iterdir() if (path / "__init__.py").exists()}
     assert there <= named
     assert all((package / name).exists() or (REPOSITORY / name).exists() for name in named)
-
-
-def test_every_manipulation_setting_has_its_row() -> None:
-    for name, kind in kinds("manipulation").items():
-        for setting, _, _ in kind.settings():
-            assert f"| `{name}.{setting}` |" in README

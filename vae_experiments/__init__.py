@@ -11,15 +11,16 @@ from vae_experiments.device import Device
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.experiment import Experiment, Result
 from vae_experiments.latents import load_latents
-from vae_experiments.manipulations import Manipulation, Noise
+from vae_experiments.manipulations import Clip, Manipulation, Noise, WholeClip
 from vae_experiments.models import Autoencoder, Bundled, Folder, Hub
-from vae_experiments.options import setting
+from vae_experiments.options import Scheduled, setting
 from vae_experiments.run_folder import Output
 from vae_experiments.sources import MovingCircle, Source
 
 __all__ = [
     "Autoencoder",
     "Bundled",
+    "Clip",
     "Device",
     "Experiment",
     "Folder",
@@ -29,8 +30,10 @@ __all__ = [
     "Noise",
     "Output",
     "Result",
+    "Scheduled",
     "Source",
     "VaeExperimentsError",
+    "WholeClip",
     "load_latents",
     "setting",
 ]

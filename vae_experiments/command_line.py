@@ -26,7 +26,7 @@ from vae_experiments.mistakes import mistake_of
 from vae_experiments.schedules import split_outside_brackets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from omegaconf import DictConfig
 
@@ -64,6 +64,24 @@ def run_configured(config: DictConfig) -> None:
             said.add(sentence)
             raise
         complain(sentence)
+        raise SystemExit(WRONG) from None
+
+
+@contextlib.contextmanager
+def one_line_mistakes() -> Iterator[None]:
+    """End a command with one line where a person's mistake comes to light.
+
+    In a sweep the mistake is shown and goes on to Hydra, which runs the other jobs.
+    """
+    try:
+        yield
+    except (VaeExperimentsError, OmegaConfBaseException) as error:
+        sentence = mistake_of(error) or str(error)
+        log.error("%s", sentence, exc_info=True)
+        complain(sentence)
+        if wants_trace or HydraConfig.get().mode is RunMode.MULTIRUN:
+            said.add(sentence)
+            raise
         raise SystemExit(WRONG) from None
 
 

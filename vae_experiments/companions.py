@@ -97,4 +97,4 @@ def clip_of(source: Source, autoencoder: Autoencoder, batch_size: int) -> Clip:
 
 
 def _patterns() -> dict[str, type[Pattern]]:
-    return {name: kind for name, kind in kinds("source").items() if issubclass(kind, Pattern)}
+    return {name: kind for name, kind in sorted(kinds("source").items()) if issubclass(kind, Pattern)}

@@ -8,27 +8,34 @@ instance. Nothing is ever instantiated by a name from a file, so a config cannot
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hydra.conf import HelpConf, HydraConf, RunDir, SweepDir
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from hydra.experimental.callback import Callback
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from vae_experiments.device import Device
 from vae_experiments.errors import SettingError, VaeExperimentsError
 from vae_experiments.experiment import Experiment, Run
+from vae_experiments.explanation import asked_for, explain
 from vae_experiments.manipulations import Link
 from vae_experiments.mistakes import type_mistake, unknown_setting
 from vae_experiments.models import Model
 from vae_experiments.options import Option, dotted, kind_named, kinds
+from vae_experiments.plugins import plugin_confs
 from vae_experiments.run_folder import FINISHED, Output
 from vae_experiments.sources import Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from hydra.core.config_search_path import ConfigSearchPath
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 FAMILIES = ("run", "model", "device", "source", "manipulation", "output")
@@ -159,6 +166,15 @@ def claim(wish: Path) -> Path:
             return folder
 
 
+class PluginConfs(SearchPathPlugin):
+    """Lets Hydra find the yaml files of plugins."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Append the conf folder of each plugin, after our own."""
+        for conf in plugin_confs():
+            search_path.append(provider=f"plugin {conf.parent.name}", path=f"file://{conf}")
+
+
 JOB_LOGGING = {
     "version": 1,
     "formatters": {
@@ -183,10 +199,11 @@ JOB_LOGGING = {
 }
 HELP = """Take a video through the latent space of an autoencoder.
 
-Choose one of each (manipulation takes a list too, 'manipulation=[noise,...]'):
+Choose one of each (manipulation takes a list too, 'manipulation=[noise,...]', and
+manipulation=NAME --help explains its settings):
 
 CHOICES
-
+EXPLANATION
 and change any setting, key=value; sweep several with -m key=1,2,3:
 
 $CONFIG"""
@@ -195,7 +212,9 @@ $CONFIG"""
 def _choices(groups: Sequence[str]) -> Iterator[str]:
     """List what can be chosen of each group; Hydra would list the groups of every command."""
     for group in groups:
-        names = sorted(file.stem for file in (CONF / group).glob("*.yaml"))
+        names = sorted(
+            file.stem for conf in (CONF, *plugin_confs()) for file in (conf / group).glob("*.yaml")
+        )
         if names:
             yield f"{group}: {', '.join(names)}"
 
@@ -212,11 +231,14 @@ def register(
     config, ``--config-path RUN/.hydra``, does not read that file.
     """
     store = ConfigStore.instance()
+    Plugins.instance().register(PluginConfs)
+    plugin_confs()
     for family in families:
         for kind, option_class in kinds(family).items():
             store.store(group=f"hydra/schema/{family}", name=kind, node=option_class)
     store.store(group="hydra/job_logging", name="plain", node=JOB_LOGGING)
     text = help_text.replace("CHOICES", "\n".join(_choices((*families, *named))))
+    text = text.replace("EXPLANATION", explain(asked_for(sys.argv)).replace("$", "$$") + "\n")
     store.store(group="hydra/help", name="plain", node=HelpConf(template=text))
     ours = {"job_logging": "plain", "help": "plain"}
     groups = [

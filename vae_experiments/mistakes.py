@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TYPE_RULES = {
     "to Float": "must be a number",
+    "Union[int, float, str]": "must be a number or a schedule",
     "to Integer": "must be a whole number",
     "valid bool": "must be true or false",
     "not Optional": "must have a value",

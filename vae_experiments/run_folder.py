@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from vae_experiments.sources import SourceInfo
     from vae_experiments.tensors import Latents, Pixels
 
+LONGEST_NAME = 160
 FINISHED = "metrics.json"
 ORIGINAL, RECONSTRUCTED = "original", "reconstructed"
 NUMBERS = ("psnr_db", "ssim", "flicker")
@@ -63,7 +64,7 @@ class RunFolder:
     ) -> None:
         self.folder, self.wants, self.info = folder, wants, info
         self.lengths_differ = lengths_differ
-        self.changed_name = f"{RECONSTRUCTED}_with_{'_'.join(names)}" if names else None
+        self.changed_name = f"{RECONSTRUCTED}_with_{_joined(names)}" if names else None
         self.fidelity = {name: Fidelity() for name in self._decoded_names()}
         self.latents = {ENCODED: LatentStatistics()} | ({CHANGED: LatentStatistics()} if names else {})
         self.frames = 0
@@ -225,6 +226,15 @@ class RunFolder:
             files=sorted({FINISHED, *(path.name for path in self.folder.iterdir() if path.name[0] != ".")}),
             command=str(provenance["command"]),
         )
+
+
+def _joined(names: Sequence[str]) -> str:
+    """Join the names of a chain; of a very long one name the first, since a file's name has its limit."""
+    shown = list(names)
+    while len("_".join(shown)) > LONGEST_NAME:
+        shown.pop()
+    left = len(names) - len(shown)
+    return "_".join([*shown, f"and_{left}_more"] if left else shown)
 
 
 def _both(pixels: Mapping[str, Pixels], first: str, second: str) -> tuple[Pixels, Pixels]:

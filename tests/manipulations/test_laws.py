@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -14,6 +14,9 @@ from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Link, Manipulation, Noise, chain
 from vae_experiments.options import kinds
 from vae_experiments.schedules import parse_schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 EVERY = sorted(kinds("manipulation").items())
 MIXED = [(name, kind) for name, kind in EVERY if issubclass(kind, Manipulation)]
@@ -98,6 +101,26 @@ def test_only_the_chosen_frames_channels_and_cells_are_changed(name: str, kind: 
     expected[2:4, [1, 3], :, :2] = wet[2:4, [1, 3], :, :2]
     chosen = kind(**OTHER_SETTINGS[name] | where | {"strength": 1})
     assert torch.equal(through(chosen, latents, 4), expected)
+
+
+@every_manipulation
+def test_one_that_does_not_hold_the_clip_never_reads_ahead(name: str, kind: type[Link]) -> None:
+    """Memory stays the same for any length: what has been read and not yet given is a chunk or two."""
+    latents = latents_of((24, 4, 3, 3))
+    clip = clip_of(latents)
+    for manipulation in each(name, kind):
+        read = 0
+
+        def chunks() -> Iterator[torch.Tensor]:
+            nonlocal read
+            for chunk in latents.split(2):
+                read += len(chunk)
+                yield chunk
+
+        given = 0
+        for changed in chain([manipulation], chunks(), clip):
+            given += len(changed)
+            assert manipulation.holds(clip) or read - given <= 4
 
 
 @every_manipulation

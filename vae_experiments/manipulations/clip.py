@@ -61,6 +61,10 @@ class Clip:
         """Give the number of the first frame that a latent stands for."""
         return latent if self.time_stride == 1 else max(0, 1 + (latent - 1) * self.time_stride)
 
+    def latent(self, frame: int) -> int:
+        """Give the number of the latent that stands for a frame."""
+        return -(-frame // self.time_stride)
+
     def of_length(self, latents: int) -> Clip:
         """Give the same clip with so many latents."""
         frames = latents if self.time_stride == 1 else 1 + (latents - 1) * self.time_stride

@@ -29,7 +29,7 @@ class LatentPicture:
 
 def plot_metrics(path: Path, videos: Mapping[str, Mapping[str, Sequence[float | None]]]) -> None:
     """Draw ``psnr_db``, ``ssim`` and ``flicker`` of each video over its frames; None leaves a gap."""
-    figure = _figure(9, 6.4)
+    figure = new_figure(9, 6.4)
     panels = figure.subplots(3, 1, sharex=True)
     names = {"psnr_db": "PSNR (dB)", "ssim": "SSIM", "flicker": "flicker (levels)"}
     for panel, (name, title) in zip(panels, names.items(), strict=True):
@@ -45,7 +45,7 @@ def plot_metrics(path: Path, videos: Mapping[str, Mapping[str, Sequence[float | 
         panel.grid(alpha=0.25)
     panels[-1].set_xlabel("frame")
     panels[0].legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_training(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
@@ -55,7 +55,7 @@ def plot_training(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
         "PSNR (dB)": ("psnr_db", "held_out_psnr_db", "worst_primary_db"),
         "rate": ("rate",),
     }
-    figure = _figure(9, 7)
+    figure = new_figure(9, 7)
     for axes, (title, names) in zip(figure.subplots(3, 1, sharex=True), panels.items(), strict=True):
         for name, colour in zip(names, COLOURS, strict=False):
             points = [(row["step"], row[name]) for row in rows if name in row]
@@ -69,14 +69,14 @@ def plot_training(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
         if title == "loss":
             axes.set_yscale("log")
     axes.set_xlabel("step")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_latents(path: Path, pictures: Mapping[str, LatentPicture]) -> None:
     """Draw the channels of the first frame, untouched and changed, and how all values are spread."""
     import numpy as np
 
-    figure = _figure(3.6 * (len(pictures) + 1), 3.9)
+    figure = new_figure(3.6 * (len(pictures) + 1), 3.9)
     panels = figure.subplots(1, len(pictures) + 1, squeeze=False)[0]
     for panel, (name, picture) in zip(panels, pictures.items(), strict=False):
         panel.imshow(
@@ -95,7 +95,7 @@ def plot_latents(path: Path, pictures: Mapping[str, LatentPicture]) -> None:
     panels[-1].set_title("all values, in standard deviations", fontsize=9)
     panels[-1].set_yticks([])
     panels[-1].legend(frameon=False, fontsize=8)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def _mosaic(channels: torch.Tensor) -> Any:
@@ -116,7 +116,8 @@ def _mosaic(channels: torch.Tensor) -> Any:
     return torch.cat(rows).numpy()
 
 
-def _figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
+    """Open an empty figure of so many inches, off every screen."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -125,6 +126,7 @@ def _figure(width: float, height: float) -> Any:
     return figure
 
 
-def _save(figure: Any, path: Path) -> None:
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure, whole or not at all."""
     with whole(path) as hidden:
         figure.savefig(hidden, dpi=110)

@@ -1,0 +1,126 @@
+"""Where a manipulation acts: ranges of frames, masks that are drawn, masks that are read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from tests.manipulations.clips import clip_of, latents_of, through
+from vae_experiments.errors import SettingError
+from vae_experiments.manipulations import Clip, Noise
+from vae_experiments.manipulations.masks import Mask
+from vae_experiments.manipulations.ranges import Range
+
+
+def changed_latents(text: str, clip: Clip, count: int) -> list[int]:
+    inside = Range.read(text).over(0, count, clip).flatten().tolist()
+    return [number for number, share in enumerate(inside) if share]
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("", range(8)),
+        ("2:5", range(2, 5)),
+        (":3", range(3)),
+        ("6:", range(6, 8)),
+        ("0.25s:0.75s", range(2, 6)),
+        ("25%:75%", range(2, 6)),
+        ("2:50%", range(2, 4)),
+        ("9:", []),
+    ],
+)
+def test_a_range_is_from_the_first_up_to_but_without_the_last(text: str, numbers: range) -> None:
+    assert changed_latents(text, Clip(fps=8, frames=8), 8) == list(numbers)
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"), [("0:1", [0]), ("1:2", [1]), ("4:6", [1, 2]), ("5:", [2, 3]), ("8:9", [2])]
+)
+def test_a_latent_of_several_frames_is_in_where_any_of_them_is(text: str, numbers: list[int]) -> None:
+    assert changed_latents(text, Clip(frames=13, time_stride=4), 4) == numbers
+
+
+@pytest.mark.parametrize("text", ["5", "5:2", "a:b", "1:2:3", "1s:0.5s", "-1:3", "2:2"])
+def test_what_is_no_range_gets_a_sentence(text: str) -> None:
+    with pytest.raises(SettingError, match=r"noise.frames=.*; write as 10:20 \(frames\), 0.5s:2s"):
+        Noise(frames=text)
+
+
+def cover(
+    text: str, height: int = 8, width: int = 8, count: int = 1, clip: Clip | None = None
+) -> torch.Tensor:
+    latents = latents_of((count, 2, height, width))
+    share = Mask.read(text).over(clip or clip_of(latents))(latents, 0)
+    return share.expand(count, 1, height, width)[:, 0]
+
+
+def test_a_box_covers_the_cells_inside() -> None:
+    expected = torch.zeros(8, 8)
+    expected[2:6, 4:8] = 1
+    assert torch.equal(cover("box(0.5, 0.25, 1, 0.75)")[0], expected)
+
+
+def test_a_box_that_ends_inside_a_cell_covers_part_of_it() -> None:
+    assert cover("box(0,0,0.4375,1)")[0, 3].tolist() == pytest.approx([1, 1, 1, 0.5, 0, 0, 0, 0])
+
+
+def test_a_circle_is_round_on_a_frame_that_is_not_square() -> None:
+    round_ = cover("circle(0.5,0.5,0.25)", 16, 32)[0]
+    assert torch.equal(round_, round_.flip(0))
+    assert torch.equal(round_, round_.flip(1))
+    assert float(round_.sum()) == pytest.approx(3.14159 * 4**2, rel=0.03)
+    assert round_[:, 11:21].sum() == round_.sum()
+
+
+def test_a_soft_edge_is_as_wide_as_it_says() -> None:
+    hard, soft = cover("circle(0.5,0.5,0.3)", 32, 32)[0], cover("circle(0.5,0.5,0.3,soft=0.4)", 32, 32)[0]
+    partly = [(share > 0).logical_and(share < 1)[16].sum() for share in (hard, soft)]
+    assert partly[0] <= 2
+    assert partly[1] > 10
+
+
+def test_outside_is_the_rest() -> None:
+    inside, outside = cover("circle(0.5,0.5,0.3)"), cover("outside circle(0.5,0.5,0.3)")
+    assert torch.allclose(inside + outside, torch.ones_like(inside))
+
+
+def test_a_drawn_mask_moves_by_its_schedules_whatever_the_chunks() -> None:
+    latents = latents_of((8, 2, 4, 16))
+    moving = "box(ramp(0,0.5), 0, ramp(0.5,1), 1)"
+    share = Mask.read(moving).over(clip_of(latents))(latents, 0)
+    assert share[0, 0, 0].tolist() == [1] * 8 + [0] * 8
+    assert share[7, 0, 0].tolist() == [0] * 8 + [1] * 8
+    noise = Noise(scale=1, mask=moving)
+    assert torch.equal(through(noise, latents, 3), through(noise, latents))
+
+
+def test_the_white_of_another_video_is_the_mask_averaged_over_cells() -> None:
+    frames = torch.full((3, 3, 16, 16), -1.0)
+    frames[0, :, :8, :8] = 1  # one cell white
+    frames[1, :, 8:, 8:12] = 1  # half a cell white
+    clip = replace(clip_of(latents_of((3, 2, 2, 2))), frames_of=lambda _path: iter(frames.split(2)))
+    share = Mask.read("white.mp4").over(clip)(latents_of((3, 2, 2, 2)), 0)[:, 0]
+    assert torch.allclose(share[0], torch.tensor([[1.0, 0], [0, 0]]), atol=1e-6)
+    assert torch.allclose(share[1], torch.tensor([[0, 0], [0, 0.5]]), atol=1e-6)
+    assert not share[2].any()
+
+
+def test_a_latent_of_four_frames_takes_their_mean_mask() -> None:
+    frames = torch.full((5, 3, 8, 8), -1.0)
+    frames[1:3] = 1
+    latents = latents_of((2, 2, 1, 1))
+    clip = replace(clip_of(latents, time_stride=4), frames_of=lambda _path: iter(frames.split(2)))
+    assert Mask.read("white.mp4").over(clip)(latents, 0).flatten().tolist() == pytest.approx(
+        [0, 0.5], abs=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["circel(0,0,1)", "circle(0,0)", "box(0,0,1,1,2)", "circle(0,0,a)", "circle(0,0,1,edge=3)"]
+)
+def test_what_is_no_mask_gets_a_sentence(text: str) -> None:
+    with pytest.raises(SettingError, match=r"noise.mask=.*; write circle\(x,y,radius\), box"):
+        Noise(mask=text)

@@ -1,0 +1,193 @@
+"""Companions: other videos are matched to the source by the stated rule, and mistakes name their setting."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from tests.sources.conftest import write_film
+from vae_experiments import Experiment, Folder, MovingCircle, Noise, Output, load_latents
+from vae_experiments.companions import Companions, clip_of
+from vae_experiments.errors import SettingError, SourceError
+from vae_experiments.manipulations import MotionTransfer, PosteriorTemperature, Retime, Reverse
+from vae_experiments.sources import BouncingShapes, Source, Video
+
+if TYPE_CHECKING:
+    from vae_experiments.device import Chosen
+    from vae_experiments.models import Autoencoder
+
+SOURCE = MovingCircle(size="48x40", frames=9, fps="12")
+FEW = Output(comparison=True, table=True, pictures=False, report=False, provenance=False, latents=True)
+
+
+@pytest.fixture
+def autoencoder(network_folders: dict[str, Path], cpu: Chosen) -> Autoencoder:
+    return Folder(path=str(network_folders["AutoencoderKL"])).load(cpu)
+
+
+def frames_of(source: Source) -> torch.Tensor:
+    return torch.cat(list(source.chunks(4)))
+
+
+def first(chunks: Any, count: int) -> torch.Tensor:
+    return torch.cat(list(islice(chunks, count)))[:count]
+
+
+def test_a_pattern_takes_the_size_the_rate_and_the_length_of_the_source(autoencoder: Autoencoder) -> None:
+    frames = first(Companions(SOURCE.info, autoencoder, 4).frames("bouncing_shapes"), 9)
+    assert torch.equal(frames, frames_of(BouncingShapes(size="48x40", frames=9, fps="12")))
+
+
+def test_a_film_is_cropped_resampled_and_begun_again(autoencoder: Autoencoder, tmp_path: Path) -> None:
+    film = str(write_film(tmp_path / "other.mkv", count=8, size=(64, 48), fps=24))
+    once = frames_of(Video(path=film, size="48x40", fps="12"))
+    assert len(once) == 4
+    frames = first(Companions(SOURCE.info, autoencoder, 3).frames(film), 9)
+    assert torch.equal(frames, torch.cat([once, once, once[:1]]))
+
+
+def test_the_latents_of_a_companion_are_those_of_the_same_network(autoencoder: Autoencoder) -> None:
+    latents = first(Companions(SOURCE.info, autoencoder, 4).latents("plasma"), 9)
+    clip = clip_of(SOURCE, autoencoder, 4)
+    expected = torch.cat(
+        list(autoencoder.encode(Companions(SOURCE.info, autoencoder, 4).source("plasma").chunks(4)))
+    )
+    assert torch.equal(latents, expected)
+    assert torch.equal(clip.second("plasma").take(9), expected)
+    assert (clip.frames, clip.latents, clip.fps, clip.channels) == (9, 9, 12, 4)
+
+
+def test_frames_for_masks_are_padded_to_whole_cells(autoencoder: Autoencoder) -> None:
+    odd = MovingCircle(size="51x37", frames=2).info
+    assert first(Companions(odd, autoencoder, 2).frames("plasma"), 2).shape == (2, 3, 40, 56)
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("", "motion_transfer.path=: names no video; give a file, or one of: bars, bouncing_shapes"),
+        ("plama", r"motion_transfer.path=plama: no such file, and no such pattern; did you mean plasma\?"),
+        ("nowhere/clip.mp4", "motion_transfer.path=nowhere/clip.mp4: no such file"),
+        (__file__, "motion_transfer.path=.*: "),
+    ],
+)
+def test_a_companion_that_cannot_be_read_is_named_by_its_own_setting(
+    autoencoder: Autoencoder, path: str, sentence: str
+) -> None:
+    with pytest.raises((SettingError, SourceError), match=sentence):
+        MotionTransfer(path=path).check(clip_of(SOURCE, autoencoder, 4))
+    if path:
+        with pytest.raises((SettingError, SourceError), match="^grain.mask="):
+            Noise(mask=path).named("grain").check(clip_of(SOURCE, autoencoder, 4))
+
+
+@pytest.fixture
+def run(network_folders: dict[str, Path], tmp_path: Path) -> Any:
+    def run_it(*manipulations: Any, network: str = "AutoencoderKL", **parts: Any) -> dict[str, Any]:
+        folder = tmp_path / "run"
+        folder.mkdir()
+        model = Folder(path=str(network_folders[network]))
+        Experiment(
+            **({"source": SOURCE, "batch_size": 4} | parts),
+            model=model,
+            manipulations=list(manipulations),
+            output=FEW,
+        ).run(folder)
+        return {"folder": folder, **json.loads((folder / "metrics.json").read_text())}
+
+    return run_it
+
+
+def frame_count(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+def test_nothing_is_written_where_a_companion_is_missing(run: Any, tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="motion_transfer.path=no.mp4"):
+        run(MotionTransfer(path="no.mp4"))
+    assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_a_run_with_a_companion_moves_the_first_latent_by_the_others_motion(
+    run: Any, autoencoder: Autoencoder
+) -> None:
+    folder = run(MotionTransfer(path="plasma"))["folder"]
+    own, changed = load_latents(folder), load_latents(folder, "changed")
+    other = first(Companions(SOURCE.info, autoencoder, 4).latents("plasma"), 9)
+    assert torch.allclose(changed, own[:1] + other - other[:1], atol=1e-4)
+
+
+def test_a_mask_from_a_still_picture_lets_only_its_white_part_change(run: Any, tmp_path: Path) -> None:
+    from PIL import Image
+
+    picture = np.zeros((40, 48, 3), np.uint8)
+    picture[:, 24:] = 255
+    Image.fromarray(picture).save(tmp_path / "mask.png")
+    folder = run(Noise(scale=1, mask=str(tmp_path / "mask.png")))["folder"]
+    change = (load_latents(folder, "changed") - load_latents(folder)).abs().amax((0, 1, 2))
+    assert (change[:3] < 1e-6).all()
+    assert (change[3:] > 0.5).all()
+
+
+@pytest.mark.parametrize(("speed", "count"), [(0.5, 18), (3.0, 3)])
+def test_a_retimed_video_has_another_length_and_the_others_keep_theirs(
+    run: Any, speed: float, count: int
+) -> None:
+    metrics = run(Retime(speed=speed))
+    folder = metrics["folder"]
+    assert frame_count(folder / "reconstructed_with_retime.mp4") == count
+    assert frame_count(folder / "original.mp4") == frame_count(folder / "reconstructed.mp4") == 9
+    assert frame_count(folder / "comparison.mp4") == max(count, 9)
+    assert metrics["frames"] == 9
+    assert metrics["reconstructed_with_retime"]["frames"] == count
+    assert "frames" not in metrics["reconstructed"]
+    assert len(load_latents(folder, "changed")) == count
+    rows = (folder / "metrics.csv").read_text().splitlines()
+    assert len(rows) == 10
+    assert rows[9].endswith(",,") == (count < 9)
+
+
+def test_what_comes_after_a_retiming_knows_the_new_length(run: Any) -> None:
+    """A ramp over the retimed clip ends at its last latent, not in its middle."""
+    metrics = run(Retime(speed=0.5), Noise(scale="ramp(0,1)"))
+    changed = load_latents(metrics["folder"], "changed")
+    folder_noise = changed[-1]
+    assert len(changed) == 18
+    assert metrics["reconstructed_with_retime_noise"]["frames"] == 18
+    own = load_latents(metrics["folder"])
+    assert float((folder_noise - own[-1]).std()) == pytest.approx(1, abs=0.15)
+    assert torch.allclose(changed[0], own[0], atol=1e-5)
+
+
+def test_a_temporal_model_is_retimed_in_groups_behind_its_first_frame(run: Any) -> None:
+    metrics = run(Retime(speed=0.5), network="AutoencoderKLWan")
+    assert metrics["latents"]["shape"][0] == 3
+    assert metrics["reconstructed_with_retime"]["frames"] == 1 + 4 * 4
+
+
+def test_reverse_of_a_run_is_the_decoded_clip_backwards(run: Any) -> None:
+    folder = run(Reverse())["folder"]
+    assert torch.equal(load_latents(folder, "changed"), load_latents(folder).flip(0))
+
+
+def test_the_temperature_of_the_posterior_scales_what_the_encoder_is_unsure_of(
+    run: Any, autoencoder: Autoencoder
+) -> None:
+    folder = run(PosteriorTemperature(temperature=2))["folder"]
+    change = load_latents(folder, "changed") - load_latents(folder)
+    spread = torch.cat(list(autoencoder.spreads(SOURCE.chunks(4))))
+    assert (spread > 0).all()
+    assert float((change / spread).std()) == pytest.approx(2, rel=0.05)
+
+
+def test_an_encoder_with_one_answer_has_no_spread(network_folders: dict[str, Path], cpu: Chosen) -> None:
+    autoencoder = Folder(path=str(network_folders["AutoencoderDC"])).load(cpu)
+    assert not torch.cat(list(autoencoder.spreads(SOURCE.chunks(4)))).any()

@@ -1,0 +1,152 @@
+"""What a manipulation does and what its settings mean, in words made from its class.
+
+``python -m vae_experiments.explanation`` prints the reference of all of them: docs/manipulations.md.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from vae_experiments.manipulations import Link, Manipulation
+from vae_experiments.options import kinds
+from vae_experiments.schedules import GRAMMAR
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from vae_experiments.options import Rule
+
+COMMAND = "python -m vae_experiments.explanation > docs/manipulations.md"
+GROUPS = {
+    "stochastic": "By chance",
+    "textures": "By chance",
+    "channels": "Channels",
+    "motion": "Motion and time",
+    "temporal": "Motion and time",
+    "retiming": "Motion and time",
+    "space": "Space",
+    "warps": "Space",
+    "frequency": "Frequency and statistics",
+    "statistics": "Frequency and statistics",
+    "two_videos": "Two videos, and the decoder's weights",
+    "weights": "Two videos, and the decoder's weights",
+}
+"""What each module of manipulations is about, in the order in which people read of them."""
+
+
+def sentence(kind: type[Link]) -> str:
+    """Give the first sentence of a class's docstring: what a person sees or gets."""
+    text = " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split()).replace("``", "`")
+    end = text.find(". ")
+    return text if end < 0 else text[: end + 1]
+
+
+def grouped() -> dict[str, dict[str, type[Link]]]:
+    """List all manipulations by what they disturb; those of other packages come last."""
+    groups: dict[str, dict[str, type[Link]]] = {title: {} for title in GROUPS.values()}
+    for name, kind in kinds("manipulation").items():
+        assert issubclass(kind, Link), kind
+        title = GROUPS.get(kind.__module__.rpartition(".")[2], "From other packages")
+        groups.setdefault(title, {})[name] = kind
+    return {title: dict(members) for title, members in groups.items() if members}
+
+
+def explain(names: Iterable[str]) -> str:
+    """Say in plain lines what manipulations do and what each of their settings means."""
+    lines: list[str] = []
+    for name in names:
+        kind = kinds("manipulation").get(name)
+        if kind is None:
+            continue
+        assert issubclass(kind, Link), kind
+        lines += ["", f"{name}: {sentence(kind)}", ""]
+        width = max(len(f"{name}.{key}={_shown(value)}") for key, value, _ in kind.settings()) + 2
+        for key, value, meaning in _rows(kind):
+            lines.append(f"  {f'{name}.{key}={value}':{width}}{meaning}")
+    if lines:
+        lines += ["", f"A schedule: {GRAMMAR}."]
+    return "\n".join(lines)
+
+
+def asked_for(words: Sequence[str]) -> list[str]:
+    """Name the manipulations that ``manipulation=[noise,blur] --help`` asks about."""
+    if not {"--help", "-h"} & set(words):
+        return []
+    chosen = [word.partition("=")[2] for word in words if word.lstrip("+").startswith("manipulation=")]
+    return [name.strip() for names in chosen for name in names.strip("[]").split(",")]
+
+
+def reference() -> str:
+    """Write the reference of all manipulations as Markdown."""
+    lines = ["# Manipulations", "", f"Made by `{COMMAND}`.", "", *_common()]
+    for title, members in grouped().items():
+        if title == "From other packages":
+            continue
+        lines += [f"## {title}", ""]
+        for name, kind in members.items():
+            lines += [f"### {name}", "", *_paragraphs(kind), ""]
+            own = [row for row in _rows(kind) if row[0] not in _common_settings()]
+            lines += [*_table(name, own), ""] if own else []
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _common() -> Iterator[str]:
+    yield "Every manipulation but `retime` and `bend` also takes:"
+    yield ""
+    yield from _table("<name>", [row for row in _rows(Manipulation) if row[0] in _common_settings()])
+    yield ""
+    yield f'Where a setting says "or a schedule", {GRAMMAR}. Put the value in quotes for the shell: '
+    yield "`noise.scale='ramp(0,1)'`."
+    yield ""
+
+
+def _common_settings() -> set[str]:
+    return {key for key, _, _ in Manipulation.settings()}
+
+
+def _rows(kind: type[Link]) -> Iterator[tuple[str, str, str]]:
+    """Give name, default and meaning of each setting."""
+    for key, value, rule in kind.settings():
+        yield key, _shown(value), _meaning(kind, key, value, rule)
+
+
+def _meaning(kind: type[Link], key: str, value: Any, rule: Rule) -> str:
+    parts = [rule.help if not rule.unit or rule.unit in rule.help else f"{rule.help}, in {rule.unit}"]
+    if isinstance(value, Enum):
+        parts.append(f"one of {', '.join(choice.name for choice in type(value))}")
+    bounds = str(rule).removesuffix(rule.unit).strip()
+    parts += [bounds] if bounds and not isinstance(value, list) else []
+    parts += ["or a schedule"] if key in kind.scheduled() else []
+    return "; ".join(parts)
+
+
+def _table(name: str, rows: Sequence[tuple[str, str, str]]) -> Iterator[str]:
+    yield "| setting | default | meaning |"
+    yield "|---|---|---|"
+    for key, value, meaning in rows:
+        yield f"| `{name}.{key}` | {value or '-'} | {meaning} |"
+
+
+def _paragraphs(kind: type[Link]) -> list[str]:
+    text = (inspect.getdoc(kind) or "").replace("``", "`").replace("*", r"\*")
+    code = text.split("`")
+    # Stars inside code stay as they are.
+    code[1::2] = [part.replace(r"\*", "*") for part in code[1::2]]
+    return ["`".join(code)]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{','.join(map(str, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(reference())

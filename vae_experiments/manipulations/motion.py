@@ -1,0 +1,171 @@
+"""Manipulations of motion: how latents move about their mean, their first frame, or another video's.
+
+On a temporal model they leave the first latent, which stands for one frame, as it is, and take the
+rest for the clip.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vae_experiments.manipulations.companion import Accompanied
+from vae_experiments.manipulations.manipulation import Manipulation, WholeClip
+from vae_experiments.options import Choice, Scheduled, setting
+from vae_experiments.tensors import Joined
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from vae_experiments.manipulations.clip import Clip
+    from vae_experiments.tensors import Latents
+
+
+class MotionGain(WholeClip):
+    """Widens or calms all motion about the clip's mean picture; 0 freezes it.
+
+    ``m + gain * (z - m)`` with ``m`` the mean over time of each latent value. Holds all latents of the clip.
+    """
+
+    moves_time = True
+    ladder = ("gain", (0, 0.5, 2))
+
+    gain: Scheduled = setting("factor on the way from the mean: 0 freezes, 1 changes nothing", default=2.0)
+
+    def whole(self, latents: Latents, _clip: Clip) -> Latents:
+        """Stretch the way from the mean over time."""
+        mean = latents.mean(0, keepdim=True)
+        return mean + self.gain * (latents - mean)
+
+
+class Reference(Choice):
+    """What motion is measured from."""
+
+    first = "first"
+    previous = "previous"
+
+
+class MotionMagnify(Manipulation):
+    """Exaggerates what has moved since the first frame, or since the frame before.
+
+    ``r + gain * (z - r)`` with ``r`` the first latent or the one before (the linear form of Oh et al.
+    2018, Learning-based Video Motion Magnification).
+    """
+
+    ladder = ("gain", (1.5, 2.5, 4))
+
+    gain: Scheduled = setting("factor on the way from the reference: 1 changes nothing", default=2.0)
+    reference: Reference = setting(
+        "measure motion from the first latent or the previous one", default=Reference.first
+    )
+
+    def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
+        """Keep the first latent, or the last one of the chunk before."""
+        import torch
+
+        alone, at = first_alone(clip), 0
+        reference: Latents | None = None
+        for latents in chunks:
+            start = latents[: max(0, alone - at)]
+            rest = latents[len(start) :]
+            if len(rest):
+                reference = rest[:1] if reference is None else reference
+                now = self.during(at + len(start), len(rest), clip)
+                if self.reference is Reference.first:
+                    rest = reference + now.gain * (rest - reference)
+                else:
+                    before = torch.cat([reference, rest[:-1]])
+                    reference, rest = rest[-1:], before + now.gain * (rest - before)
+            yield torch.cat([start, rest])
+            at += len(latents)
+
+
+class MotionTransfer(Accompanied):
+    """Moves the first frame by the motion of another video.
+
+    ``z_0 + gain * (o_t - o_0)`` with ``o`` the other video's latents (the relative motion of Siarohin et
+    al. 2019, First Order Motion Model, in latents instead of key points).
+    """
+
+    ladder = ("gain", (0.3, 0.6, 1))
+
+    gain: Scheduled = setting("factor on the other video's motion: 0 is none", default=1.0)
+
+    def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
+        """Keep the first latent of both videos and read them side by side."""
+        alone, at = first_alone(clip), 0
+        others, own = clip.second(self.path), Joined(chunks)
+        if alone and (start := own.take(1)) is not None:
+            others.take(1)
+            at = 1
+            yield start
+        reference: tuple[Latents, Latents] | None = None
+        while (latents := own.take(1)) is not None:
+            other = others.take(1)
+            assert other is not None, "a second video has no end"
+            reference = reference or (latents, other)
+            own_first, other_first = reference
+            yield own_first + self.during(at, 1, clip).gain * (other - other_first)
+            at += 1
+
+
+class StyleSwap(Accompanied, WholeClip):
+    """Keeps this video's motion and takes the mean picture of another.
+
+    ``mean(o) + z - mean(z)``, means over time of each latent value, of the other video over as many
+    latents as this clip has (after VidTwin's split of structure and dynamics, Wang et al. 2024, with the
+    mean in place of a learned split). Holds all latents of the clip.
+    """
+
+    moves_time = True
+
+    def whole(self, latents: Latents, clip: Clip) -> Latents:
+        """Swap the means over time."""
+        others = clip.second(self.path)
+        others.take(first_alone(clip))
+        other = others.take(len(latents))
+        assert other is not None, "a second video has no end"
+        return other.mean(0, keepdim=True) + latents - latents.mean(0, keepdim=True)
+
+
+class TemporalBand(WholeClip):
+    """Amplifies or calms changes of a certain speed, between two frequencies in Hz.
+
+    ``z + (gain - 1) * band(z)``; the band is cut out by a Fourier transform over time of the clip
+    followed by its mirror image, so that its end need not fit its beginning; what does not change stays
+    (after Wu et al. 2012, Eulerian Video Magnification). Holds all latents of the clip.
+    """
+
+    moves_time = True
+    ladder = ("gain", (0, 2, 4))
+
+    gain: Scheduled = setting("factor on the changes in the band: 1 changes nothing", default=3.0)
+    low_hz: float = setting("slowest change of the band", default=0.5, unit="Hz", minimum=0)
+    high_hz: float = setting("fastest change of the band", default=3.0, unit="Hz", minimum=0)
+
+    def __post_init__(self) -> None:
+        """Check that the band is one.
+
+        Raises:
+            SettingError: a value breaks its rule.
+        """
+        super().__post_init__()
+        if self.low_hz > self.high_hz:
+            raise self.mistake("low_hz", f"must be at most {self.address()}.high_hz={self.high_hz:g}")
+
+    def whole(self, latents: Latents, clip: Clip) -> Latents:
+        """Cut out the band and add it once more."""
+        import torch
+
+        count = len(latents)
+        mirrored = torch.cat([latents, latents.flip(0)])
+        spectrum = torch.fft.rfft(mirrored, dim=0)
+        hertz = torch.fft.rfftfreq(2 * count, 1 / clip.rate_hz)
+        inside = (hertz >= self.low_hz - 1e-9) & (hertz <= self.high_hz + 1e-9) & (hertz > 0)
+        band = torch.fft.irfft(spectrum * inside[:, None, None, None], n=2 * count, dim=0)[:count]
+        changed: Latents = latents + (self.gain - 1) * band
+        return changed
+
+
+def first_alone(clip: Clip) -> int:
+    """Say how many latents at the start stand for fewer frames than the others: 0, or 1 in temporal models."""
+    return int(clip.time_stride > 1)

@@ -1,0 +1,100 @@
+"""Slow motion and speed-up: the one manipulation that changes how long a clip is."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from vae_experiments.manipulations.manipulation import Link
+from vae_experiments.manipulations.mixing import slerp
+from vae_experiments.manipulations.motion import first_alone
+from vae_experiments.options import Choice, Scheduled, setting
+from vae_experiments.schedules import parse_schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from vae_experiments.manipulations.clip import Clip
+    from vae_experiments.tensors import Latents
+
+FEW = 32
+log = logging.getLogger(__name__)
+
+
+class Between(Choice):
+    """How a moment between two latents is made."""
+
+    lerp = "lerp"
+    slerp = "slerp"
+    nearest = "nearest"
+
+
+class Retime(Link):
+    """Plays the clip slower or faster: the changed video gets more or fewer frames, and no sound.
+
+    A clip of T latents becomes T / speed latents (rounded), those of the moments 0, speed, 2 speed, ...;
+    a scheduled speed is that of the moment of the clip that is being shown. On a temporal model the
+    first latent, which stands for one frame, stays, and the rest is retimed. ``strength`` s plays at
+    ``speed ** s``. Holds all latents of the clip.
+    """
+
+    holds_clip = True
+    changes_length = True
+    ladder = ("speed", (0.5, 1.5, 3))
+
+    speed: Scheduled = setting("0.5 is half as fast and twice as long", default=0.5, minimum=0.05, maximum=20)
+    between: Between = setting("how a moment between two latents is made", default=Between.slerp)
+    strength: float = setting(
+        "how much of it: 0 is the clip's own speed", default=1.0, minimum=0, maximum=1, for_every_kind=True
+    )
+
+    def after(self, clip: Clip) -> Clip:
+        """Give the clip as many latents as will come out."""
+        if clip.latents is None:
+            return clip
+        alone = first_alone(clip)
+        return clip.of_length(alone + len(self._moments(clip.latents - alone, clip)))
+
+    def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
+        """Wait for all of the clip and give it at its new speed."""
+        import torch
+
+        latents = torch.cat(list(chunks))
+        clip, alone = clip.of_length(len(latents)), first_alone(clip)
+        moments = self._moments(len(latents) - alone, clip)
+        log.info("%s: %d latents become %d", self.name, len(latents), alone + len(moments))
+        if alone:
+            yield latents[:1]
+        # A few at a time: what slerp needs in between is many times what comes out.
+        for few in torch.split(torch.tensor(moments, dtype=torch.float64), FEW):
+            if len(few):
+                yield self._at(few, latents[alone:])
+
+    def _moments(self, count: int, clip: Clip) -> list[float]:
+        """List the moments, in latents from 0, that ``count`` latents are shown at."""
+        moments, moment = [], 0.0
+        while moment <= count - (speed := self._speed_at(moment, clip)) / 2:
+            moments.append(min(moment, count - 1))
+            moment += speed
+        return moments or [0.0][:count]
+
+    def _speed_at(self, moment: float, clip: Clip) -> float:
+        speed: float | str = self.speed
+        if isinstance(speed, str):
+            seconds = clip.frame(first_alone(clip)) / clip.fps + moment / clip.rate_hz
+            speed = parse_schedule(speed).at(seconds, clip.timeline)
+        return float(speed**self.strength)
+
+    def _at(self, moments: Latents, latents: Latents) -> Latents:
+        """Look up latents at moments, which may lie between two of them."""
+        import torch
+
+        if self.between is Between.nearest:
+            return latents[moments.round().long()]
+        earlier = moments.floor().long()
+        first, second = latents[earlier], latents[(earlier + 1).clamp(max=len(latents) - 1)]
+        share = (moments - earlier).float().reshape(-1, 1, 1, 1)
+        mixed = (
+            slerp(first, second, share) if self.between is Between.slerp else torch.lerp(first, second, share)
+        )
+        return torch.where(share == 0, first, mixed)

@@ -1,0 +1,189 @@
+"""Warps: each frame of the latents looked up at other places.
+
+An autoencoder's latents do not turn or stretch with the picture, so that what is decoded differs from
+the warped video the more, the further a warp is from a shift by whole cells.
+"""
+
+from __future__ import annotations
+
+from math import cos, pi, radians, sin
+from typing import TYPE_CHECKING
+
+from vae_experiments.manipulations.manipulation import Manipulation
+from vae_experiments.manipulations.space import frame_by_frame
+from vae_experiments.options import Choice, Scheduled, setting
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from torch import Tensor
+
+    from vae_experiments.manipulations.clip import Clip
+    from vae_experiments.tensors import Latents
+
+WHOLE_CELLS = 1e-4
+"""So near to a whole number of cells a place is taken to be there: schedules are float32."""
+
+
+class Rotate(Manipulation):
+    """Turns the picture about its middle; the detail inside each cell stays upright, and frays.
+
+    Bilinear between cells; outside the frame its border goes on.
+    """
+
+    ladder = ("degrees", (3, 10, 30))
+
+    degrees: Scheduled = setting("angle, counter-clockwise", default=15.0, unit="degrees")
+
+    def __call__(self, latents: Latents, _at: int) -> Latents:
+        """Turn every frame by the angle of its moment."""
+        return frame_by_frame(_turned, latents, self.degrees)
+
+
+class Edge(Choice):
+    """What comes in from outside the frame."""
+
+    wrap = "what leaves on the other side"
+    border = "the border goes on"
+
+
+class Shift(Manipulation):
+    """Moves the picture across the frame; a ramp of x or y is a pan.
+
+    Bilinear between cells, and exact where the shift is a whole number of them.
+    """
+
+    ladder = ("x", (0.05, 0.2, 0.5))
+
+    x: Scheduled = setting("way to the right", default=0.25, unit="widths of the frame")
+    y: Scheduled = setting("way down", default=0.0, unit="heights of the frame")
+    edge: Edge = setting("what comes in from outside the frame", default=Edge.wrap)
+
+    def __call__(self, latents: Latents, _at: int) -> Latents:
+        """Move every frame by the way of its moment."""
+
+        def moved(frame: Tensor, right: float, down: float) -> Tensor:
+            x, y = places(frame)
+            height, width = frame.shape[-2:]
+            return looked_up(frame, x - right * width, y - down * height, self.edge is Edge.wrap)
+
+        return frame_by_frame(moved, latents, self.x, self.y)
+
+
+class Zoom(Manipulation):
+    """Enlarges the picture about a point, or shrinks it; a ramp is a ride into it.
+
+    Bilinear between cells; outside the frame its border goes on.
+    """
+
+    ladder = ("factor", (1.1, 1.4, 2))
+
+    factor: Scheduled = setting(
+        "size against before: 1 changes nothing, below 1 shrinks", default=1.5, minimum=0.01
+    )
+    x: Scheduled = setting("the point that stays, from the left", default=0.5, unit="widths of the frame")
+    y: Scheduled = setting("the point that stays, from the top", default=0.5, unit="heights of the frame")
+
+    def __call__(self, latents: Latents, _at: int) -> Latents:
+        """Enlarge every frame by the factor of its moment."""
+        return frame_by_frame(_enlarged, latents, self.factor, self.x, self.y)
+
+
+class Way(Choice):
+    """Which way the waves swing; they travel across that."""
+
+    vertical = "up and down"
+    horizontal = "to and fro"
+
+
+class Wave(Manipulation):
+    """Bends the picture in waves that travel across it.
+
+    Each column is looked up at ``y + amplitude * sin(2 pi (x / wavelength + speed_hz * t))``, t in
+    seconds, or each row at x with the axes exchanged. Bilinear; outside the frame its border goes on.
+    """
+
+    ladder = ("amplitude", (0.4, 1, 2.5))
+
+    amplitude: Scheduled = setting("height of the waves: 0 is none", default=1.0, unit="latent cells")
+    wavelength: Scheduled = setting("from crest to crest", default=8.0, unit="latent cells", minimum=1)
+    speed_hz: float = setting("waves that pass a place in a second", default=0.5, unit="Hz")
+    direction: Way = setting("which way the waves swing", default=Way.vertical)
+
+    def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
+        """Bend every frame as at its moment in seconds."""
+        import torch
+
+        at = 0
+        for latents in chunks:
+            numbers = range(at, at + len(latents))
+            now = self.during(at, len(latents), clip)
+            # Whole periods change nothing, and float32 would lose the rest of one late in a long clip.
+            passed = torch.tensor([self.speed_hz * clip.frame(number) / clip.fps % 1 for number in numbers])
+            yield frame_by_frame(self._bent, latents, now.amplitude, now.wavelength, passed)
+            at += len(latents)
+
+    def _bent(self, frame: Tensor, amplitude: float, wavelength: float, passed: float) -> Tensor:
+        x, y = places(frame)
+        if self.direction is Way.vertical:
+            return looked_up(frame, x, y + amplitude * (2 * pi * (x / wavelength + passed)).sin())
+        return looked_up(frame, x + amplitude * (2 * pi * (y / wavelength + passed)).sin(), y)
+
+
+def places(frame: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the place of each cell of a frame ``C h w``: x as ``1 w`` and y as ``h 1``, in cells."""
+    import torch
+
+    height, width = frame.shape[-2:]
+    return torch.arange(width, dtype=torch.float64)[None], torch.arange(height, dtype=torch.float64)[:, None]
+
+
+def looked_up(frame: Tensor, x: Tensor, y: Tensor, wraps: bool = False) -> Tensor:
+    """Look a frame ``C h w`` up at places in cells, bilinear; outside it its border goes on, or it wraps.
+
+    The same as ``grid_sample``, which knows no wrapping, but bit for bit the cell itself at whole cells:
+    grid_sample's float32 places from -1 to 1 seldom meet one.
+    """
+    import torch
+
+    height, width = frame.shape[-2:]
+    (left, right, rightwards), (above, below, downwards) = (
+        _neighbours(place, side, wraps) for place, side in ((x, width), (y, height))
+    )
+    rightwards, downwards = rightwards.to(frame), downwards.to(frame)
+    upper = torch.lerp(frame[:, above, left], frame[:, above, right], rightwards)
+    lower = torch.lerp(frame[:, below, left], frame[:, below, right], rightwards)
+    return torch.lerp(upper, lower, downwards)
+
+
+def _neighbours(place: Tensor, side: int, wraps: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Give the cells before and after a place on one axis, and the share of the way between them."""
+    import torch
+
+    nearest = place.round()
+    place = torch.where((place - nearest).abs() < WHOLE_CELLS, nearest, place)
+    place = place.remainder(side) if wraps else place.clamp(0, side - 1)
+    before = place.floor()
+    share, first = place - before, before.long()
+    if wraps:
+        return first % side, (first + 1) % side, share
+    return first, (first + 1).clamp(max=side - 1), share
+
+
+def _turned(frame: Tensor, degrees: float) -> Tensor:
+    x, y = places(frame)
+    height, width = frame.shape[-2:]
+    across, down = x - (width - 1) / 2, y - (height - 1) / 2
+    turn = radians(degrees)
+    # y points down: what is shown here was this much further clockwise.
+    source_x = across * cos(turn) - down * sin(turn) + (width - 1) / 2
+    source_y = across * sin(turn) + down * cos(turn) + (height - 1) / 2
+    return looked_up(frame, source_x, source_y)
+
+
+def _enlarged(frame: Tensor, factor: float, x_share: float, y_share: float) -> Tensor:
+    x, y = places(frame)
+    height, width = frame.shape[-2:]
+    # A share of the frame counts from its edge, a place from the middle of the first cell.
+    centre_x, centre_y = x_share * width - 0.5, y_share * height - 0.5
+    return looked_up(frame, centre_x + (x - centre_x) / factor, centre_y + (y - centre_y) / factor)
