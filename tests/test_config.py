@@ -10,7 +10,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from tests.conftest import REPOSITORY
-from vae_experiments.config import claim, experiment_from
+from vae_experiments.composition import claim
+from vae_experiments.config import experiment_from
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Noise
 from vae_experiments.models import Bundled

@@ -29,7 +29,7 @@ FLOORS: list[set[str]] = [
     {"runner", "companions", "explanation"},
     {"run_folder"},
     {"experiment"},
-    {"mistakes"},
+    {"mistakes", "composition"},
     {"config"},
     {"command_line"},
 ]
@@ -43,8 +43,8 @@ DOORS = {
     "PIL": {"sources", "writers", "training"},
     "matplotlib": {"writers"},
     "jinja2": {"writers"},
-    "hydra": {"config", "mistakes", "command_line", *TOOLS},
-    "omegaconf": {"config", "mistakes", "command_line", *TOOLS},
+    "hydra": {"composition", "config", "mistakes", "command_line", *TOOLS},
+    "omegaconf": {"composition", "config", "mistakes", "command_line", *TOOLS},
     "safetensors": {"latents", "models", "training"},
 }
 HEAVY = {

@@ -20,7 +20,8 @@ from hydra.core.hydra_config import HydraConfig
 
 from vae_experiments.command_line import command_line, one_line_mistakes
 from vae_experiments.companions import clip_of
-from vae_experiments.config import CONF, option_from, refuse_unknown, register
+from vae_experiments.composition import CONF, register
+from vae_experiments.config import option_from, refuse_unknown
 from vae_experiments.device import Device
 from vae_experiments.errors import closest
 from vae_experiments.explanation import grouped, sentence

@@ -13,7 +13,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from vae_experiments.command_line import complain, said
-from vae_experiments.config import CONF, ClaimFolder, option_from, refuse_unknown
+from vae_experiments.composition import CONF, ClaimFolder
+from vae_experiments.config import option_from, refuse_unknown
 from vae_experiments.device import Device
 from vae_experiments.errors import SettingError, StoppedError, VaeExperimentsError
 from vae_experiments.mistakes import mistake_of

@@ -1,0 +1,160 @@
+"""What Hydra composes with: schemas, our defaults for Hydra itself, help, plugins, folders of their own.
+
+The class is the schema and the schema is the object: every registered option stands in Hydra's
+ConfigStore under ``hydra/schema/<family>/<kind>``, and a yaml file fills it.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.conf import HelpConf, HydraConf, RunDir, SweepDir
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.experimental.callback import Callback
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, open_dict
+
+from vae_experiments.errors import SettingError
+from vae_experiments.explanation import asked_for, explain
+from vae_experiments.options import kinds
+from vae_experiments.plugins import plugin_confs
+from vae_experiments.run_folder import FINISHED
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from hydra.core.config_search_path import ConfigSearchPath
+
+CONF = Path(__file__).resolve().parents[1] / "conf"
+FAMILIES = ("run", "model", "device", "source", "manipulation", "output")
+
+
+class ClaimFolder(Callback):
+    """Makes sure that no two runs share a folder: Hydra names it by the second and shares it in silence."""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Claim the run's folder, with a number behind its name where it is taken."""
+        self._claim(config, config.hydra.run, "hydra.run.dir")
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Claim the sweep's folder in the same way."""
+        self._claim(config, config.hydra.sweep, "hydra.sweep.dir")
+
+    def _claim(self, config: DictConfig, node: DictConfig, setting: str) -> None:
+        wish = Path(node.dir)
+        if any(override.startswith(f"{setting}=") for override in config.hydra.overrides.hydra):
+            if (wish / FINISHED).exists() or any(wish.glob(f"*/{FINISHED}")):
+                mistake = SettingError(setting, wish, "holds a finished run already", "choose another folder")
+                # Hydra turns an exception of a callback into a warning and goes on.
+                raise SystemExit(f"error: {mistake}")
+            return
+        with open_dict(node):
+            node.dir = str(claim(wish))
+
+
+def claim(wish: Path) -> Path:
+    """Make a new folder of that name, or of that name with -2, -3, ... behind it."""
+    wish.parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        folder = wish if number == 1 else wish.with_name(f"{wish.name}-{number}")
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return folder
+
+
+class PluginConfs(SearchPathPlugin):
+    """Lets Hydra find the yaml files of plugins."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Append the conf folder of each plugin, after our own."""
+        for conf in plugin_confs():
+            search_path.append(provider=f"plugin {conf.parent.name}", path=f"file://{conf}")
+
+
+JOB_LOGGING = {
+    "version": 1,
+    "formatters": {
+        "line": {"format": "%(message)s"},
+        "full": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+    },
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stdout"},
+        "file": {
+            "class": "logging.FileHandler",
+            "formatter": "full",
+            "filename": "${hydra.runtime.output_dir}/${hydra.job.name}.log",
+            "encoding": "utf-8",
+        },
+    },
+    "root": {"level": "WARNING", "handlers": ["console", "file"]},
+    "loggers": {
+        "vae_experiments": {"level": "INFO"},
+        "vae_experiments.mistakes": {"handlers": ["file"], "propagate": False},
+    },
+    "disable_existing_loggers": False,
+}
+HELP = """Take a video through the latent space of an autoencoder.
+
+Choose one of each (manipulation takes a list too, 'manipulation=[noise,...]', and
+manipulation=NAME --help explains its settings):
+
+CHOICES
+EXPLANATION
+and change any setting, key=value; sweep several with -m key=1,2,3:
+
+$CONFIG"""
+
+
+def _choices(groups: Sequence[str]) -> Iterator[str]:
+    """List what can be chosen of each group; Hydra would list the groups of every command."""
+    for group in groups:
+        names = sorted(
+            file.stem for conf in (CONF, *plugin_confs()) for file in (conf / group).glob("*.yaml")
+        )
+        if names:
+            yield f"{group}: {', '.join(names)}"
+
+
+def register(
+    claim_folder: type[ClaimFolder] = ClaimFolder,
+    families: Sequence[str] = FAMILIES,
+    help_text: str = HELP,
+    named: Sequence[str] = ("experiment",),
+) -> None:
+    """Put every schema, and our defaults for Hydra itself, into Hydra's ConfigStore.
+
+    The defaults for Hydra stand here and not in conf/config.yaml, because a rerun from a saved
+    config, ``--config-path RUN/.hydra``, does not read that file.
+    """
+    store = ConfigStore.instance()
+    Plugins.instance().register(PluginConfs)
+    plugin_confs()
+    for family in families:
+        for kind, option_class in kinds(family).items():
+            store.store(group=f"hydra/schema/{family}", name=kind, node=option_class)
+    store.store(group="hydra/job_logging", name="plain", node=JOB_LOGGING)
+    text = help_text.replace("CHOICES", "\n".join(_choices((*families, *named))))
+    text = text.replace("EXPLANATION", explain(asked_for(sys.argv)).replace("$", "$$") + "\n")
+    store.store(group="hydra/help", name="plain", node=HelpConf(template=text))
+    ours = {"job_logging": "plain", "help": "plain"}
+    groups = [
+        {group: ours.get(group, choice) for group, choice in default.items()}
+        for default in HydraConf().defaults
+    ]
+    defaults = HydraConf(
+        defaults=groups,
+        run=RunDir("outputs/${now:%Y-%m-%d}/${now:%H-%M-%S}"),
+        sweep=SweepDir("outputs/sweeps/${now:%Y-%m-%d}/${now:%H-%M-%S}", "${hydra.job.num}"),
+        callbacks={"claim_folder": {"_target_": f"{claim_folder.__module__}.{claim_folder.__name__}"}},
+    )
+    store.store(group="hydra", name="config", node=defaults, provider="hydra")
+
+
+register()
