@@ -14,6 +14,7 @@ from hydra import compose, initialize_config_dir
 
 from tests.conftest import REPOSITORY
 from tests.test_config import composed
+from vae_experiments.analysis import command as analysis
 from vae_experiments.command_line import quoted
 from vae_experiments.composition import register
 from vae_experiments.config import experiment_from
@@ -51,6 +52,16 @@ def test_a_training_command_of_the_readme_composes_to_a_training(words: str, tmp
         training, data, _ = training_from(compose("train", words.split()), tmp_path)
     assert training.trainee() is not None
     assert data.kind == ("folder" if "data=folder" in words else "procedural")
+
+
+ANALYSES = re.findall(r"^    python -m vae_experiments\.analysis (.*)$", EVERY_PAGE, re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", ANALYSES)
+def test_an_analysis_command_of_the_docs_composes(words: str) -> None:
+    register(families=analysis.FAMILIES)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        assert "analysis" in compose("analyze", words.split())
 
 
 def test_every_kind_of_training_has_its_row() -> None:

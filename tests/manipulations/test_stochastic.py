@@ -85,6 +85,12 @@ def test_noise_leaves_the_channels_alone_that_are_not_named() -> None:
     assert torch.equal(changed[:, [1, 3]], through(Noise(scale=1), latents)[:, [1, 3]])
 
 
+def test_a_second_noise_of_the_same_seed_draws_its_own() -> None:
+    latents = latents_of((2, 4, 3, 3))
+    first, second = through(Noise(), latents) - latents, through(Noise().named("grain"), latents) - latents
+    assert float((first * second).mean().abs()) < 0.3 * float(first.square().mean())
+
+
 def test_other_seeds_give_other_noise() -> None:
     latents = latents_of((2, 4, 3, 3))
     for kind in (Noise, VariancePreservingNoise, Dropout, PosteriorTemperature):

@@ -44,6 +44,11 @@ class Link(Option, family="manipulation"):
         """What it was called in the chain: its kind, or the name of a second one of that kind."""
         return getattr(self, "_name", str(self.kind))
 
+    @property
+    def purpose(self) -> str:
+        """What its draws are for: a second noise in a chain draws its own, though the seed be the same."""
+        return self.name.replace("_", " ")
+
     def named(self, name: str) -> Self:
         """Give it the name that it was chosen by."""
         self._name = name

@@ -60,7 +60,7 @@ class Noise(Manipulation):
 
     def __call__(self, latents: Latents, at: int) -> Latents:
         """Add the noise that belongs to the latents ``at``, ``at + 1``, ...."""
-        noise = noise_over_time(at, latents.shape, self.seed, "noise", self.correlation)
+        noise = noise_over_time(at, latents.shape, self.seed, self.purpose, self.correlation)
         return latents + self.scale * noise.to(latents)
 
 
@@ -105,8 +105,7 @@ class VariancePreservingNoise(Manipulation):
         first, last = _BETAS[self.schedule]
         untyped: Any = DDPMScheduler
         scheduler = untyped(beta_schedule=self.schedule.name, beta_start=first, beta_end=last)
-        purpose = "variance preserving noise"
-        noise = noise_over_time(at, latents.shape, self.seed, purpose, self.correlation)
+        noise = noise_over_time(at, latents.shape, self.seed, self.purpose, self.correlation)
         steps = torch.as_tensor(self.timestep).round().long().flatten().expand(len(latents))
         noisy: Latents = scheduler.add_noise(latents, noise.to(latents), steps)
         return noisy
@@ -133,9 +132,9 @@ class Dropout(Manipulation):
         count, channels, height, width = latents.shape
         shape = (count, 1 if self.cells else channels, height, width)
         if self.steady:
-            draw = normal(shape[1:], self.seed, "steady dropout")[None]
+            draw = normal(shape[1:], self.seed, f"steady {self.purpose}")[None]
         else:
-            draw = normal_frames(at, shape, self.seed, "dropout")
+            draw = normal_frames(at, shape, self.seed, self.purpose)
         # The normal distribution's own share below a draw is uniform; in float32 it would reach 1.
         lost = torch.special.ndtr(draw.double()) < self.share
         means = torch.stack([latent.mean((1, 2), keepdim=True) for latent in latents])

@@ -52,7 +52,7 @@ class FractalNoise(Manipulation):
         """Add the noise that belongs to the latents ``at``, ``at + 1``, ...."""
         import torch
 
-        white = normal_frames(at, latents.shape, self.seed, "fractal noise").double()
+        white = normal_frames(at, latents.shape, self.seed, self.purpose).double()
         alphas = torch.as_tensor(self.alpha, dtype=torch.float64).flatten().expand(len(latents))
         noise = torch.empty_like(white)
         if self.over_time:
@@ -108,7 +108,7 @@ class PyramidNoise(Manipulation):
         noise = torch.zeros(latents.shape)
         for number, size in enumerate(_sizes(*latents.shape[-2:])):
             shape = (*latents.shape[:2], *size)
-            coarse = noise_over_time(at, shape, self.seed, f"pyramid noise {number}", self.correlation)
+            coarse = noise_over_time(at, shape, self.seed, f"{self.purpose} {number}", self.correlation)
             noise = noise + self.discount**number * _enlarged(coarse, latents.shape[-2:])
         unit = torch.stack([_unit(frame) for frame in noise])
         return latents + self.scale * unit.to(latents)

@@ -1,0 +1,93 @@
+"""The analysis command: from a composed config to a study."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from vae_experiments.analysis.folder import FINISHED
+from vae_experiments.analysis.settings import Analysis
+from vae_experiments.analysis.study import Study
+from vae_experiments.command_line import one_line_mistakes
+from vae_experiments.composition import CONF, ClaimFolder
+from vae_experiments.config import option_from, refuse_unknown
+from vae_experiments.device import Device
+from vae_experiments.errors import SettingError
+from vae_experiments.experiment import Run
+from vae_experiments.models import Model
+from vae_experiments.sources import Source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FAMILIES = ("run", "model", "device", "source", "analysis")
+NAME = "vae_experiments.analysis"
+
+HELP = """Measure the latents of a video: their channels, how these hang together, and how they move.
+
+Choose one of each:
+
+CHOICES
+
+and change any setting, key=value; compare with a second video by analysis.path=FILE, or read what a
+run saved by analysis.folder=RUN:
+
+$CONFIG"""
+
+
+class ClaimAnalysisFolder(ClaimFolder):
+    """Gives an analysis a folder of its own, and never that of a finished one."""
+
+    def _claim(self, config: DictConfig, node: DictConfig, setting: str) -> None:
+        wish = Path(node.dir)
+        typed = any(override.startswith(f"{setting}=") for override in config.hydra.overrides.hydra)
+        if typed and ((wish / FINISHED).exists() or any(wish.glob(f"*/{FINISHED}"))):
+            mistake = SettingError(
+                setting, wish, "holds a finished analysis already", "choose another folder"
+            )
+            # Hydra turns an exception of a callback into a warning and goes on.
+            raise SystemExit(f"error: {mistake}")
+        super()._claim(config, node, setting)
+
+
+def study_from(config: DictConfig, typed: Sequence[str] = ()) -> Study:
+    """Build the study that a composed config describes.
+
+    Args:
+        config: composed, or saved by an earlier study.
+        typed: the overrides, which tell a source that was asked for from the default one.
+
+    Raises:
+        SettingError: a setting is unknown, missing, or its value breaks a rule.
+    """
+    refuse_unknown("", config, {"seed", "batch_size", *FAMILIES})
+    analysis = option_from(Analysis, config, "analysis")
+    analysis.check_typed(typed)
+    return Study(
+        source=option_from(Source, config, "source"),  # type: ignore[type-abstract]
+        model=option_from(Model, config, "model"),  # type: ignore[type-abstract]
+        device=option_from(Device, config, "device"),
+        analysis=analysis,
+        batch_size=option_from(Run, config, "run").batch_size,
+    )
+
+
+@hydra.main(version_base="1.3", config_path=str(CONF), config_name="analyze")
+def main(config: DictConfig) -> None:
+    """Analyse what the command line composed, into the folder that Hydra made for it."""
+    hydra_config = HydraConfig.get()
+    # Unresolved: a `${...}` that leads nowhere must not fail here.
+    words = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
+    typed = [str(word) for word in words]  # type: ignore[union-attr]
+    with one_line_mistakes():
+        study = study_from(config, typed)
+        shown = typed if hydra_config.mode is RunMode.MULTIRUN else sys.argv[1:]
+        study.command = shlex.join(["python", "-m", NAME, *shown])
+        study.run(Path(hydra_config.runtime.output_dir))

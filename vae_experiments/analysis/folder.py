@@ -1,0 +1,180 @@
+"""What an analysis leaves behind, each file whole or absent, analysis.json last."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, Any
+
+from vae_experiments.analysis.numbers import MOMENTS, gaussian, histograms, principal_components
+from vae_experiments.analysis.pictures import component_pictures, enlarged
+from vae_experiments.analysis.settings import Plots
+from vae_experiments.files import write_json, write_text
+from vae_experiments.writers import open_mp4
+from vae_experiments.writers.analysis_page import AnalysisPage, write_analysis_page
+from vae_experiments.writers.analysis_plots import (
+    plot_channels,
+    plot_components,
+    plot_correlation,
+    plot_distances,
+    plot_spectrum,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from vae_experiments.analysis.subject import Subject
+
+FINISHED = "analysis.json"
+COLUMNS = ("channel", *MOMENTS)
+VIDEO = "pca.mp4"
+CAPTIONS = {
+    "correlation.png": (
+        "How channels hang together",
+        "Correlation of every two channels over all cells of all latents: 0 for channels that each say something of their own.",
+    ),
+    "pca.png": (
+        "How many directions there are",
+        "Share of the variance along each principal component: of the cells in channel space, and of whole latents over time.",
+    ),
+    "spectrum.png": (
+        "How fast latents change",
+        "Mean power of all latent values by frequency: the periodogram under a Hann window, without what never changes.",
+    ),
+    "distances.png": (
+        "How far latents move",
+        "Root of the mean square of the differences of two latents, in standard deviations: about 1.4 for two that have nothing to do with each other, where each value has a variance of 1.",
+    ),
+    "channels.png": (
+        "How values are spread",
+        "Density of the values of each channel; dotted, the normal curve of the same mean and deviation.",
+    ),
+}
+
+
+def write_study(folder: Path, subject: Subject, numbers: Mapping[str, Any], plots: Plots) -> None:
+    """Write the files that were asked for; analysis.json, which says that all is there, last.
+
+    Raises:
+        WriteError: the folder cannot be written.
+    """
+    rows = _rows(numbers)
+    write_text(folder / "analysis.csv", _table(rows))
+    plot_correlation(folder / "correlation.png", numbers["correlation"])
+    plot_components(folder / "pca.png", _shares(numbers))
+    if plots is not Plots.none:
+        _plot_movement(folder, numbers)
+    if plots is Plots.all:
+        edges, densities = histograms(subject.latents, numbers["channels"])
+        plot_channels(folder / "channels.png", edges, densities, numbers["channels"])
+        _paint(folder / VIDEO, subject)
+    _write_page(folder, subject, numbers, rows, plots)
+    write_json(folder / FINISHED, numbers)
+
+
+def _rows(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Give the table of channels; with a second video, how far its mean is, too."""
+    rows = [{"channel": number} | channel for number, channel in enumerate(numbers["channels"])]
+    if "second" in numbers:
+        for row, moved in zip(rows, numbers["second"]["mean_shifts"], strict=True):
+            row["mean_shift"] = moved
+    return rows
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    return text.getvalue()
+
+
+def _shares(numbers: Mapping[str, Any]) -> dict[str, list[float]]:
+    titles = {"cells": "cells, in channel space", "frames": "whole latents, over time"}
+    return {titles[name]: found["explained_variance"] or [] for name, found in numbers["pca"].items()}
+
+
+def _plot_movement(folder: Path, numbers: Mapping[str, Any]) -> None:
+    """Draw what happens over time, as far as there are latents enough."""
+    second = numbers.get("second", {})
+    clips = {numbers["title"]: numbers["spectrum"], "second": second.get("spectrum")}
+    if second and second["title"] != numbers["title"]:
+        clips[second["title"]] = clips.pop("second")
+    spectra = {name: spectrum for name, spectrum in clips.items() if spectrum}
+    if spectra:
+        plot_spectrum(folder / "spectrum.png", spectra)
+    motion = numbers["distances"]
+    curves = {
+        "from the previous latent": (motion["seconds"], motion["from_previous"]),
+        "from the first latent": (motion["seconds"], motion["from_first"]),
+    }
+    if second:
+        curves[f"from the second video, {second['title']}"] = (second["seconds"], second["distances"])
+    if any(values for _, values in curves.values()):
+        plot_distances(folder / "distances.png", curves)
+
+
+def _paint(path: Path, subject: Subject) -> None:
+    """Write the latents as colours, as large as the source and at the rate of the latents."""
+    pixels = component_pictures(subject.latents, principal_components(gaussian(subject.latents)))
+    with open_mp4(path, subject.size, subject.fps / subject.clip.time_stride) as video:
+        for picture in enlarged(pixels, subject.clip.stride, subject.size):
+            video.write(picture)
+
+
+def _write_page(
+    folder: Path,
+    subject: Subject,
+    numbers: Mapping[str, Any],
+    rows: Sequence[Mapping[str, Any]],
+    plots: Plots,
+) -> None:
+    count, channels, height, width = numbers["shape"]
+    names = {path.name for path in folder.iterdir() if path.name[0] != "."}
+    origin = numbers["provenance"]
+    page = AnalysisPage(
+        title=f"Latents of {numbers['title']}",
+        subtitle=f"{count} latents of {channels} x {height} x {width} at {numbers['latent_rate_hz']:g} Hz, "
+        f"from frames of {subject.size} at {numbers['fps']:g} fps",
+        remarks=numbers["remarks"],
+        summary=_summary(numbers),
+        video=VIDEO if plots is Plots.all else None,
+        pictures={file: caption for file, caption in CAPTIONS.items() if file in names},
+        columns=[column.replace("_", " ") for column in rows[0]],
+        rows=[list(row.values()) for row in rows],
+        facts={
+            "a cell stands for": f"{numbers['stride']} x {numbers['stride']} pixels",
+            "a latent stands for": f"{numbers['time_stride']} frames"
+            if numbers["time_stride"] > 1
+            else "1 frame",
+            **{
+                name.replace("_", " "): origin[name]
+                for name in ("device", "weights_digest", "git_commit")
+                if name in origin
+            },
+        },
+        files=sorted({FINISHED, *names}),
+        command=str(origin["command"]),
+    )
+    write_analysis_page(folder / "analysis.html", page)
+
+
+def _summary(numbers: Mapping[str, Any]) -> dict[str, str]:
+    """Pick the numbers that a person reads first."""
+    summary, shares = {}, numbers["pca"]["cells"]["explained_variance"]
+    if numbers["mean_absolute_correlation"] is not None:
+        summary[f"{numbers['mean_absolute_correlation']:.3f}"] = (
+            "is the correlation of two channels on average, without its sign"
+        )
+    if shares:
+        three = min(3, len(shares))
+        summary[f"{100 * sum(shares[:3]):.1f} %"] = (
+            f"of the variance is in the first {three} of {len(shares)} components"
+        )
+    if "second" in numbers:
+        second = numbers["second"]
+        summary[f"{second['frechet_distance']:.3f}"] = (
+            f"is the Frechet distance of its cells from those of {second['title']}, in standard deviations"
+        )
+    return summary
