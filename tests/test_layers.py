@@ -20,6 +20,7 @@ FLOORS: list[set[str]] = [
         "files",
         "randomness",
         "threads",
+        "memory",
         "stopwatch",
         "progress",
         "provenance",
@@ -33,7 +34,7 @@ FLOORS: list[set[str]] = [
     {"config"},
     {"command_line"},
 ]
-TOOLS = {"analysis", "gallery", "training"}
+TOOLS = {"analysis", "benchmark", "doctor", "gallery", "training"}
 """The top floor: commands beside run.py."""
 DOORS = {
     "diffusers": {"models", "manipulations", "training"},

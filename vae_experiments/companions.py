@@ -6,6 +6,7 @@ its rate, begun again where it is shorter, and cut where it is longer.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,8 +50,7 @@ class Companions:
         try:
             _ = self.source(path).info
         except SourceError as error:
-            problem = error.problem.replace("source.path", setting, 1)
-            raise SourceError(problem, error.cure.replace("source.path", setting)) from error
+            raise _said_of(error, setting) from error
 
     def source(self, path: str) -> Source:
         """Open a companion, by the name of a pattern or of a file, at the size and rate of the source."""
@@ -75,8 +75,11 @@ class Companions:
 
     def _endless(self, path: str) -> Iterator[Frames]:
         source = self.source(path)
-        while True:
-            yield from source.chunks(self.batch_size)
+        try:
+            while True:
+                yield from source.chunks(self.batch_size)
+        except SourceError as error:
+            raise _said_of(error, "another video") from error
 
 
 def clip_of(source: Source, autoencoder: Autoencoder, batch_size: int) -> Clip:
@@ -98,3 +101,9 @@ def clip_of(source: Source, autoencoder: Autoencoder, batch_size: int) -> Clip:
 
 def _patterns() -> dict[str, type[Pattern]]:
     return {name: kind for name, kind in sorted(kinds("source").items()) if issubclass(kind, Pattern)}
+
+
+def _said_of(error: SourceError, setting: str) -> SourceError:
+    """Say of a companion what its file said of itself, without the cures that only the source itself has."""
+    cure = re.sub(r"(,? or )?set source\..*", "", error.cure).strip()
+    return SourceError(error.problem.replace("source.path", setting, 1), cure or "give another file")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import sys
+import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import DeviceError
@@ -25,6 +24,22 @@ class DeviceName(Choice):
     mps = "mps"
 
 
+class Dtype(Choice):
+    """The numbers that the network computes in; frames and latents are float32 wherever they are seen."""
+
+    auto = "float32, the one that is safe everywhere"
+    float32 = "float32"
+    bfloat16 = "bfloat16: half the memory, three digits"
+    float16 = "float16: half the memory, four digits, nothing above 65504; CUDA only"
+
+
+class Fallback(Choice):
+    """What happens when the device's memory does not suffice for a single frame."""
+
+    none = "the run ends with a sentence"
+    cpu = "the rest of the run goes on the CPU"
+
+
 @dataclass(frozen=True)
 class Chosen:
     """The device that a run uses, and why."""
@@ -33,6 +48,9 @@ class Chosen:
     dtype: torch.dtype
     reason: str
     exact: bool
+    compiled: bool = False
+    fallback: bool = False
+    """Whether the CPU may take over when memory does not suffice."""
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -58,15 +76,32 @@ class Device(Option, family="device", single=True):
         "CPU threads of the network; 0 leaves it to torch", default=0, minimum=0, maximum=256
     )
 
-    def choose(self) -> Chosen:
-        """Settle on a device.
+    dtype: Dtype = setting("numbers that the network computes in", default=Dtype.auto)
+    tf32: bool = setting(
+        "on CUDA, multiply float32 with 10-bit fractions: faster, a little coarser", default=True
+    )
+    compile: bool = setting(
+        "compile the network first: a minute once, for long clips and sweeps", default=False
+    )
+    fallback: Fallback = setting(
+        "what to do where the memory of MPS does not suffice for one frame", default=Fallback.none
+    )
+    mps_memory: float | None = setting(
+        "share of its memory that MPS may use, 0 for no limit; torch's own if left out",
+        default=None,
+        minimum=0,
+        maximum=2,
+    )
 
-        Everything runs in float32: the CPU and MPS have nothing better that is safe, and on CUDA
-        float16 overflows in well-known autoencoders.
+    def choose(self) -> Chosen:
+        """Settle on a device and what it computes in.
 
         Raises:
-            DeviceError: the device that was asked for is not there.
+            DeviceError: the device that was asked for is not there, or cannot compute in that dtype.
         """
+        if self.mps_memory is not None:
+            # Read when MPS takes its first memory.
+            os.environ["PYTORCH_MPS_HIGH_WATERMARK_RATIO"] = f"{self.mps_memory:g}"
         import torch
 
         found = {
@@ -91,7 +126,32 @@ class Device(Option, family="device", single=True):
             raise DeviceError(
                 f"device={name}: torch finds no such device here", f"use device=auto, or one of: {there}"
             )
-        return Chosen(torch.device(name), torch.float32, reason, self.exact)
+        if name == "cuda":
+            _allow_tf32(self.tf32 and not self.exact)
+            reason += ", TF32" if self.tf32 and not self.exact else ""
+        dtype = getattr(torch, self._dtype_on(name))
+        fallback = self.fallback is Fallback.cpu and name == "mps"
+        return Chosen(torch.device(name), dtype, reason, self.exact, self.compile, fallback)
+
+    def _dtype_on(self, name: str) -> str:
+        """Name the dtype: float32 unless another was asked for, which must be one that the device can do.
+
+        float16 overflows in well-known autoencoders and gives black frames on MPS (diffusers#2785); CPUs
+        compute in it more slowly than in float32.
+        """
+        if self.dtype is Dtype.float16 and name != "cuda":
+            reason = "gives black or wrong frames" if name == "mps" else "is slower than float32"
+            raise DeviceError(
+                f"device.dtype=float16: on {name} it {reason}", "use device.dtype=auto, or bfloat16"
+            )
+        return "float32" if self.dtype is Dtype.auto else self.dtype.name
+
+
+def _allow_tf32(allowed: bool) -> None:
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed
 
 
 @functools.cache
@@ -116,39 +176,3 @@ def _keep_freed_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
         for option, size_bytes in ((mmap_threshold, 2**25), (trim_threshold, 2**31 - 1), (top_pad, 2**26)):
             mallopt(option, size_bytes)
-
-
-_CLEAR_PEAK = Path("/proc/self/clear_refs")
-_STATUS = Path("/proc/self/status")
-
-
-def forget_peak_memory(device: torch.device) -> None:
-    """Start counting peak memory anew, where the system allows it (Linux, CUDA)."""
-    if device.type == "cuda":
-        import torch
-
-        torch.cuda.reset_peak_memory_stats(device)
-    else:
-        with contextlib.suppress(OSError):
-            _CLEAR_PEAK.write_text("5")
-
-
-def peak_memory_bytes(device: torch.device) -> int | None:
-    """Say the most memory used since ``forget_peak_memory``: the GPU's on CUDA, else the process's.
-
-    None where the system does not tell (Windows).
-    """
-    if device.type == "cuda":
-        import torch
-
-        return torch.cuda.max_memory_allocated(device)
-    if _STATUS.exists():
-        peak = next((line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:")), None)
-        if peak is not None:
-            return int(peak.split()[1]) * 1024
-    try:
-        import resource
-    except ImportError:
-        return None
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most if sys.platform == "darwin" else most * 1024

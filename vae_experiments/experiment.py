@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.companions import clip_of
-from vae_experiments.device import Device, forget_peak_memory, peak_memory_bytes
+from vae_experiments.device import Device
 from vae_experiments.errors import SourceError
 from vae_experiments.manipulations import Noise, lengths_differ
+from vae_experiments.memory import forget_peak_memory, peak_memory_bytes
 from vae_experiments.models import Bundled
 from vae_experiments.options import Option, setting
 from vae_experiments.progress import Progress

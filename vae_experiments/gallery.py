@@ -23,7 +23,7 @@ from vae_experiments.companions import clip_of
 from vae_experiments.composition import CONF, register
 from vae_experiments.config import option_from, refuse_unknown
 from vae_experiments.device import Device
-from vae_experiments.errors import closest
+from vae_experiments.errors import SettingError, closest
 from vae_experiments.explanation import grouped, sentence
 from vae_experiments.files import write_text
 from vae_experiments.manipulations import Link, chain
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from vae_experiments.models import Autoencoder
     from vae_experiments.tensors import Latents, Pixels
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("vae_experiments.gallery")  # started with -m, its __name__ is another
 FAMILIES = ("model", "device", "source", "gallery")
 PICTURE, NUMBERS, TABLE = "gallery.png", "strengths.csv", "strengths.md"
 HELP = """Show every manipulation at three strengths on one clip.
@@ -107,19 +107,21 @@ class Studio:
         self.gallery, self.autoencoder = gallery, autoencoder
         self.size = source.info.size
         self.clip: Clip = clip_of(source, autoencoder, gallery.batch_size)
+        assert self.clip.check_path is not None
+        self.clip.check_path(gallery.companion, "gallery.companion")
         self.latents: Latents = torch.cat(list(autoencoder.encode(source.chunks(gallery.batch_size))))
         self.reconstructed = self._decoded([])
 
-    def show(self, name: str, kind: type[Link], value: object) -> Shown:
-        """Apply one manipulation, and measure and picture what comes out.
-
-        Raises:
-            VaeExperimentsError: the manipulation cannot be applied to this clip.
-        """
+    def show(self, name: str, kind: type[Link], value: object) -> Shown | None:
+        """Apply one manipulation, and measure and picture what comes out; None where this clip does not allow it."""
         key, _ = kind.ladder
         settings: dict[str, Any] = {**self._companions(kind), key: value}
         manipulation = kind(**settings)
-        manipulation.check(self.clip)
+        try:
+            manipulation.check(self.clip)
+        except SettingError as mistake:
+            log.info("left out: %s", mistake)
+            return None
         pixels = self._decoded([manipulation])
         count = min(len(pixels), len(self.reconstructed))
         fidelity = Fidelity()
@@ -159,13 +161,15 @@ def write(folder: Path, groups: dict[str, dict[str, type[Link]]], studio: Studio
     with Progress(total) as progress:
         for title, members in groups.items():
             for name, kind in members.items():
-                shown = [studio.show(name, kind, value) for value in kind.ladder[1]]
+                shown = [one for value in kind.ladder[1] if (one := studio.show(name, kind, value))]
+                progress.add(1)
+                if not shown:
+                    continue
                 rows += shown
                 captions = [f"{one.setting} {one.value}" for one in shown]
                 tile = Tile(name, sentence(kind), captions, [one.frame for one in shown])
                 sections.setdefault(title, []).append(tile)
                 table.append(table_row(name, kind, [one.psnr_db for one in shown]))
-                progress.add(1)
     write_gallery(folder / PICTURE, studio.frame(studio.reconstructed), sections)
     write_text(folder / NUMBERS, _as_csv(rows))
     write_text(folder / TABLE, "\n".join(table) + "\n")

@@ -85,6 +85,8 @@ def _missing_choice(error: MissingConfigException) -> str:
     if not group:
         return _other_mistake(error)
     options = [option for option in error.options or [] if option != "schema"]
+    if not options and group == "manipulation":  # Hydra lists none for a name inside a list
+        options = [*kinds(group), "none"]
     cure = closest(choice, options)
     if group == "source":
         cure = f"{cure}; for a file: source=video source.path=FILE"
@@ -129,6 +131,8 @@ def _other_mistake(error: BaseException) -> str:
     line = _first_line(error)
     if line.startswith("Ambiguous value"):
         return f"{line}; add -m in front for a sweep, or put the value in quotes twice: key='\"a,b\"'"
+    if "must be a string or a list" in line:
+        return "a group was given nothing to choose; name a choice, as in manipulation=none"
     if "Primary config directory not found" in line:
         return f"{line.rstrip('.')}; give --config-path as an absolute path, or from the folder that holds run.py"
     return line

@@ -121,6 +121,8 @@ class Option:
         for number in value if isinstance(value, list | tuple) else [value]:
             if isinstance(number, bool) or not isinstance(number, int | float):
                 continue
+            if isinstance(number, int) and abs(number) >= 2**63:
+                raise self.mistake(name, "must be less than 2^63")
             if not math.isfinite(number):
                 raise self.mistake(name, "must be a finite number")
             if not rule.admits(number):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from vae_experiments.manipulations import chain, lengths_differ
+from vae_experiments.manipulations import chain, lengths_differ, outcome
 from vae_experiments.tensors import Joined, check_finite
 from vae_experiments.threads import read_ahead, twice
 
@@ -72,7 +72,8 @@ def stream(
     untouched = watch.timed("decode", autoencoder.decode(kept, size))
     manipulated = watch.timed("decode", bent(autoencoder, links).decode(changed, size))
     if lengths_differ(links):
-        return out_of_step(in_step(stride, originals, untouched), manipulated, batch_size)
+        steps, frames = in_step(stride, originals, untouched), outcome(links, clip).frames
+        return out_of_step(steps, manipulated, batch_size, frames)
     return in_step(stride, originals, untouched, manipulated)
 
 
@@ -112,13 +113,27 @@ def in_step(stride: int, originals: Iterable[Frames], *decoded: Iterable[Frames]
     assert all(frames is None or len(frames) < stride for frames in surplus), f"{stride} frames too many"
 
 
-def out_of_step(steps: Iterable[Step], changed: Iterable[Frames], count: int) -> Iterator[Step]:
-    """Put a video of another length beside the others as far as both go, and then the rest of it."""
-    stream = Joined(changed)
+def out_of_step(
+    steps: Iterable[Step], changed: Iterable[Frames], count: int, frames: int | None = None
+) -> Iterator[Step]:
+    """Put a video of another length beside the others as far as both go, and then the rest of it.
+
+    What comes after ``frames`` fills the last group of a temporal model, and is dropped.
+    """
+    stream = Joined(first_of(changed, frames))
     for step in steps:
         yield replace(step, changed=stream.take(step.frames))
-    while (frames := stream.take(count)) is not None:
-        yield Step(None, None, frames)
+    while (rest := stream.take(count)) is not None:
+        yield Step(None, None, rest)
+
+
+def first_of(chunks: Iterable[Frames], count: int | None) -> Iterator[Frames]:
+    """Pass on the first so many frames, or all, and read the rest to its end."""
+    left = count
+    for frames in chunks:
+        if left is None or left > 0:
+            yield frames[:left]
+        left = None if left is None else max(0, left - len(frames))
 
 
 def regrouped(chunks: Iterable[Latents], count: int) -> Iterator[Latents]:

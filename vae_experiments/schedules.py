@@ -109,7 +109,8 @@ class Keyframes(Schedule):
 
     def at(self, seconds: float, timeline: Timeline) -> float:
         """Go straight between the marks around this moment."""
-        marks = sorted((time.seconds(timeline), value) for time, value in self.marks)
+        timed = [(time.seconds(timeline), value) for time, value in self.marks]
+        marks = sorted(timed, key=lambda mark: mark[0])  # two at one moment are a jump, in the order written
         before = [mark for mark in marks if mark[0] <= seconds]
         after = [mark for mark in marks if mark[0] > seconds]
         if not before or not after:

@@ -96,7 +96,7 @@ def test_the_first_channel_is_muted_if_none_is_named_and_all_by_an_empty_list() 
 def test_a_shuffled_channel_has_the_pattern_of_one_and_the_statistics_of_another(seed: int) -> None:
     latents = uneven()
     changed = through(ChannelShuffle(seed=seed), latents)
-    order = normal((4,), seed, "order of channels").argsort().tolist()
+    order = normal((4,), seed, "order of channel shuffle").argsort().tolist()
     assert sorted(order) == [0, 1, 2, 3]
     assert torch.allclose(means(changed), means(latents), atol=1e-5)
     assert torch.allclose(spreads(changed), spreads(latents), atol=1e-5)
@@ -115,7 +115,7 @@ def test_other_seeds_shuffle_otherwise() -> None:
 def test_a_flat_channel_is_flat_in_its_new_place() -> None:
     latents = uneven()
     latents[:, 0] = 0.1
-    order = normal((4,), 1, "order of channels").argsort().tolist()
+    order = normal((4,), 1, "order of channel shuffle").argsort().tolist()
     place = order.index(0)
     assert place != 0
     changed = through(ChannelShuffle(seed=1), latents)

@@ -134,6 +134,7 @@ def test_dilating_takes_the_largest_value_of_a_square_and_eroding_the_smallest(r
 
 def test_the_sentence_about_a_square_of_no_cells() -> None:
     with pytest.raises(
-        SettingError, match=r"mosaic.size=0: must be at least 1 latent cells; the default is 3"
+        SettingError,
+        match=r"mosaic.size=0: must be at least 1 and at most 1000 latent cells; the default is 3",
     ):
         Mosaic(size=0)

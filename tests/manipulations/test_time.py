@@ -12,6 +12,7 @@ import torch
 from tests.manipulations.clips import clip_of, latents_of, through
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import (
+    Clip,
     Echo,
     Freeze,
     Loop,
@@ -217,3 +218,20 @@ def test_the_first_latent_of_a_temporal_model_keeps_its_place_in_time() -> None:
     assert numbers(through(Retime(speed=2, between=Between.lerp), latents, 2, clip)) == [0, 1, 3, 5]
     assert numbers(through(Loop(), latents, 2, clip))[0] == 0
     assert numbers(through(ShuffleFrames(window=8), latents, 2, clip))[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("frames", "speed", "expected"), [(6, 1.0, 6), (6, 0.5, 11), (9, 0.5, 17), (6, 2.0, 3), (1, 0.5, 1)]
+)
+def test_what_only_fills_the_last_group_of_a_temporal_model_is_not_stretched(
+    frames: int, speed: float, expected: int
+) -> None:
+    clip = Clip(frames=frames, time_stride=4)
+    latents = latents_of((clip.latents or 0, 2, 3, 3))
+    assert Retime(speed=speed).after(clip).frames == expected
+    assert len(through(Retime(speed=speed), latents, 2, clip)) == Clip(frames=expected, time_stride=4).latents
+
+
+def test_holding_shows_each_latent_equally_often() -> None:
+    held = through(Retime(speed=0.5, between=Between.hold), counting(4))
+    assert numbers(held) == [0, 0, 1, 1, 2, 2, 3, 3]

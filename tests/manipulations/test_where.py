@@ -49,6 +49,22 @@ def test_what_is_no_range_gets_a_sentence(text: str) -> None:
         Noise(frames=text)
 
 
+def test_a_range_that_yaml_took_for_a_number_says_how_to_write_it() -> None:
+    with pytest.raises(
+        SettingError, match="noise.frames=620: must be a range of frames; .*, in quotes where it is a yaml"
+    ):
+        Noise(frames="620")
+
+
+def test_a_range_behind_the_clip_is_refused_before_the_run() -> None:
+    with pytest.raises(SettingError, match="noise.frames=100:200: none of the clip's 6 frames"):
+        Noise(frames="100:200").check(clip_of(latents_of((6, 4, 3, 3))))
+
+
+def test_a_file_whose_name_has_brackets_is_a_file() -> None:
+    assert Mask.read("mask(1).png").path == "mask(1).png"
+
+
 def cover(
     text: str, height: int = 8, width: int = 8, count: int = 1, clip: Clip | None = None
 ) -> torch.Tensor:

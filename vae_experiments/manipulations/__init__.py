@@ -11,7 +11,14 @@ from vae_experiments.manipulations.channels import (
 )
 from vae_experiments.manipulations.clip import Clip
 from vae_experiments.manipulations.frequency import FrequencyFilter, PhaseSwap
-from vae_experiments.manipulations.manipulation import Link, Manipulation, WholeClip, chain, lengths_differ
+from vae_experiments.manipulations.manipulation import (
+    Link,
+    Manipulation,
+    WholeClip,
+    chain,
+    lengths_differ,
+    outcome,
+)
 from vae_experiments.manipulations.motion import (
     MotionGain,
     MotionMagnify,
@@ -98,4 +105,5 @@ __all__ = [
     "Zoom",
     "chain",
     "lengths_differ",
+    "outcome",
 ]

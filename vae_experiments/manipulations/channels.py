@@ -74,7 +74,7 @@ class ChannelShuffle(WholeClip):
 
     def whole(self, latents: Latents, _clip: Clip) -> Latents:
         """Draw an order and put each channel into its new place."""
-        order = normal(latents.shape[1:2], self.seed, "order of channels").argsort()
+        order = normal(latents.shape[1:2], self.seed, f"order of {self.purpose}").argsort()
         mean, std = channel_moments(latents)
         return (standardised(latents)[:, order] * std + mean).float()
 

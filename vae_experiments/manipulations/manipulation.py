@@ -149,7 +149,8 @@ class Manipulation(Link, family="manipulation"):
         try:
             Range.read(self.frames)
         except ValueError as error:
-            raise self.mistake("frames", str(error), f"write {RANGES}") from None
+            cure = f"write {RANGES}" + (", in quotes where it is a yaml" if self.frames.isdigit() else "")
+            raise self.mistake("frames", str(error), cure) from None
         try:
             Mask.read(self.mask)
         except ValueError as error:
@@ -169,6 +170,8 @@ class Manipulation(Link, family="manipulation"):
         if clip.channels is not None and self.channels and max(self.channels) >= clip.channels:
             rule = f"the model has {clip.channels} channels"
             raise self.mistake("channels", rule, f"name some of 0 to {clip.channels - 1}")
+        if clip.latents is not None and not Range.read(self.frames).over(0, clip.latents, clip).any():
+            raise self.mistake("frames", f"none of the clip's {clip.frames} frames", f"write {RANGES}")
         check_mask(self.mask, f"{self.address()}.mask", clip)
 
     def __call__(self, latents: Latents, at: int) -> Latents:
@@ -247,6 +250,13 @@ class WholeClip(Manipulation, family="manipulation"):
 def lengths_differ(links: Sequence[Link]) -> bool:
     """Tell whether a chain may give another number of latents than it is given."""
     return any(link.changes_length for link in links)
+
+
+def outcome(links: Sequence[Link], clip: Clip) -> Clip:
+    """Say what a clip is like after a chain."""
+    for link in links:
+        clip = link.after(clip)
+    return clip
 
 
 def chain(links: Sequence[Link], chunks: Iterable[Latents], clip: Clip | None = None) -> Iterator[Latents]:

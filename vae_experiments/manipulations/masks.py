@@ -56,7 +56,7 @@ class Mask:
         text = text.strip()
         outside = text.startswith(f"{OUTSIDE} ")
         text = text.removeprefix(OUTSIDE).strip() if outside else text
-        if not text.partition("(")[0].strip().isidentifier() or "(" not in text:
+        if not (text.partition("(")[0].strip().isidentifier() and text.endswith(")")):
             return cls(path=text, outside=outside)
         name, plain, named = read_call(text)
         if name not in SHAPES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vae_experiments.manipulations.manipulation import Link
@@ -26,7 +27,7 @@ class Between(Choice):
 
     lerp = "lerp"
     slerp = "slerp"
-    nearest = "nearest"
+    hold = "hold"
 
 
 class Retime(Link):
@@ -53,7 +54,7 @@ class Retime(Link):
         if clip.latents is None:
             return clip
         alone = first_alone(clip)
-        return clip.of_length(alone + len(self._moments(clip.latents - alone, clip)))
+        return replace(clip, frames=self._frames(clip.latents - alone, clip))
 
     def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
         """Wait for all of the clip and give it at its new speed."""
@@ -61,7 +62,8 @@ class Retime(Link):
 
         latents = torch.cat(list(chunks))
         clip, alone = clip.of_length(len(latents)), first_alone(clip)
-        moments = self._moments(len(latents) - alone, clip)
+        frames = self._frames(len(latents) - alone, clip)
+        moments = self._moments(len(latents) - alone, clip)[: -(-(frames - alone) // clip.time_stride)]
         log.info("%s: %d latents become %d", self.name, len(latents), alone + len(moments))
         if alone:
             yield latents[:1]
@@ -78,6 +80,13 @@ class Retime(Link):
             moment += speed
         return moments or [0.0][:count]
 
+    def _frames(self, count: int, clip: Clip) -> int:
+        """Say how many frames ``count`` latents become; those that only fill the last group are not counted."""
+        alone = first_alone(clip)
+        filling = alone + count * clip.time_stride - (clip.frames or 0)
+        lost = round(filling / self._speed_at(count - 1, clip)) if count else 0
+        return max(1, alone + len(self._moments(count, clip)) * clip.time_stride - lost)
+
     def _speed_at(self, moment: float, clip: Clip) -> float:
         speed: float | str = self.speed
         if isinstance(speed, str):
@@ -89,9 +98,9 @@ class Retime(Link):
         """Look up latents at moments, which may lie between two of them."""
         import torch
 
-        if self.between is Between.nearest:
-            return latents[moments.round().long()]
         earlier = moments.floor().long()
+        if self.between is Between.hold:
+            return latents[earlier]
         first, second = latents[earlier], latents[(earlier + 1).clamp(max=len(latents) - 1)]
         share = (moments - earlier).float().reshape(-1, 1, 1, 1)
         mixed = (

@@ -93,6 +93,7 @@ class Mosaic(Manipulation):
         default=3,
         unit="latent cells",
         minimum=1,
+        maximum=1000,
     )
 
     def __call__(self, latents: Latents, _at: int) -> Latents:
@@ -110,7 +111,11 @@ class ErodeDilate(Manipulation):
     ladder = ("strength", (0.15, 0.4, 1))
 
     radius: Scheduled = setting(
-        "reach, rounded to a whole number: 0 changes nothing, below 0 erodes", default=1, unit="latent cells"
+        "reach, rounded to a whole number: 0 changes nothing, below 0 erodes",
+        default=1,
+        unit="latent cells",
+        minimum=-100,
+        maximum=100,
     )
 
     def __call__(self, latents: Latents, _at: int) -> Latents:

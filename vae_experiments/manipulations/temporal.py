@@ -32,7 +32,9 @@ class TemporalSmooth(WholeClip):
     moves_time = True
     ladder = ("sigma", (0.7, 1.5, 4))
 
-    sigma: Scheduled = setting("width of the blend: 0 changes nothing", default=1.5, unit="frames", minimum=0)
+    sigma: Scheduled = setting(
+        "width of the blend: 0 changes nothing", default=1.5, unit="frames", minimum=0, maximum=1000
+    )
 
     def whole(self, latents: Latents, clip: Clip) -> Latents:
         """Blur along time."""
@@ -50,7 +52,7 @@ class TemporalSharpen(WholeClip):
 
     amount: Scheduled = setting("how far from its neighbours: 0 changes nothing", default=1.5)
     sigma: Scheduled = setting(
-        "width of the blend that it is pushed from", default=1.5, unit="frames", minimum=0
+        "width of the blend that it is pushed from", default=1.5, unit="frames", minimum=0, maximum=1000
     )
 
     def whole(self, latents: Latents, clip: Clip) -> Latents:
@@ -87,7 +89,7 @@ class Echo(WholeClip):
     feedback: Scheduled = setting(
         "strength of each echo against the one before", default=0.6, minimum=0, maximum=1
     )
-    delay: int = setting("from one echo to the next", default=3, unit="frames", minimum=1)
+    delay: int = setting("from one echo to the next", default=3, unit="frames", minimum=1, maximum=10**6)
     echoes: int = setting("how many", default=4, minimum=1)
 
     def whole(self, latents: Latents, clip: Clip) -> Latents:
@@ -172,7 +174,7 @@ class Loop(WholeClip):
     moves_time = True
 
     joint: Joint = setting("how the end meets the beginning", default=Joint.pingpong)
-    overlap: int = setting("how long a crossfade takes", default=8, unit="frames", minimum=1)
+    overlap: int = setting("how long a crossfade takes", default=8, unit="frames", minimum=1, maximum=10**6)
 
     def whole(self, latents: Latents, clip: Clip) -> Latents:
         """Choose the moment for each place in time."""
@@ -199,7 +201,7 @@ class ShuffleFrames(WholeClip):
     moves_time = True
     ladder = ("window", (2, 4, 12))
 
-    window: int = setting("how far a frame can go", default=4, unit="frames", minimum=1)
+    window: int = setting("how far a frame can go", default=4, unit="frames", minimum=1, maximum=10**6)
     seed: int = setting("seed of the order", default=0, minimum=0)
 
     def whole(self, latents: Latents, clip: Clip) -> Latents:
@@ -209,7 +211,9 @@ class ShuffleFrames(WholeClip):
         window = max(1, round(self.window / clip.time_stride))
         order = []
         for number, part in enumerate(torch.split(torch.arange(len(latents)), window)):
-            generator = torch.Generator().manual_seed(place_seed(self.seed, "order of frames", number))
+            generator = torch.Generator().manual_seed(
+                place_seed(self.seed, f"order of {self.purpose}", number)
+            )
             order.append(part[torch.randperm(len(part), generator=generator)])
         return latents[torch.cat(order)]
 
@@ -233,7 +237,9 @@ class SlitScan(WholeClip):
     moves_time = True
     ladder = ("delay", (4, 10, 20))
 
-    delay: Scheduled = setting("how much later the far edge is", default=10.0, unit="frames", minimum=0)
+    delay: Scheduled = setting(
+        "how much later the far edge is", default=10.0, unit="frames", minimum=0, maximum=10**6
+    )
     direction: Direction = setting("which way time runs over the frame", default=Direction.horizontal)
 
     def whole(self, latents: Latents, clip: Clip) -> Latents:

@@ -33,7 +33,9 @@ class Rotate(Manipulation):
 
     ladder = ("degrees", (3, 10, 30))
 
-    degrees: Scheduled = setting("angle, counter-clockwise", default=15.0, unit="degrees")
+    degrees: Scheduled = setting(
+        "angle, counter-clockwise", default=15.0, unit="degrees", minimum=-36000, maximum=36000
+    )
 
     def __call__(self, latents: Latents, _at: int) -> Latents:
         """Turn every frame by the angle of its moment."""
@@ -55,8 +57,10 @@ class Shift(Manipulation):
 
     ladder = ("x", (0.05, 0.2, 0.5))
 
-    x: Scheduled = setting("way to the right", default=0.25, unit="widths of the frame")
-    y: Scheduled = setting("way down", default=0.0, unit="heights of the frame")
+    x: Scheduled = setting(
+        "way to the right", default=0.25, unit="widths of the frame", minimum=-100, maximum=100
+    )
+    y: Scheduled = setting("way down", default=0.0, unit="heights of the frame", minimum=-100, maximum=100)
     edge: Edge = setting("what comes in from outside the frame", default=Edge.wrap)
 
     def __call__(self, latents: Latents, _at: int) -> Latents:
@@ -81,8 +85,20 @@ class Zoom(Manipulation):
     factor: Scheduled = setting(
         "size against before: 1 changes nothing, below 1 shrinks", default=1.5, minimum=0.01
     )
-    x: Scheduled = setting("the point that stays, from the left", default=0.5, unit="widths of the frame")
-    y: Scheduled = setting("the point that stays, from the top", default=0.5, unit="heights of the frame")
+    x: Scheduled = setting(
+        "the point that stays, from the left",
+        default=0.5,
+        unit="widths of the frame",
+        minimum=-10,
+        maximum=10,
+    )
+    y: Scheduled = setting(
+        "the point that stays, from the top",
+        default=0.5,
+        unit="heights of the frame",
+        minimum=-10,
+        maximum=10,
+    )
 
     def __call__(self, latents: Latents, _at: int) -> Latents:
         """Enlarge every frame by the factor of its moment."""
@@ -105,9 +121,13 @@ class Wave(Manipulation):
 
     ladder = ("amplitude", (0.4, 1, 2.5))
 
-    amplitude: Scheduled = setting("height of the waves: 0 is none", default=1.0, unit="latent cells")
+    amplitude: Scheduled = setting(
+        "height of the waves: 0 is none", default=1.0, unit="latent cells", minimum=-1000, maximum=1000
+    )
     wavelength: Scheduled = setting("from crest to crest", default=8.0, unit="latent cells", minimum=1)
-    speed_hz: float = setting("waves that pass a place in a second", default=0.5, unit="Hz")
+    speed_hz: float = setting(
+        "waves that pass a place in a second", default=0.5, unit="Hz", minimum=-1000, maximum=1000
+    )
     direction: Way = setting("which way the waves swing", default=Way.vertical)
 
     def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:

@@ -108,7 +108,7 @@ class Bend(Link):
         weight = weight * self.scale
         if self.noise:
             spread = weight.std(correction=0)
-            weight = weight + self.noise * spread * normal(weight.shape, self.seed, f"bend {name}")
+            weight = weight + self.noise * spread * normal(weight.shape, self.seed, f"{self.purpose} {name}")
         if self.levels:
             weight = _quantized(weight, self.levels)
         return _pruned(weight, self.prune) if self.prune else weight
@@ -117,7 +117,7 @@ class Bend(Link):
         """Say which output channel comes to each place: those that were drawn go round by one."""
         import torch
 
-        order = normal((count,), self.seed, f"places {name}").argsort()
+        order = normal((count,), self.seed, f"places {self.purpose} {name}").argsort()
         moving = order[: round(self.permute * count)]
         places = torch.arange(count)
         places[moving] = moving.roll(1)

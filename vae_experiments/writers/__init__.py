@@ -3,7 +3,13 @@
 from vae_experiments.writers.comparison import Comparison
 from vae_experiments.writers.gallery import Tile, write_gallery
 from vae_experiments.writers.mp4 import Mp4, open_mp4
-from vae_experiments.writers.plots import LatentPicture, plot_latents, plot_metrics, plot_training
+from vae_experiments.writers.plots import (
+    LatentPicture,
+    plot_benchmark,
+    plot_latents,
+    plot_metrics,
+    plot_training,
+)
 from vae_experiments.writers.report import spoken, write_report
 
 __all__ = [
@@ -12,6 +18,7 @@ __all__ = [
     "Mp4",
     "Tile",
     "open_mp4",
+    "plot_benchmark",
     "plot_latents",
     "plot_metrics",
     "plot_training",

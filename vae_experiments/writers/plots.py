@@ -72,6 +72,32 @@ def plot_training(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
     save_figure(figure, path)
 
 
+def plot_benchmark(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draw frames a second of encoding and decoding, and peak memory, against the batch size."""
+    panels = {
+        "encoded frames a second": "encode_frames_per_second",
+        "decoded frames a second": "decode_frames_per_second",
+        "peak memory (MB)": "peak_memory_bytes",
+    }
+    figure = new_figure(12, 3.8)
+    kinds = sorted({(row["size"], row["dtype"], row["compiled"]) for row in rows})
+    for axes, (title, number) in zip(figure.subplots(1, 3), panels.items(), strict=True):
+        for size, dtype, compiled in kinds:
+            points = sorted(
+                (row["batch_size"], (row[number] or 0) / (2**20 if "MB" in title else 1))
+                for row in rows
+                if (row["size"], row["dtype"], row["compiled"]) == (size, dtype, compiled)
+            )
+            label = f"{size}, {dtype}{', compiled' if compiled else ''}"
+            axes.plot(*zip(*points, strict=True), marker="o", label=label)
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("batch size")
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.25)
+    axes.legend(frameon=False, fontsize=8)
+    save_figure(figure, path)
+
+
 def plot_latents(path: Path, pictures: Mapping[str, LatentPicture]) -> None:
     """Draw the channels of the first frame, untouched and changed, and how all values are spread."""
     import numpy as np

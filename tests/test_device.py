@@ -1,0 +1,112 @@
+"""Where a network runs and what it computes in: each choice has its reason, and no wish is replaced in silence."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from vae_experiments import Device, Experiment, Folder, MovingCircle, Output
+from vae_experiments.device import Dtype, Fallback
+from vae_experiments.errors import DeviceError
+from vae_experiments.memory import ran_out_of_memory
+
+MINIMAL = Output(comparison=False, table=False, pictures=False, report=False, provenance=False)
+
+
+def test_on_a_cpu_everything_is_float32_unless_asked_otherwise() -> None:
+    assert Device().choose().dtype is torch.float32
+    assert Device(dtype=Dtype.bfloat16).choose().dtype is torch.bfloat16
+    assert str(Device(dtype=Dtype.bfloat16).choose()).startswith("cpu in bfloat16: ")
+
+
+def test_float16_on_a_cpu_is_refused() -> None:
+    with pytest.raises(
+        DeviceError, match="device.dtype=float16: on cpu it is slower than float32; use device.dtype=auto"
+    ):
+        Device(dtype=Dtype.float16).choose()
+
+
+def test_float16_is_for_cuda_and_never_for_mps() -> None:
+    wish = Device(dtype=Dtype.float16)
+    assert wish._dtype_on("cuda") == "float16"
+    with pytest.raises(
+        DeviceError, match="on mps it gives black or wrong frames; use device.dtype=auto, or bfloat16"
+    ):
+        wish._dtype_on("mps")
+
+
+@pytest.mark.parametrize("name", ["cuda", "mps", "cpu"])
+def test_auto_is_float32_everywhere(name: str) -> None:
+    assert Device()._dtype_on(name) == "float32"
+
+
+@pytest.mark.parametrize("network", ["AutoencoderKL", "AutoencoderKLWan"])
+def test_a_run_in_bfloat16_is_near_one_in_float32(
+    network: str, network_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    scores = []
+    for dtype in (Dtype.float32, Dtype.bfloat16):
+        folder = tmp_path / dtype.name
+        folder.mkdir()
+        experiment = Experiment(
+            source=MovingCircle(size="48", frames=5),
+            manipulations=[],
+            model=Folder(path=str(network_folders[network])),
+            device=Device(dtype=dtype),
+            output=MINIMAL,
+        )
+        scores.append(experiment.run(folder).metrics)
+    assert scores[0]["latents"]["std"] == pytest.approx(scores[1]["latents"]["std"], rel=0.05)
+    assert scores[0]["latents"]["std"] != scores[1]["latents"]["std"]
+    assert scores[0]["reconstructed"]["psnr_db"] == pytest.approx(
+        scores[1]["reconstructed"]["psnr_db"], abs=0.5
+    )
+
+
+def test_the_cpu_takes_over_on_mps_only_where_that_was_asked_for() -> None:
+    assert not Device().choose().fallback
+    assert not Device(fallback=Fallback.cpu).choose().fallback, "on a CPU there is nothing to fall back to"
+
+
+def test_the_share_of_memory_that_mps_may_use_is_said_before_it_takes_any() -> None:
+    script = (
+        "import os; from vae_experiments import Device; Device(mps_memory=0.5).choose(); "
+        "print(os.environ['PYTORCH_MPS_HIGH_WATERMARK_RATIO'])"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert said == "0.5\n"
+
+
+def out_of_memory_here() -> BaseException:
+    try:
+        torch.empty(2**60)
+    except RuntimeError as error:
+        return error
+    raise AssertionError("so much memory was there")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        out_of_memory_here(),
+        MemoryError(),
+        MemoryError("Unable to allocate 8.00 EiB for an array", "numpy"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+    ],
+    ids=str,
+)
+def test_every_way_of_running_out_of_memory_is_seen(error: BaseException) -> None:
+    assert ran_out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("out of memory")]
+)
+def test_other_errors_are_not_taken_for_it(error: BaseException) -> None:
+    assert not ran_out_of_memory(error)
