@@ -61,7 +61,7 @@ def test_every_choice_of_every_group_composes(group: str) -> None:
     for name in names_in(group):
         overrides = [f"{group}={name}"]
         if "???" in (CONF / group / f"{name}.yaml").read_text():
-            overrides.append(f"{group}.path=somewhere")
+            overrides.append("model.repository=a/b" if name == "hub" else f"{group}.path=somewhere")
         experiment_from(composed(*overrides))
 
 

@@ -34,7 +34,7 @@ FLOORS: list[set[str]] = [
     {"config"},
     {"command_line"},
 ]
-TOOLS = {"analysis", "benchmark", "doctor", "gallery", "training"}
+TOOLS = {"analysis", "benchmark", "doctor", "download", "gallery", "training"}
 """The top floor: commands beside run.py."""
 DOORS = {
     "diffusers": {"models", "manipulations", "training"},

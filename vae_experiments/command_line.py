@@ -124,6 +124,8 @@ def _early_mistake(error: Exception) -> str:
     if isinstance(error, OSError):
         reason = str(error.strerror).lower()
         return f"cannot use {error.filename} ({reason}); choose a folder with hydra.run.dir=FOLDER"
+    if "must be a string or a list" in str(error):
+        return "a group was given nothing to choose; name a choice, as in manipulation=none"
     return str(error)
 
 

@@ -131,8 +131,6 @@ def _other_mistake(error: BaseException) -> str:
     line = _first_line(error)
     if line.startswith("Ambiguous value"):
         return f"{line}; add -m in front for a sweep, or put the value in quotes twice: key='\"a,b\"'"
-    if "must be a string or a list" in line:
-        return "a group was given nothing to choose; name a choice, as in manipulation=none"
     if "Primary config directory not found" in line:
         return f"{line.rstrip('.')}; give --config-path as an absolute path, or from the folder that holds run.py"
     return line

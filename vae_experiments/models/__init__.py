@@ -1,6 +1,7 @@
 """The autoencoders behind one contract; diffusers is imported nowhere else but in training."""
 
 from vae_experiments.models.autoencoder import Autoencoder
-from vae_experiments.models.model import Bundled, Folder, Hub, Model, Posterior
+from vae_experiments.models.hub import Hub
+from vae_experiments.models.model import Bundled, Folder, Model, Posterior
 
 __all__ = ["Autoencoder", "Bundled", "Folder", "Hub", "Model", "Posterior"]

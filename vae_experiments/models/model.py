@@ -1,8 +1,7 @@
-"""Where an autoencoder comes from: the bundled one, a folder, or the Hugging Face hub."""
+"""Where an autoencoder comes from: the bundled one, or a folder; hub.py has the one from the hub."""
 
 from __future__ import annotations
 
-import contextlib
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +12,6 @@ from vae_experiments.options import Choice, Option, setting
 if TYPE_CHECKING:
     from vae_experiments.device import Chosen
     from vae_experiments.models.autoencoder import Autoencoder
-
-REACH_SECONDS = 4
 
 
 class Posterior(Choice):
@@ -42,10 +39,11 @@ class Model(Option, ABC, family="model"):
         Raises:
             ModelError: the weights are missing, damaged, of another class, or cannot be downloaded.
         """
+        folder = self.folder()  # before the slow imports: a hub that is not there is said at once
+
         from vae_experiments.files import digest_of
         from vae_experiments.models.loading import ADAPTERS, load_network, weights_digests
 
-        folder = self.folder()
         network = load_network(folder)
         adapter = ADAPTERS[type(network).__name__]
         autoencoder = adapter(network, folder, chosen, self.posterior, self.seed)
@@ -73,53 +71,3 @@ class Folder(Model):
             what = "is a file, not a folder" if folder.exists() else "does not exist"
             raise ModelError(f"model.path={self.path} {what}", "give a directory that save_pretrained wrote")
         return folder
-
-
-class Hub(Model):
-    """An autoencoder on the Hugging Face hub, downloaded once and then read from the local cache."""
-
-    repository: str = setting("owner/name on the hub", default="???")
-    subfolder: str = setting("folder inside the repository", default="")
-    revision: str = setting("branch, tag or commit", default="main")
-
-    def folder(self) -> Path:
-        """Give the cached copy, downloading config and safetensors weights where there is none.
-
-        Raises:
-            ModelError: the hub cannot be reached; says what to download and how.
-        """
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import LocalEntryNotFoundError
-
-        inside = f"{self.subfolder}/" if self.subfolder else ""
-        wanted = [f"{inside}config.json", f"{inside}*.safetensors", f"{inside}*.safetensors.index.json"]
-        with contextlib.suppress(LocalEntryNotFoundError):
-            found = Path(
-                snapshot_download(
-                    self.repository, revision=self.revision, allow_patterns=wanted, local_files_only=True
-                )
-            )
-            if any((found / self.subfolder).glob("*.safetensors")):
-                return found / self.subfolder
-        try:
-            self._reach()
-            return (
-                Path(snapshot_download(self.repository, revision=self.revision, allow_patterns=wanted))
-                / self.subfolder
-            )
-        except Exception as error:
-            raise self._unreachable(error) from error
-
-    def _reach(self) -> None:
-        """Knock once before the download starts, whose own retries take half a minute to give up."""
-        from huggingface_hub import HfApi
-
-        HfApi().model_info(self.repository, revision=self.revision, timeout=REACH_SECONDS)
-
-    def _unreachable(self, error: Exception) -> ModelError:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        return ModelError(
-            f"model: cannot download {self.repository} ({reason[:120]})",
-            f"where there is a network run: hf download {self.repository} --include 'config.json' '*.safetensors' "
-            "--local-dir DIR, and use model=folder model.path=DIR",
-        )

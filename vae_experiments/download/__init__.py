@@ -1,0 +1,1 @@
+"""Downloading autoencoders before they are needed, for offline use."""

@@ -1,0 +1,112 @@
+"""The published autoencoders that conf/model/ names, and the page about them.
+
+``python -m vae_experiments.download.catalogue`` prints that page: docs/models.md.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, OmegaConf
+
+from vae_experiments.composition import CONF
+from vae_experiments.models import Hub, Model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMAND = "python -m vae_experiments.download.catalogue > docs/models.md"
+SCHEMA = "/hydra/schema/model/hub@_here_"
+SMALL_MB = 400
+UNKNOWN = "-"
+INTRODUCTION = f"""# Models on the Hugging Face hub
+
+Made by `{COMMAND}` from the files in `conf/model/`.
+
+A model is downloaded when it is first used, or before:
+
+    python -m vae_experiments.download model=sd
+    python -m vae_experiments.download model=sd,taesd
+    python -m vae_experiments.download --all-small
+    python -m vae_experiments.download model=wan download.dry_run=true
+
+The command says how large the files are and then fetches config and safetensors weights, nothing else. A
+download that broke off goes on where it was when the command is typed again. Sizes and SHA-256 are compared
+with what the hub gives, and the weights are loaded once. From then on no network is needed:
+
+    python run.py model=sd
+
+The files go to the cache that all of Hugging Face's libraries share, and which `HF_HOME` moves;
+`HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` mean what they mean there. `--all-small` takes what is
+known to be smaller than {SMALL_MB} MB, and leaves out gated models where there is no token.
+
+Channels and strides are those of the latents that manipulations see, sizes are rounded, and `-` means that
+it is not known here; the command shows the true size. The table was written without a network: none of these
+models was downloaded here, and the hub's own page decides on licence and gate. Gated models are given to
+those who accept their terms there. For any other one, in a folder of a repository that `save_pretrained` wrote:
+
+    python run.py model=hub model.repository=stabilityai/sd-vae-ft-mse
+"""
+
+
+def hubs(folder: Path = CONF / "model") -> dict[str, Hub]:
+    """Read the models on the hub by the names that select them; those that are named by hand are left out."""
+    found = {}
+    for file in sorted(folder.glob("*.yaml")):
+        values = OmegaConf.load(file)
+        assert isinstance(values, DictConfig), file
+        if SCHEMA not in values.pop("defaults", []) or OmegaConf.is_missing(values, "repository"):
+            continue
+        del values["seed"]  # refers to the root of a whole config
+        hub = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Hub), values))
+        assert isinstance(hub, Hub), file
+        found[file.stem] = hub
+    return found
+
+
+def small(known: dict[str, Hub]) -> dict[str, Hub]:
+    """Pick those that are known to be small."""
+    return {name: hub for name, hub in known.items() if hub.size_mb is not None and hub.size_mb < SMALL_MB}
+
+
+def page() -> str:
+    """Write the page of all models on the hub, and of their settings, as Markdown."""
+    lines = [INTRODUCTION, "## Models", "", *_table(), "", "## Settings", "", *_settings()]
+    return "\n".join(lines) + "\n"
+
+
+def _table() -> list[str]:
+    rows = [
+        "| model | what it is | repository | channels | stride | frames to a latent | MB | licence | gated |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name, hub in hubs().items():
+        title = (CONF / "model" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+        where = f"`{hub.repository}`" + (f", `{hub.subfolder}`" if hub.subfolder else "")
+        facts = (hub.latent_channels, hub.stride, hub.time_stride, hub.size_mb, hub.licence, hub.gated)
+        rows.append("| " + " | ".join((f"`{name}`", title, where, *map(_shown, facts))) + " |")
+    return rows
+
+
+def _settings() -> list[str]:
+    rows = ["| setting | default | meaning |", "|---|---|---|"]
+    every_models = {key for key, _, _ in Model.settings()}
+    for key, value, rule in Hub.settings():
+        if key in every_models:
+            continue
+        meaning = f"{rule.help}, in {rule.unit}" if rule.unit else rule.help
+        rows.append(f"| `model.{key}` | {_shown(value) or UNKNOWN} | {meaning} |")
+    return rows
+
+
+def _shown(value: object) -> str:
+    if value is None or value == "???":
+        return UNKNOWN
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

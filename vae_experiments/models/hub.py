@@ -1,0 +1,108 @@
+"""The autoencoders of the Hugging Face hub: found in the local cache, else downloaded once."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from vae_experiments.errors import ModelError
+from vae_experiments.models.model import Model
+from vae_experiments.models.place import Place
+from vae_experiments.options import setting
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vae_experiments.models.offer import Offer
+
+log = logging.getLogger(__name__)
+
+
+class Hub(Model):
+    """An autoencoder on the Hugging Face hub, downloaded once and then read from the local cache.
+
+    Only config and safetensors weights are fetched. The cache is the one of huggingface_hub, which is
+    asked before the network is; HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE mean what they mean
+    there. All but the first three settings are facts for people, who read them in docs/models.md and
+    before a download; nothing is computed from them.
+    """
+
+    repository: str = setting("owner/name on the hub", default="???")
+    subfolder: str = setting("folder inside the repository", default="")
+    revision: str = setting("branch, tag or commit", default="main")
+    size_mb: float | None = setting("about how much there is to download", default=None, unit="MB", minimum=0)
+    latent_channels: int | None = setting("channels of its latents", default=None, minimum=1)
+    stride: int | None = setting("pixels, each way, that one latent stands for", default=None, minimum=1)
+    time_stride: int | None = setting("frames that one latent stands for", default=None, minimum=1)
+    licence: str | None = setting("licence of the weights", default=None)
+    gated: bool | None = setting("whether its owner asks who downloads it", default=None)
+
+    @property
+    def place(self) -> Place:
+        """Say where it is."""
+        return Place(self.repository, self.subfolder.strip("/"), self.revision)
+
+    def folder(self) -> Path:
+        """Give the cached copy, downloading config and safetensors weights where there is none.
+
+        Raises:
+            ModelError: one sentence for each reason why it cannot be downloaded.
+        """
+        place = self.place
+        place.check()
+        found = place.cached()
+        if found is not None:
+            return self._remarked(found)
+        try:
+            offer = self.offer()
+        except ModelError:
+            lesser = place.cached(anything=True)
+            if lesser is None:
+                raise
+            return self._remarked(lesser)
+        return self.fetch(offer)
+
+    def offer(self) -> Offer:
+        """Ask the hub what it has.
+
+        Raises:
+            ModelError: it cannot be reached, refuses, or has nothing that can be used.
+        """
+        from vae_experiments.models.offer import Offer
+
+        self.place.check()
+        return Offer.of(self.place)
+
+    def fetch(self, offer: Offer) -> Path:
+        """Download what the hub offers.
+
+        Raises:
+            ModelError: one sentence for whatever stops it.
+        """
+        from vae_experiments.models.offer import megabytes
+
+        log.info(
+            "downloading %s: %s to %s",
+            self.repository,
+            megabytes(offer.missing_bytes),
+            self.place.cache.parent,
+        )
+        return self._remarked(self.place.as_plain(offer.fetch(), offer.weights))
+
+    def _remarked(self, folder: Path) -> Path:
+        """Say that a variant stands in for the plain weights, which hold more digits."""
+        variant = self.place.variant(folder)
+        if variant:
+            log.warning(
+                "model: %s is here in %s only, whose weights have fewer digits than float32",
+                self.repository,
+                variant,
+            )
+        return folder
+
+
+def has_token() -> bool:
+    """Tell whether requests carry a token, which gated repositories want."""
+    from huggingface_hub import get_token
+
+    return get_token() is not None

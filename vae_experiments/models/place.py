@@ -1,0 +1,115 @@
+"""Where on the hub an autoencoder is, and where in the local cache."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from vae_experiments.errors import ModelError
+from vae_experiments.files import digest
+from vae_experiments.models.refusals import refusal
+from vae_experiments.models.weights import Weights
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SHOWN, MEANWHILE = "vae_experiments", "vae_experiments_meanwhile"
+"""Folders, beside the library's own in the cache, in which variants are shown under plain names: where the
+hub has nothing else, and where it could not be asked."""
+
+
+class Place(NamedTuple):
+    """A folder of a repository on the hub, at a branch, tag or commit."""
+
+    repository: str
+    subfolder: str
+    revision: str
+
+    def path(self, name: str) -> str:
+        """Give a file's path in the repository."""
+        return f"{self.subfolder}/{name}" if self.subfolder else name
+
+    @property
+    def cache(self) -> Path:
+        """The repository's own folder in the hub's cache, which HF_HOME and HF_HUB_CACHE move."""
+        from huggingface_hub import constants
+
+        return Path(constants.HF_HUB_CACHE).resolve() / f"models--{self.repository.replace('/', '--')}"
+
+    def existing(self) -> Path:
+        """Give the cache's folder, or the nearest one above it that is there."""
+        return next(folder for folder in (self.cache, *self.cache.parents) if folder.exists())
+
+    def check(self) -> None:
+        """Refuse what cannot be a name on the hub.
+
+        Raises:
+            ModelError: the repository is not owner/name.
+        """
+        from huggingface_hub.errors import HFValidationError
+        from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+        try:
+            validate_repo_id(self.repository)
+        except HFValidationError as error:
+            raise ModelError(
+                f"model.repository={self.repository}: must be owner/name on the hub",
+                "for a folder on disk use model=folder model.path=DIR",
+            ) from error
+
+    def cached(self, anything: bool = False) -> Path | None:
+        """Find the weights in the cache without asking the hub: the plain ones, or ``anything``.
+
+        A variant counts as well when it was downloaded knowingly, because the hub had nothing else.
+
+        Raises:
+            ModelError: a variant cannot be shown under the plain names.
+        """
+        from huggingface_hub import try_to_load_from_cache
+
+        found = try_to_load_from_cache(
+            self.repository, self.path("config.json"), cache_dir=self.cache.parent, revision=self.revision
+        )
+        if not isinstance(found, str):
+            return None
+        folder = Path(found).parent
+        weights = Weights.among(file.name for file in folder.iterdir() if file.exists())
+        if weights is None or not weights.variant:
+            return folder if weights else None
+        if self._plain(folder, weights, SHOWN).exists():
+            return self.as_plain(folder, weights)
+        return self.as_plain(folder, weights, MEANWHILE) if anything else None
+
+    def as_plain(self, folder: Path, weights: Weights, where: str = SHOWN) -> Path:
+        """Give a cached folder as diffusers wants it: a variant is shown under the plain names.
+
+        Raises:
+            ModelError: the cache cannot be written.
+        """
+        try:
+            return (
+                weights.as_plain(folder, self._plain(folder, weights, where)) if weights.variant else folder
+            )
+        except OSError as error:
+            raise refusal(self, error) from error
+
+    def variant(self, folder: Path) -> str:
+        """Say which variant ``as_plain`` shows in a folder; empty for plain weights."""
+        parts = folder.resolve().relative_to(self.cache).parts
+        return parts[1] if parts[0] in (SHOWN, MEANWHILE) else ""
+
+    @staticmethod
+    def damaged(folder: Path) -> Iterator[Path]:
+        """Name the files of a cached folder whose bytes have changed: the cache names each by its digest.
+
+        Nothing is known of a file that is not a link into the cache, or that was not in git-lfs.
+        """
+        for file in sorted(folder.iterdir()):
+            sha256 = file.readlink().name if file.is_symlink() else ""
+            if re.fullmatch("[0-9a-f]{64}", sha256) and digest(file) != sha256:
+                yield file
+
+    def _plain(self, folder: Path, weights: Weights, where: str) -> Path:
+        inside = folder.resolve().relative_to(self.cache / "snapshots")
+        return self.cache / where / weights.variant / inside
