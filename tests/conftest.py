@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from vae_experiments.device import Chosen
+    from vae_experiments.models import Autoencoder
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # There are as many workers as cores: threads of torch's own would only wait for each other.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).parents[1]
-FRAMEWISE = ("AutoencoderKL", "AutoencoderTiny", "AutoencoderDC", "VQModel", "VQModel spatial")
-TEMPORAL = ("AutoencoderKLWan", "AutoencoderKLWan 2.2")
-NETWORKS = FRAMEWISE + TEMPORAL
-"""Each is named after its class, and the form of it where there are several."""
+WAN = ("AutoencoderKLWan", "AutoencoderKLWan 2.2")
 
 FOUR_BLOCKS: dict[str, Any] = {
     "down_block_types": ("DownEncoderBlock2D",) * 4,
@@ -33,7 +37,10 @@ SMALL_WAN: dict[str, Any] = {
     "latents_mean": [0.1, -0.2, 0.3, 0.0],
     "latents_std": [0.5, 1.0, 2.0, 0.25],
 }
-SETTINGS: dict[str, dict[str, Any]] = {
+SMALL_VIDTOK: dict[str, Any] = {"ch": 4, "ch_mult": [1, 1, 2, 2], "num_res_blocks": 1}
+FOUR_NARROW = (4, 4, 8, 8)
+STATISTICS: dict[str, Any] = {"latents_mean": [0.1, -0.2, 0.3, 0.0], "latents_std": [0.5, 1.0, 2.0, 0.25]}
+FRAMEWISE_SETTINGS: dict[str, dict[str, Any]] = {
     "AutoencoderKL": {
         **FOUR_BLOCKS,
         "block_out_channels": (8, 8, 16, 16),
@@ -69,6 +76,48 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "num_vq_embeddings": 64,
         "norm_type": "spatial",
     },
+    "AsymmetricAutoencoderKL": {
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "down_block_out_channels": FOUR_NARROW,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "up_block_out_channels": FOUR_NARROW,
+        "norm_num_groups": 4,
+    },
+    "AutoencoderKLFlux2": {
+        **FOUR_BLOCKS,
+        "block_out_channels": FOUR_NARROW,
+        "norm_num_groups": 4,
+        "mid_block_add_attention": False,
+    },
+    "AutoencoderKLHunyuanImage": {
+        "in_channels": 3,
+        "out_channels": 3,
+        "latent_channels": 4,
+        "block_out_channels": (32,) * 4,
+        "layers_per_block": 1,
+        "spatial_compression_ratio": 8,
+        "sample_size": 64,
+        "scaling_factor": 0.5,
+    },
+    "AutoencoderKLKVAE": {
+        "channels": 32,
+        "num_enc_blocks": 1,
+        "num_dec_blocks": 1,
+        "z_channels": 4,
+        "ch_mult": (1,) * 4,
+    },
+    "ConsistencyDecoderVAE": {
+        "encoder_block_out_channels": FOUR_NARROW,
+        "encoder_layers_per_block": 1,
+        "encoder_norm_num_groups": 4,
+        "decoder_block_out_channels": (8, 8),
+        "decoder_layers_per_block": 1,
+        "decoder_norm_num_groups": 4,
+        "decoder_down_block_types": ("ResnetDownsampleBlock2D",) * 2,
+        "decoder_up_block_types": ("ResnetUpsampleBlock2D",) * 2,
+    },
+}
+TEMPORAL_SETTINGS: dict[str, dict[str, Any]] = {
     "AutoencoderKLWan": {
         **SMALL_WAN,
         "dim_mult": [1, 1, 2, 2],
@@ -83,7 +132,91 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "in_channels": 12,
         "out_channels": 12,
     },
+    "AutoencoderKLQwenImage": {**SMALL_WAN, "dim_mult": [1, 1, 2, 2]},
+    "AutoencoderKLMagvit": {
+        "block_out_channels": FOUR_NARROW,
+        "layers_per_block": 1,
+        "norm_num_groups": 4,
+        "latent_channels": 4,
+    },
+    "AutoencoderKLCogVideoX": {
+        "block_out_channels": FOUR_NARROW,
+        "layers_per_block": 1,
+        "norm_num_groups": 2,
+        "latent_channels": 4,
+    },
+    "AutoencoderKLKVAEVideo": {
+        "ch": 32,  # its norms have 32 groups
+        "ch_mult": (1,) * 4,
+        "num_res_blocks": 1,
+        "z_channels": 4,
+    },
+    "AutoencoderVidTok": SMALL_VIDTOK,
+    "AutoencoderVidTok quantised": {
+        **SMALL_VIDTOK,
+        "regularizer": "fsq",
+        "double_z": False,
+        "codebook_size": 8**4,
+    },
+    "AutoencoderVidTok looking ahead": {**SMALL_VIDTOK, "is_causal": False},
+    "AutoencoderKLTemporalDecoder": {
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "block_out_channels": (32,) * 4,  # its norms have 32 groups
+    },
+    "AutoencoderKLHunyuanVideo": {
+        "block_out_channels": FOUR_NARROW,
+        "layers_per_block": 1,
+        "norm_num_groups": 4,
+        "latent_channels": 4,
+    },
+    "AutoencoderKLHunyuanVideo15": {
+        "block_out_channels": (8,) * 4,
+        "layers_per_block": 1,
+        "latent_channels": 4,
+        "spatial_compression_ratio": 8,
+    },
+    "AutoencoderKLMochi": {
+        **STATISTICS,
+        "encoder_block_out_channels": (32,) * 4,  # its norms have 32 groups
+        "decoder_block_out_channels": (32,) * 4,
+        "layers_per_block": (1,) * 5,
+        "latent_channels": 4,
+    },
+    "AutoencoderKLLTXVideo": {
+        "block_out_channels": (8,) * 4,
+        "decoder_block_out_channels": (8,) * 4,
+        "layers_per_block": (1,) * 5,
+        "decoder_layers_per_block": (1,) * 5,
+        "latent_channels": 8,
+    },
+    "AutoencoderKLLTX2Video": {
+        "block_out_channels": (4, 8, 16, 16),
+        "decoder_block_out_channels": (8, 16, 32),
+        "layers_per_block": (1,) * 5,
+        "decoder_layers_per_block": (1,) * 4,
+        "latent_channels": 8,
+    },
+    "AutoencoderKLCosmos": {
+        "encoder_block_out_channels": (8,) * 4,
+        "decode_block_out_channels": (8,) * 4,
+        "num_layers": 1,
+        "latent_channels": 4,
+        # Those of the first two latents of a clip for each channel, of which the second go on.
+        "latents_mean": [0.1, 0.2, -0.2, 0.0, 0.3, 0.1, 0.0, 0.5],
+        "latents_std": [0.5, 0.6, 1.0, 2.0, 2.0, 1.0, 0.25, 0.5],
+    },
+    "AutoencoderKLAllegro": {
+        "block_out_channels": FOUR_NARROW,
+        "layers_per_block": 1,
+        "norm_num_groups": 4,
+        "sample_size": 128,
+    },
 }
+SETTINGS = FRAMEWISE_SETTINGS | TEMPORAL_SETTINGS
+FRAMEWISE = tuple(FRAMEWISE_SETTINGS)
+TEMPORAL = tuple(TEMPORAL_SETTINGS)
+NETWORKS = FRAMEWISE + TEMPORAL
+"""Each is named after its class, and the form of it where there are several."""
 
 
 def class_name(name: str) -> str:
@@ -92,7 +225,7 @@ def class_name(name: str) -> str:
 
 
 def build_network(name: str, **other: Any) -> Any:
-    """Make a small network with random weights, 8x smaller each way; other settings go before its own."""
+    """Make a small network with random weights; other settings go before its own."""
     import diffusers
     import torch
 
@@ -101,17 +234,56 @@ def build_network(name: str, **other: Any) -> Any:
     if hasattr(network, "quantize"):
         # A new codebook lies so near to zero that almost every latent would snap to the same vector.
         network.quantize.embedding.weight.data.normal_(std=0.35)
+    if hasattr(network, "bn"):
+        network.bn.running_mean.normal_()
+        network.bn.running_var.uniform_(0.1, 2)
+    buffers = dict(network.named_buffers())
+    if "latents_mean" in buffers:
+        buffers["latents_mean"].normal_()
+        buffers["latents_std"].uniform_(0.1, 2)
     return network
+
+
+class NetworkFolders(dict[str, Path]):
+    """Saves a small network, as ``save_pretrained`` writes it, when a test first asks for it."""
+
+    def __init__(self, factory: pytest.TempPathFactory) -> None:
+        super().__init__()
+        self.factory = factory
+
+    def __missing__(self, name: str) -> Path:
+        folder = self[name] = self.factory.mktemp(name)
+        build_network(name).save_pretrained(folder)
+        return folder
 
 
 @pytest.fixture(scope="session")
 def network_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Save the small networks of the supported classes, as ``save_pretrained`` writes it."""
-    folders = {}
-    for name in NETWORKS:
-        folders[name] = tmp_path_factory.mktemp(name)
-        build_network(name).save_pretrained(folders[name])
-    return folders
+    """Give the folder of each small network."""
+    return NetworkFolders(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def loaded(network_folders: dict[str, Path]) -> Callable[[str], Autoencoder]:
+    """Load a small network on the CPU, once for all tests: a clip leaves nothing behind."""
+    import torch
+
+    from vae_experiments.device import Chosen
+    from vae_experiments.models import Folder
+
+    cpu = Chosen(torch.device("cpu"), torch.float32, "a test", exact=False)
+    return functools.cache(lambda name: Folder(path=str(network_folders[name])).load(cpu))
+
+
+@pytest.fixture
+def load(loaded: Callable[[str], Autoencoder]) -> Iterator[Callable[[str], Autoencoder]]:
+    """Load a small network, and run it on one thread: beside other work two wait for each other for minutes."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield loaded
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

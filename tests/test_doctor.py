@@ -60,7 +60,7 @@ def test_weights_that_overflow_are_ill_and_the_other_checks_go_on(network_folder
     found = {finding.what: finding for finding in examine(patient)}
     assert found["frame counts"].verdict == ILL
     assert "not finite" in found["frame counts"].result
-    assert found["latents"].verdict == WELL
+    assert found["latents"].verdict in (WELL, ODD)
 
 
 def test_the_machine_is_described() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import json
 import shutil
 from dataclasses import replace
@@ -11,13 +13,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.conftest import NETWORKS, TEMPORAL, build_network, class_name
+from tests.conftest import NETWORKS, WAN, build_network, class_name
 from vae_experiments.errors import ModelError, NumbersError
 from vae_experiments.models import Bundled, Folder, Hub, Posterior
+from vae_experiments.models.adapter import Tiling
 from vae_experiments.models.loading import ADAPTERS
 from vae_experiments.tensors import Size
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from vae_experiments.device import Chosen
@@ -40,87 +44,79 @@ def decoded(autoencoder: Autoencoder, latents: torch.Tensor, size: Size, count: 
     return torch.cat(list(autoencoder.decode(latents.split(count), size)))
 
 
-@every_network
-@pytest.mark.parametrize("count", [1, 2, 7, 17])
-@pytest.mark.parametrize(("height", "width"), [(40, 48), (37, 51), (8, 9)])
-def test_frames_out_are_frames_in(
-    name: str, count: int, height: int, width: int, network_folders: dict[str, Path], cpu: Chosen
-) -> None:
-    autoencoder = Folder(path=str(network_folders[name])).load(cpu)
-    latents = encoded(autoencoder, frames_of(count, height, width), 4)
-    frames = decoded(autoencoder, latents, Size(width, height), 4)
-    stride = autoencoder.time_stride
-    latent_count = 1 + -(-(count - 1) // stride)
-    assert latents.shape == (latent_count, autoencoder.latent_channels, -(-height // 8), -(-width // 8))
-    assert frames.shape == (1 + (latent_count - 1) * stride, 3, height, width)
-    assert count <= len(frames) < count + stride, "the runner cuts off what fills the last group"
-    assert latents.dtype == frames.dtype == torch.float32
-    assert not latents.is_inference(), "a user's own code must be able to change and train on them"
+SHAPES = [(1, 40, 48), (2, 37, 51), (5, 8, 9), (9, 16, 16), (17, 21, 33), (18, 40, 16), (33, 16, 16)]
+"""Frames, height and width."""
 
 
 @every_network
-@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_frames_out_are_frames_in(name: str, load: Callable[[str], Autoencoder]) -> None:
+    autoencoder = load(name)
+    cell, stride, first = autoencoder.stride, autoencoder.time_stride, autoencoder.first_frames
+    for count, height, width in SHAPES:
+        latents = encoded(autoencoder, frames_of(count, height, width), 4)
+        frames = decoded(autoencoder, latents, Size(width, height), 4)
+        latent_count = 1 + max(0, -(-(count - first) // stride))
+        assert latents.shape[:2] == (latent_count, autoencoder.latent_channels)
+        cells = (-(-height // cell), -(-width // cell))
+        least = 2 if class_name(name) == "AutoencoderKLLTX2Video" else 1
+        assert latents.shape[2:] == tuple(max(least, cells_of) for cells_of in cells)
+        assert frames.shape == (first + (latent_count - 1) * stride, 3, height, width)
+        assert count <= len(frames) < count + stride, "the runner cuts off what fills the last group"
+        assert latents.dtype == frames.dtype == torch.float32
+        assert latents.isfinite().all()
+        assert frames.isfinite().all()
+        assert not latents.is_inference(), "a user's own code must be able to change and train on them"
+
+
+@every_network
 def test_the_batch_size_does_not_change_latents_or_frames(
-    name: str, count: int, network_folders: dict[str, Path], cpu: Chosen
+    name: str, load: Callable[[str], Autoencoder]
 ) -> None:
-    autoencoder = Folder(path=str(network_folders[name])).load(cpu)
-    frames = frames_of(6)
+    autoencoder, frames, size = load(name), frames_of(18, 16, 24), Size(24, 16)
     at_once = encoded(autoencoder, frames)
-    assert torch.allclose(encoded(autoencoder, frames, count), at_once, atol=1e-4)
-    size = Size(48, 40)
-    by_few = decoded(autoencoder, at_once, size, count)
-    assert torch.allclose(by_few, decoded(autoencoder, at_once, size), atol=1e-4)
+    whole = decoded(autoencoder, at_once, size)
+    for count in (1, 2, 5):
+        assert torch.allclose(encoded(autoencoder, frames, count), at_once, atol=1e-4)
+        assert torch.allclose(decoded(autoencoder, at_once, size, count), whole, atol=1e-4)
 
 
 @every_network
-@pytest.mark.parametrize("count", [1, 2, 5])
 def test_in_exact_mode_latents_are_the_same_bit_for_bit_at_any_batch_size(
-    name: str, count: int, network_folders: dict[str, Path], cpu: Chosen
+    name: str, load: Callable[[str], Autoencoder]
 ) -> None:
-    autoencoder = Folder(path=str(network_folders[name])).load(replace(cpu, exact=True))
-    frames = frames_of(6)
-    assert torch.equal(encoded(autoencoder, frames, count), encoded(autoencoder, frames))
-
-
-def by_hand(name: str, folder: Path, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Encode, normalise, undo and decode with diffusers' own calls."""
-    import diffusers
-
-    network = getattr(diffusers, class_name(name)).from_pretrained(folder, low_cpu_mem_usage=False).eval()
-    with torch.inference_mode():
-        if class_name(name) == "AutoencoderKLWan":
-            raw = network.encode(frames.movedim(0, 1)[None]).latent_dist.mode()
-            column = (
-                torch.tensor(network.config[key])[:, None, None] for key in ("latents_mean", "latents_std")
-            )
-            return (raw[0].movedim(1, 0) - next(column)) / next(column), network.decode(raw).sample[
-                0
-            ].movedim(1, 0)
-        answer = network.encode(frames)
-        raw = {
-            "AutoencoderKL": lambda: answer.latent_dist.mode(),
-            "AutoencoderTiny": lambda: answer.latents,
-            "AutoencoderDC": lambda: answer.latent,
-            "VQModel": lambda: answer.latents,
-        }[class_name(name)]()
-        config = network.config
-        shift, scale = config.get("shift_factor") or 0.0, config.scaling_factor
-        return (raw - shift) * scale, network.decode(raw).sample
+    autoencoder = copy.copy(load(name))
+    autoencoder.chosen = replace(autoencoder.chosen, exact=True)  # type: ignore[attr-defined]
+    frames = frames_of(6, 16, 24)
+    for count in (1, 2, 5):
+        assert torch.equal(encoded(autoencoder, frames, count), encoded(autoencoder, frames))
 
 
 @every_network
-def test_the_adapter_gives_what_diffusers_gives_by_hand(
-    name: str, network_folders: dict[str, Path], cpu: Chosen
+def test_a_network_arrives_whole_with_tiling_and_slicing_off(
+    name: str, load: Callable[[str], Autoencoder]
 ) -> None:
-    autoencoder = Folder(path=str(network_folders[name])).load(cpu)
-    frames = frames_of(9)
-    latents = encoded(autoencoder, frames)
-    expected_latents, expected_frames = by_hand(name, network_folders[name], frames)
-    assert torch.allclose(latents, expected_latents, atol=1e-5)
-    assert torch.allclose(decoded(autoencoder, latents, Size(48, 40)), expected_frames, atol=1e-4)
+    network = load(name).network  # type: ignore[attr-defined]
+    switches = ("use_tiling", "use_slicing", "use_framewise_encoding", "use_framewise_decoding")
+    assert not any(getattr(network, switch, False) for switch in switches)
 
 
 @every_network
+def test_tiling_in_diffusers_is_what_the_table_says(name: str) -> None:
+    network = build_network(name)
+    said = ADAPTERS[class_name(name)].dialect_of(network).tiling
+    if said is Tiling.refused:
+        with pytest.raises((NotImplementedError, AttributeError)):
+            network.enable_tiling()
+        return
+    network.enable_tiling()
+    assert network.use_tiling
+    cuts = "use_tiling" in inspect.getsource(
+        type(network)._encode if hasattr(network, "_encode") else type(network).encode
+    )
+    assert cuts == (said is not Tiling.no_op)
+
+
+@pytest.mark.parametrize("name", ["AutoencoderKL", "AutoencoderKLFlux2", "AutoencoderKLCosmos", *WAN])
 def test_statistics_beside_the_weights_win_normalise_each_channel_and_are_undone(
     name: str, network_folders: dict[str, Path], cpu: Chosen, tmp_path: Path
 ) -> None:
@@ -172,15 +168,22 @@ def test_statistics_that_cannot_be_used_are_one_sentence(
         Folder(path=str(folder)).load(cpu)
 
 
-@pytest.mark.parametrize("name", ["AutoencoderKL", *TEMPORAL])
+@every_network
 def test_a_posterior_sample_belongs_to_its_latents_number(
-    name: str, network_folders: dict[str, Path], cpu: Chosen
+    name: str, network_folders: dict[str, Path], load: Callable[[str], Autoencoder], cpu: Chosen
 ) -> None:
-    def sample(seed: int, count: int) -> torch.Tensor:
-        model = Folder(path=str(network_folders[name]), posterior=Posterior.sample, seed=seed)
-        return encoded(model.load(cpu), frames_of(6), count)
+    plain = load(name)
+    if not plain.has_posterior:  # type: ignore[attr-defined]
+        with pytest.raises(ModelError, match="has no posterior, its latents are exact; use model.posterior"):
+            Folder(path=str(network_folders[name]), posterior=Posterior.sample).load(cpu)
+        return
 
-    mode = encoded(Folder(path=str(network_folders[name])).load(cpu), frames_of(6))
+    def sample(seed: int, count: int) -> torch.Tensor:
+        autoencoder = copy.copy(plain)
+        autoencoder.seed = seed  # type: ignore[attr-defined]
+        return encoded(autoencoder, frames_of(6, 16, 24), count)
+
+    mode = encoded(plain, frames_of(6, 16, 24))
     assert torch.allclose(sample(1, 2), sample(1, 5), atol=1e-4)
     assert not torch.allclose(sample(1, 2), sample(2, 2), atol=1e-2)
     assert not torch.allclose(sample(1, 2), mode, atol=1e-2)

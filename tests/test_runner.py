@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vae_experiments.errors import NumbersError
-from vae_experiments.runner import Step, finite, in_step, regrouped
+from vae_experiments.runner import Step, finite, in_step, out_of_step, regrouped
 from vae_experiments.tensors import Joined
 
 
@@ -105,3 +105,25 @@ def test_a_joined_stream_reads_no_further_than_it_must() -> None:
         (True, [1, 4]),
         (True, [1, 4, 1]),
     ]
+
+
+def test_a_video_of_another_length_goes_along_and_then_on_by_itself() -> None:
+    steps = in_step(1, numbered(3, 2, 1), numbered(3, 2, 1))
+    longer = list(out_of_step(steps, numbered(7, 4, 3), 3))
+    assert [(step.frames, None if step.changed is None else len(step.changed)) for step in longer] == [
+        (2, 2),
+        (1, 1),
+        (0, 3),
+        (0, 1),
+    ]
+
+
+def test_a_shorter_video_ends_before_the_others() -> None:
+    shorter = list(out_of_step(in_step(1, numbered(4, 2, 2), numbered(4, 4)), numbered(1, 1), 3))
+    assert [None if step.changed is None else len(step.changed) for step in shorter] == [1, None]
+
+
+def test_what_fills_the_last_group_of_a_longer_video_is_dropped() -> None:
+    steps = list(out_of_step(in_step(1, numbered(2, 2), numbered(2, 2)), numbered(9, 1, 4, 4), 3, frames=6))
+    changed = torch.cat([step.changed for step in steps if step.changed is not None])
+    assert changed[:, 0, 0, 0].tolist() == list(range(6))

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from tests.conftest import TEMPORAL, build_network
+from tests.conftest import WAN, build_network
 from tests.test_experiment import Backwards, video
 from tests.test_models import decoded, encoded, frames_of
 from vae_experiments import Device, Experiment, Folder, Noise, Output, load_latents
+from vae_experiments.companions import clip_of
 from vae_experiments.models import Posterior
 from vae_experiments.runner import stream
 from vae_experiments.sources import MovingCircle
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
 
 SIZE = Size(48, 40)
 OTHER_STRIDES = {"temperal_downsample": [False, False, True]}
-every_temporal_network = pytest.mark.parametrize("name", TEMPORAL)
+every_temporal_network = pytest.mark.parametrize("name", WAN)
 
 
-@pytest.fixture(params=[*TEMPORAL, "two frames a latent"])
+@pytest.fixture(params=[*WAN, "two frames a latent"])
 def adapter(request: pytest.FixtureRequest, cpu: Chosen, tmp_path: Path) -> Temporal:
     """Load each temporal network, and one that takes two frames a latent."""
-    known = request.param in TEMPORAL
-    network = build_network(request.param) if known else build_network(TEMPORAL[0], **OTHER_STRIDES)
+    known = request.param in WAN
+    network = build_network(request.param) if known else build_network(WAN[0], **OTHER_STRIDES)
     network.save_pretrained(tmp_path / "model")
     return Folder(path=str(tmp_path / "model")).load(cpu)  # type: ignore[return-value]
 
@@ -135,7 +136,7 @@ def test_no_more_frames_are_read_than_the_next_latent_needs(adapter: Temporal) -
     assert counts == list(range(1, 10, adapter.time_stride))
 
 
-@pytest.mark.parametrize("name", TEMPORAL)
+@pytest.mark.parametrize("name", WAN)
 def test_a_posterior_sample_is_the_same_bit_for_bit_at_any_chunk_size(
     name: str, network_folders: dict[str, Path], cpu: Chosen
 ) -> None:
@@ -172,7 +173,9 @@ def test_what_is_held_of_a_clip_does_not_grow_with_it(
     autoencoder = Folder(path=str(network_folders[name])).load(cpu)
     source = MovingCircle(size="48x40", frames=72)
     held = []
-    for number, _ in enumerate(stream(source, autoencoder, [Noise()], batch_size, Stopwatch(), Nobody())):
+    clip = clip_of(source, autoencoder, batch_size)
+    steps = stream(source, autoencoder, [Noise()], clip, batch_size, Stopwatch(), Nobody())
+    for number, _ in enumerate(steps):
         if (number + 1) * batch_size % 16 == 8:
             held.append(bytes_of_all_tensors())
     read_ahead = 4 * batch_size * 48 * 40 * 3 * 4
@@ -194,9 +197,10 @@ class Lengths(Nobody):
 def test_a_chunk_of_changed_latents_stands_for_about_a_batch_of_frames(
     batch_size: int, lengths: list[int], network_folders: dict[str, Path], cpu: Chosen
 ) -> None:
-    autoencoder = Folder(path=str(network_folders[TEMPORAL[0]])).load(cpu)
+    autoencoder = Folder(path=str(network_folders[WAN[0]])).load(cpu)
     source, seen = MovingCircle(size="48x40", frames=21), Lengths()
-    list(stream(source, autoencoder, [Noise()], batch_size, Stopwatch(), seen))
+    clip = clip_of(source, autoencoder, batch_size)
+    list(stream(source, autoencoder, [Noise()], clip, batch_size, Stopwatch(), seen))
     assert seen.changed == lengths
 
 
@@ -205,7 +209,7 @@ def run(network_folders: dict[str, Path], tmp_path: Path) -> Any:
     """Run an experiment on a small Wan into a folder of its own."""
     numbers = iter(range(99))
 
-    def run_it(name: str = TEMPORAL[0], **parts: Any) -> Result:
+    def run_it(name: str = WAN[0], **parts: Any) -> Result:
         folder = tmp_path / f"run {next(numbers)}"
         folder.mkdir()
         defaults: dict[str, Any] = {

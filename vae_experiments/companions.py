@@ -92,6 +92,7 @@ def clip_of(source: Source, autoencoder: Autoencoder, batch_size: int) -> Clip:
         channels=autoencoder.latent_channels,
         stride=autoencoder.stride,
         time_stride=autoencoder.time_stride,
+        first_frames=autoencoder.first_frames,
         latents_of=companions.latents,
         frames_of=companions.frames,
         check_path=companions.check,

@@ -78,6 +78,16 @@ class PluginConfs(SearchPathPlugin):
             search_path.append(provider=f"plugin {conf.parent.name}", path=f"file://{conf}")
 
 
+class Shared(dict[str, Any]):
+    """Schemas that are copied when one is taken out, and not with the whole store.
+
+    Hydra copies its store more than a hundred times to answer ``--help``, which took 2 seconds.
+    """
+
+    def __deepcopy__(self, memo: object) -> Shared:
+        return self
+
+
 JOB_LOGGING = {
     "version": 1,
     "formatters": {
@@ -139,6 +149,7 @@ def register(
     for family in families:
         for kind, option_class in kinds(family).items():
             store.store(group=f"hydra/schema/{family}", name=kind, node=option_class)
+    store.repo["hydra"]["schema"] = Shared(store.repo["hydra"]["schema"])
     store.store(group="hydra/job_logging", name="plain", node=JOB_LOGGING)
     text = help_text.replace("CHOICES", "\n".join(_choices((*families, *named))))
     text = text.replace("EXPLANATION", explain(asked_for(sys.argv)).replace("$", "$$") + "\n")

@@ -72,8 +72,8 @@ def stream(
     untouched = watch.timed("decode", autoencoder.decode(kept, size))
     manipulated = watch.timed("decode", bent(autoencoder, links).decode(changed, size))
     if lengths_differ(links):
-        steps, frames = in_step(stride, originals, untouched), outcome(links, clip).frames
-        return out_of_step(steps, manipulated, batch_size, frames)
+        steps = in_step(stride, originals, untouched)
+        return out_of_step(steps, manipulated, batch_size, outcome(links, clip).frames)
     return in_step(stride, originals, untouched, manipulated)
 
 

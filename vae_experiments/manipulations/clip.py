@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Clip:
     """The clip around the latents: its rate and its length, and the way to other videos' latents.
 
-    In a temporal model (``time_stride`` above 1) the first latent stands for one frame and every
-    later one for ``time_stride`` frames.
+    In a temporal model a latent stands for ``time_stride`` frames, the first one of a causal model for
+    one frame only.
     """
 
     fps: float = 25.0
@@ -29,6 +29,8 @@ class Clip:
     stride: int = 8
     """How many pixels, each way, one latent cell stands for."""
     time_stride: int = 1
+    first_frames: int = 1
+    """How many frames the first latent stands for: 1 in causal models, ``time_stride`` in others."""
     latents_of: Callable[[str], Iterator[Latents]] | None = None
     """Encodes another video, by the name of its file or of a pattern: chunks ``T C h w`` of the same
     height and width as these latents, at the same rate, without end (a shorter video begins again)."""
@@ -44,7 +46,7 @@ class Clip:
         """Say how many latents the clip has."""
         if self.frames is None:
             return None
-        return 1 + -(-(self.frames - 1) // self.time_stride)
+        return 1 + max(0, -(-(self.frames - self.first_frames) // self.time_stride))
 
     @property
     def timeline(self) -> Timeline:
@@ -57,17 +59,22 @@ class Clip:
         """Say how many latents there are in a second."""
         return self.fps / self.time_stride
 
+    @property
+    def first_alone(self) -> int:
+        """Say how many latents at the start stand for fewer frames than the others: 0 or 1."""
+        return int(self.first_frames < self.time_stride)
+
     def frame(self, latent: int) -> int:
         """Give the number of the first frame that a latent stands for."""
-        return latent if self.time_stride == 1 else max(0, 1 + (latent - 1) * self.time_stride)
+        return self.first_frames + (latent - 1) * self.time_stride if latent else 0
 
     def latent(self, frame: int) -> int:
         """Give the number of the latent that stands for a frame."""
-        return -(-frame // self.time_stride)
+        return 0 if frame < self.first_frames else 1 + (frame - self.first_frames) // self.time_stride
 
     def of_length(self, latents: int) -> Clip:
         """Give the same clip with so many latents."""
-        frames = latents if self.time_stride == 1 else 1 + (latents - 1) * self.time_stride
+        frames = self.frame(latents)
         return self if self.latents == latents else replace(self, frames=frames)
 
     def second(self, path: str) -> Joined:

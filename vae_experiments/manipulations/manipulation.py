@@ -239,7 +239,7 @@ class WholeClip(Manipulation, family="manipulation"):
 
         latents = torch.cat(list(chunks))
         clip = clip.of_length(len(latents))
-        alone = 1 if self.moves_time and clip.time_stride > 1 else 0
+        alone = clip.first_alone if self.moves_time else 0
         if alone:
             yield latents[:1]
             log.info("%s: the first latent stands for one frame and stays as it is", self.name)

@@ -62,7 +62,7 @@ class MotionMagnify(Manipulation):
         """Keep the first latent, or the last one of the chunk before."""
         import torch
 
-        alone, at = first_alone(clip), 0
+        alone, at = clip.first_alone, 0
         reference: Latents | None = None
         for latents in chunks:
             start = latents[: max(0, alone - at)]
@@ -92,7 +92,7 @@ class MotionTransfer(Accompanied):
 
     def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
         """Keep the first latent of both videos and read them side by side."""
-        alone, at = first_alone(clip), 0
+        alone, at = clip.first_alone, 0
         others, own = clip.second(self.path), Joined(chunks)
         if alone and (start := own.take(1)) is not None:
             others.take(1)
@@ -121,7 +121,7 @@ class StyleSwap(Accompanied, WholeClip):
     def whole(self, latents: Latents, clip: Clip) -> Latents:
         """Swap the means over time."""
         others = clip.second(self.path)
-        others.take(first_alone(clip))
+        others.take(clip.first_alone)
         other = others.take(len(latents))
         assert other is not None, "a second video has no end"
         return other.mean(0, keepdim=True) + latents - latents.mean(0, keepdim=True)
@@ -164,8 +164,3 @@ class TemporalBand(WholeClip):
         band = torch.fft.irfft(spectrum * inside[:, None, None, None], n=2 * count, dim=0)[:count]
         changed: Latents = latents + (self.gain - 1) * band
         return changed
-
-
-def first_alone(clip: Clip) -> int:
-    """Say how many latents at the start stand for fewer frames than the others: 0, or 1 in temporal models."""
-    return int(clip.time_stride > 1)

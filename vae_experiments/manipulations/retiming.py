@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from vae_experiments.manipulations.manipulation import Link
 from vae_experiments.manipulations.mixing import slerp
-from vae_experiments.manipulations.motion import first_alone
 from vae_experiments.options import Choice, Scheduled, setting
 from vae_experiments.schedules import parse_schedule
 
@@ -53,7 +52,7 @@ class Retime(Link):
         """Give the clip as many latents as will come out."""
         if clip.latents is None:
             return clip
-        alone = first_alone(clip)
+        alone = clip.first_alone
         return replace(clip, frames=self._frames(clip.latents - alone, clip))
 
     def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
@@ -61,7 +60,7 @@ class Retime(Link):
         import torch
 
         latents = torch.cat(list(chunks))
-        clip, alone = clip.of_length(len(latents)), first_alone(clip)
+        clip, alone = clip.of_length(len(latents)), clip.first_alone
         frames = self._frames(len(latents) - alone, clip)
         moments = self._moments(len(latents) - alone, clip)[: -(-(frames - alone) // clip.time_stride)]
         log.info("%s: %d latents become %d", self.name, len(latents), alone + len(moments))
@@ -82,7 +81,7 @@ class Retime(Link):
 
     def _frames(self, count: int, clip: Clip) -> int:
         """Say how many frames ``count`` latents become; those that only fill the last group are not counted."""
-        alone = first_alone(clip)
+        alone = clip.first_alone
         filling = alone + count * clip.time_stride - (clip.frames or 0)
         lost = round(filling / self._speed_at(count - 1, clip)) if count else 0
         return max(1, alone + len(self._moments(count, clip)) * clip.time_stride - lost)
@@ -90,7 +89,7 @@ class Retime(Link):
     def _speed_at(self, moment: float, clip: Clip) -> float:
         speed: float | str = self.speed
         if isinstance(speed, str):
-            seconds = clip.frame(first_alone(clip)) / clip.fps + moment / clip.rate_hz
+            seconds = clip.frame(clip.first_alone) / clip.fps + moment / clip.rate_hz
             speed = parse_schedule(speed).at(seconds, clip.timeline)
         return float(speed**self.strength)
 

@@ -10,7 +10,6 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from vae_experiments.manipulations.manipulation import Manipulation, WholeClip
-from vae_experiments.manipulations.motion import first_alone
 from vae_experiments.options import Choice, Scheduled, setting
 from vae_experiments.randomness import place_seed
 
@@ -142,7 +141,7 @@ class Freeze(Manipulation):
         """Let latents pass up to the one that stands for the frame, and repeat that."""
         import torch
 
-        number = max(clip.latent(self.frame), first_alone(clip))
+        number = max(clip.latent(self.frame), clip.first_alone)
         at, held = 0, None
         for latents in chunks:
             if held is None and at + len(latents) > number:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
+from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from vae_experiments.errors import ModelError
 from vae_experiments.models.autoencoder import Autoencoder
+from vae_experiments.models.grouping import EACH, MismatchError, Ratio
 from vae_experiments.models.normalisation import Normalisation
 from vae_experiments.randomness import normal_frames
-from vae_experiments.tensors import check_finite
+from vae_experiments.tensors import Size, check_finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vae_experiments.device import Chosen
+    from vae_experiments.models.grouping import Group
     from vae_experiments.models.model import Posterior
-    from vae_experiments.tensors import Frames, Latents, Size
+    from vae_experiments.tensors import Frames, Latents
 
     Call = Callable[[Tensor, int], Tensor]
     """Takes the next batch, time first, and the number of its first latent."""
@@ -31,12 +34,31 @@ ENCODING_PARTS = ("encoder", "quant_conv")
 """What diffusers calls the parts of a network that decoding does without."""
 
 
+class Tiling(Enum):
+    """What ``enable_tiling`` does to a class in diffusers 0.42.1, measured on small networks."""
+
+    real = "frames are cut into tiles"
+    no_op = "it is accepted, and changes nothing"
+    required = "without it the class encodes nothing"
+    refused = "it raises, or is not there"
+
+
 class AnyDialect(Protocol):
     """What must be known of every class, whatever else its adapter wants to know."""
 
     @property
-    def has_posterior(self) -> bool:
+    def tiling(self) -> Tiling:
+        """Tell what tiling does."""
+
+    @property
+    def least_cells(self) -> int:
+        """Give the smallest height and width, in latent cells, that the network takes."""
+
+    def has_posterior(self, network: Any) -> bool:
         """Tell whether the encoder gives a distribution and not one answer."""
+
+    def ratio(self, network: Any) -> Ratio:
+        """Say how many frames latents stand for."""
 
 
 class Adapter(Autoencoder):
@@ -49,49 +71,56 @@ class Adapter(Autoencoder):
     """The diffusers classes that this adapter speaks to, by name."""
 
     def __init__(self, network: Any, folder: Path, chosen: Chosen, posterior: Posterior, seed: int) -> None:
-        self.dialect = self.dialects[type(network).__name__]
-        if posterior.name == "sample" and not self.dialect.has_posterior:
+        self.dialect = self.dialect_of(network)
+        self.has_posterior = self.dialect.has_posterior(network)
+        if posterior.name == "sample" and not self.has_posterior:
             raise ModelError(
                 f"model.posterior=sample: {type(network).__name__} has no posterior, its latents are exact",
                 "use model.posterior=mode",
             )
         self.chosen = chosen
-        self.network = (
-            network.to(chosen.device, memory_format=self.memory_format).eval().requires_grad_(False)
-        )
+        self.ratio = self.dialect.ratio(network)
+        self.first_frames, self.time_stride = self.ratio.first, self.ratio.stride
+        _leave_whole(network)
+        import torch
+
+        # Past diffusers' own ``to``, which warns of every dtype; no class here keeps parts in float32.
+        moved = torch.nn.Module.to(network, chosen.device, chosen.dtype, memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.network: Any = moved.eval().requires_grad_(False)
         self.takes_spread = False
         self.seed = seed if posterior.name == "sample" else None
+        self.normalisation, self.stride = Normalisation.none(), 1
+        self.stride, self.latent_channels = self._probed(folder)
         self.normalisation = Normalisation.of(network, folder)
-        self.stride, self.time_stride, self.latent_channels = self._probed(folder)
         self.normalisation.check(self.latent_channels, folder)
 
     def encode(self, chunks: Iterable[Frames]) -> Iterator[Latents]:
         """Encode group after group; nothing is kept of a clip but what the network itself remembers."""
-        call, frame, latent = self._encoder(), 0, 0
-        for frames in self._frame_groups(chunks):
-            latents = self.normalisation.apply(self._through(call, self._padded(frames), latent))
-            check_finite(latents, "latents", frame)
+        call = self._encoder()
+        for group in self._frame_groups(chunks):
+            raw = self._through(call, self._padded(group.inputs), group.number)
+            latents = group.kept(self.normalisation.apply(raw, group.number), EACH)
+            check_finite(latents, "latents", self.ratio.frames(group.number + group.skip))
             yield latents
-            frame += len(frames)
-            latent += len(latents)
 
     def decode(self, chunks: Iterable[Latents], size: Size) -> Iterator[Frames]:
         """Decode group after group and cut off the rows and columns that were padded before encoding."""
-        call, frame, latent = self._decoder(), 0, 0
-        for latents in self._latent_groups(chunks):
-            frames = self._through(call, self.normalisation.undo(latents), latent)
-            check_finite(frames, "decoded frames", frame)
+        call = self._decoder()
+        for group in self._latent_groups(chunks):
+            raw = self.normalisation.undo(group.inputs, group.number)
+            frames = group.kept(self._through(call, raw, group.number), self.ratio)
+            check_finite(frames, "decoded frames", self.ratio.frames(group.number + group.skip))
             yield frames[:, :, : size.height, : size.width]
-            frame += len(frames)
-            latent += len(latents)
 
     def spreads(self, chunks: Iterable[Frames]) -> Iterator[Latents]:
         """Encode once more and keep the width of the posterior instead of its mode."""
         twin = copy.copy(self)
         twin.takes_spread = True
+        number = 0
         for latents in twin.encode(chunks):
-            nothing = self.normalisation.apply(latents.new_zeros(latents.shape))
-            yield latents - nothing if self.dialect.has_posterior else nothing - nothing
+            nothing = self.normalisation.apply(latents.new_zeros(latents.shape), number)
+            yield latents - nothing if self.has_posterior else nothing - nothing
+            number += len(latents)
 
     def bent(self, bend: Callable[[Mapping[str, Tensor]], None]) -> Adapter:
         """Copy the decoder, share the encoder, and hand the copy's weights to ``bend``."""
@@ -101,6 +130,11 @@ class Adapter(Autoencoder):
         weights = twin.network.named_parameters()
         bend({name: weight for name, weight in weights if name.split(".")[0] not in ENCODING_PARTS})
         return twin
+
+    @classmethod
+    def dialect_of(cls, network: Any) -> AnyDialect:
+        """Find the row of a network's class."""
+        return cls.dialects[type(network).__name__]
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -116,11 +150,11 @@ class Adapter(Autoencoder):
         """Begin a clip: give what turns raw latents into frames, one group after the other."""
 
     @abstractmethod
-    def _frame_groups(self, chunks: Iterable[Frames]) -> Iterator[Frames]:
+    def _frame_groups(self, chunks: Iterable[Frames]) -> Iterator[Group]:
         """Cut a clip into the groups of frames that are encoded together."""
 
     @abstractmethod
-    def _latent_groups(self, chunks: Iterable[Latents]) -> Iterator[Latents]:
+    def _latent_groups(self, chunks: Iterable[Latents]) -> Iterator[Group]:
         """Cut latents into the groups that are decoded together."""
 
     def _batches(self, group: Tensor) -> Sequence[Tensor]:
@@ -156,28 +190,42 @@ class Adapter(Autoencoder):
         """Repeat the last row and column up to a size that the network takes."""
         from torch.nn.functional import pad
 
-        height, width = frames.shape[-2:]
-        below, right = -height % self.stride, -width % self.stride
+        least = self.stride * self.dialect.least_cells
+        below, right = (
+            max(least - pixels, -pixels % self.stride) for pixels in (frames.shape[-2], frames.shape[-1])
+        )
         return pad(frames, (0, right, 0, below), mode="replicate") if below or right else frames
 
-    def _probed(self, folder: Path) -> tuple[int, int, int]:
-        """Ask the network itself for its strides and its channels: configs of old checkpoints lie.
+    def _probed(self, folder: Path) -> tuple[int, int]:
+        """Ask the network itself for its stride and its channels, since configs of old checkpoints lie.
 
         Raises:
-            ModelError: it takes no frames of three channels.
+            ModelError: it takes no frames of three channels, or a latent stands for another number of frames
+                than its config says.
         """
         import torch
 
+        name, wanted = type(self.network).__name__, self.ratio.frames(2)
         try:
-            latents = self._through(self._encoder(), torch.zeros(1, 3, PROBE_SIDE, PROBE_SIDE), 0)
-            return PROBE_SIDE // latents.shape[-1], self._probed_time_stride(latents), latents.shape[1]
+            blank = torch.zeros(wanted, 3, PROBE_SIDE, PROBE_SIDE)
+            latents = torch.cat(list(self.encode([blank])))
+            for _ in self.decode([latents], Size(PROBE_SIDE, PROBE_SIDE)):
+                pass
         except (RuntimeError, ValueError) as error:
             raise ModelError(
-                f"model: {type(self.network).__name__} in {folder} cannot encode an RGB frame "
-                f"({str(error).splitlines()[0][:120]})",
+                f"model: {name} in {folder} cannot encode an RGB frame ({str(error).splitlines()[0][:120]})",
                 "give an autoencoder of RGB pictures or video",
             ) from error
+        except MismatchError as error:
+            raise ModelError(
+                f"model: {name} in {folder} gives another number of frames than its config promises ({error})",
+                "use the config.json and the weights of one and the same model",
+            ) from error
+        return PROBE_SIDE // latents.shape[-1], latents.shape[1]
 
-    @abstractmethod
-    def _probed_time_stride(self, latents: Latents) -> int:
-        """Find out for how many frames a latent stands, given one raw latent of the right shape."""
+
+def _leave_whole(network: Any) -> None:
+    """Switch off what cuts a batch or a clip up behind the adapter's back, some of it on by default."""
+    for cut in ("use_slicing", "use_tiling", "use_framewise_encoding", "use_framewise_decoding"):
+        if getattr(network, cut, False):
+            setattr(network, cut, False)

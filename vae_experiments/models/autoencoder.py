@@ -25,7 +25,9 @@ class Autoencoder(ABC):
     stride: int
     """How many pixels, each way, one latent cell stands for."""
     time_stride: int
-    """How many frames one latent stands for; where it is more than 1, the first one stands for 1 frame."""
+    """How many frames one latent stands for, but for the first one of a clip."""
+    first_frames: int = 1
+    """How many frames a clip's first latent stands for: 1 in causal models, else ``time_stride``."""
     latent_channels: int
     weights_digest: str
     """SHA-256 of the weights, for provenance and for the key of the latent cache."""
@@ -34,8 +36,8 @@ class Autoencoder(ABC):
     def encode(self, chunks: Iterable[Frames]) -> Iterator[Latents]:
         """Turn frames ``T 3 H W`` in [-1, 1] into latents ``T' C h w``, float32 on the CPU.
 
-        ``T'`` is ``T`` for a frame-wise model and ``1 + ceil((T - 1) / time_stride)`` for a temporal
-        one, whose chunks of latents need not answer the chunks of frames one to one.
+        ``T'`` is ``T`` for a frame-wise model and ``1 + ceil((T - first_frames) / time_stride)`` for a
+        temporal one, whose chunks of latents need not answer the chunks of frames one to one.
         """
 
     @abstractmethod

@@ -2,31 +2,78 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from vae_experiments.models.adapter import Adapter
+from vae_experiments.models.adapter import Adapter, Tiling
+from vae_experiments.models.grouping import EACH, whole
+from vae_experiments.randomness import place_seed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from torch import Tensor
 
     from vae_experiments.models.adapter import Call
+    from vae_experiments.models.grouping import Group, Ratio
     from vae_experiments.tensors import Frames, Latents
+
+
+def _plainly(network: Any, latents: Latents, _first: int) -> Frames:
+    frames: Frames = network.decode(latents).sample
+    return frames
+
+
+def _by_chance(network: Any, latents: Latents, first: int) -> Frames:
+    """Decode with a draw for each frame: the noise that becomes a frame belongs to its number."""
+    import torch
+
+    draws = [
+        torch.Generator().manual_seed(place_seed(0, "decoder", first + frame))
+        for frame in range(len(latents))
+    ]
+    frames: Frames = network.decode(latents, generator=draws).sample
+    return frames
+
+
+def _as_it_is(_network: Any, latents: Latents) -> Latents:
+    return latents
+
+
+def _packed(network: Any, latents: Latents) -> Latents:
+    """Make one cell of each patch, as the pipelines of Flux 2 do before they normalise."""
+    from einops import rearrange
+
+    down, across = network.config.patch_size
+    return rearrange(latents, "t c (h p) (w q) -> t (c p q) h w", p=down, q=across)
+
+
+def _unpacked(network: Any, latents: Latents) -> Latents:
+    from einops import rearrange
+
+    down, across = network.config.patch_size
+    return rearrange(latents, "t (c p q) h w -> t c (h p) (w q)", p=down, q=across)
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How one diffusers class answers ``encode``."""
+    """How one diffusers class answers ``encode`` and wants to be asked to ``decode``."""
 
     answer: str
     """The field of encode's output that holds the latents, or their distribution."""
+    tiling: Tiling = Tiling.real
+    decode: Callable[[Any, Latents, int], Frames] = field(default=_plainly)
+    pack: Callable[[Any, Latents], Latents] = field(default=_as_it_is)
+    unpack: Callable[[Any, Latents], Latents] = field(default=_as_it_is)
+    least_cells: ClassVar[int] = 1
 
-    @property
-    def has_posterior(self) -> bool:
+    def has_posterior(self, _network: Any) -> bool:
         """Tell whether the encoder gives a distribution and not one answer."""
         return self.answer == "latent_dist"
+
+    def ratio(self, _network: Any) -> Ratio:
+        """Give a latent to each frame."""
+        return EACH
 
 
 class Framewise(Adapter):
@@ -35,15 +82,22 @@ class Framewise(Adapter):
     A ``VQModel``'s latents are those before quantisation. Its ``decode`` quantises: each latent cell,
     changed or not, snaps to the nearest vector of the codebook, so that a small change may change
     nothing and a larger one jumps. One that lies between two vectors may snap to the other at another
-    batch size, whose rounding differs; ``device.exact=true`` rules that out.
+    batch size, whose rounding differs; ``device.exact=true`` rules that out. The decoder of
+    ``ConsistencyDecoderVAE`` draws noise, here by the number of the frame. ``AsymmetricAutoencoderKL``
+    is asked for the whole frame, without the mask and the picture that inpainting gives it.
     """
 
     dialect: Dialect
     dialects: ClassVar[Mapping[str, Dialect]] = {
         "AutoencoderKL": Dialect("latent_dist"),
+        "AsymmetricAutoencoderKL": Dialect("latent_dist", Tiling.refused),
         "AutoencoderTiny": Dialect("latents"),
         "AutoencoderDC": Dialect("latent"),
-        "VQModel": Dialect("latents"),
+        "AutoencoderKLFlux2": Dialect("latent_dist", pack=_packed, unpack=_unpacked),
+        "AutoencoderKLHunyuanImage": Dialect("latent_dist"),
+        "AutoencoderKLKVAE": Dialect("latent_dist"),
+        "ConsistencyDecoderVAE": Dialect("latent_dist", decode=_by_chance),
+        "VQModel": Dialect("latents", Tiling.refused),
     }
 
     def _encoder(self) -> Call:
@@ -52,12 +106,11 @@ class Framewise(Adapter):
     def _decoder(self) -> Call:
         return self._raw_frames
 
-    def _frame_groups(self, chunks: Iterable[Frames]) -> Iterator[Frames]:
-        """Take the chunks as they come: what a frame becomes does not depend on its neighbours."""
-        return iter(chunks)
+    def _frame_groups(self, chunks: Iterable[Frames]) -> Iterator[Group]:
+        return whole(chunks)
 
-    def _latent_groups(self, chunks: Iterable[Latents]) -> Iterator[Latents]:
-        return iter(chunks)
+    def _latent_groups(self, chunks: Iterable[Latents]) -> Iterator[Group]:
+        return whole(chunks)
 
     def _batches(self, group: Tensor) -> Sequence[Tensor]:
         """In exact mode go frame by frame, since sums depend on the batch."""
@@ -65,15 +118,9 @@ class Framewise(Adapter):
         return [group[start : start + each] for start in range(0, len(group), each)]
 
     def _raw_latents(self, frames: Frames, first: int) -> Latents:
-        encoded = getattr(self.network.encode(frames), self.dialect.answer)
-        if self.dialect.has_posterior:
-            return self._taken(encoded, first)
-        latents: Latents = encoded
-        return latents
+        answer = getattr(self.network.encode(frames), self.dialect.answer)
+        latents = self._taken(answer, first) if self.has_posterior else answer
+        return self.dialect.pack(self.network, latents)
 
-    def _raw_frames(self, latents: Latents, _first: int) -> Frames:
-        frames: Frames = self.network.decode(latents).sample
-        return frames
-
-    def _probed_time_stride(self, _latents: Latents) -> int:
-        return 1
+    def _raw_frames(self, latents: Latents, first: int) -> Frames:
+        return self.dialect.decode(self.network, self.dialect.unpack(self.network, latents), first)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.errors import ModelError, closest
+from vae_experiments.errors import ModelError
 from vae_experiments.files import digest
 from vae_experiments.models.framewise import Framewise
+from vae_experiments.models.strangers import stranger
 from vae_experiments.models.temporal import Temporal
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from vae_experiments.models.adapter import Adapter
 
 ADAPTERS: dict[str, type[Adapter]] = {
-    name: adapter for adapter in (Framewise, Temporal) for name in adapter.dialects
+    name.partition(" ")[0]: adapter for adapter in (Framewise, Temporal) for name in adapter.dialects
 }
 """Every diffusers class that is supported, and the adapter that speaks its dialect."""
 WEIGHTS = "diffusion_pytorch_model*.safetensors"
@@ -101,16 +102,19 @@ def _class_name(folder: Path) -> str:
             f"model: {file} is not a diffusers config", "give a directory that save_pretrained wrote"
         ) from error
     if name not in ADAPTERS:
-        raise ModelError(
-            f"model: {file} names the class {name}, which is not supported", closest(name, ADAPTERS)
-        )
+        raise stranger(name, file, ADAPTERS)
     return name
 
 
 def _network_class(name: str) -> Any:
     import diffusers
 
-    return getattr(diffusers, name)
+    try:
+        return getattr(diffusers, name)
+    except AttributeError as error:
+        raise ModelError(
+            f"model: diffusers {diffusers.__version__} has no class {name} yet", "pip install -U diffusers"
+        ) from error
 
 
 def _check_file(file: Path) -> None:

@@ -1,0 +1,187 @@
+"""What differs between the temporal classes of diffusers, a row each: halves, groups, strides.
+
+A class takes a clip in one of three ways, half by half. Some remember (``STEPS`` and what is written
+out in a row): what they give is what diffusers gives for the whole clip, to rounding. Some see each
+frame by itself. The others take windows with context: a clip of one window is what diffusers gives,
+and a longer one differs from it, at the seams too, by what ``tests/models/test_seams.py`` measures.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vae_experiments.models import causal, windowed
+from vae_experiments.models.adapter import Tiling
+from vae_experiments.models.grouping import Plan, Ratio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from vae_experiments.models.causal import Part
+
+
+def _one(_network: Any) -> int:
+    return 1
+
+
+def _wan_stride(network: Any) -> int:
+    return int(2 ** sum(network.config.temperal_downsample))
+
+
+def _told_stride(network: Any) -> int:
+    return int(network.config.temporal_compression_ratio)
+
+
+def _own_stride(network: Any) -> int:
+    return int(network.temporal_compression_ratio)
+
+
+def _kvae_stride(network: Any) -> int:
+    return int(network.config.temporal_compress_times)
+
+
+def _mochi_stride(network: Any) -> int:
+    return math.prod(network.config.temporal_expansions)
+
+
+def _ltx_stride(network: Any) -> int:
+    """Count the blocks that halve the time; what the networks themselves say is wrong in some LTX 2."""
+    config = network.config
+    scaling = config.spatio_temporal_scaling
+    kinds = config.downsample_type[: len(scaling)] if isinstance(scaling, (list, tuple)) else []
+    halved = sum(kind != "spatial" and scaled for kind, scaled in zip(kinds, scaling, strict=False))
+    return int(config.patch_size_t * 2**halved)
+
+
+def _always(_network: Any) -> bool:
+    return True
+
+
+def _never(_network: Any) -> bool:
+    return False
+
+
+def _unless_quantised(network: Any) -> bool:
+    return bool(network.regularizer == "kl")
+
+
+def _windows(size: int, overlap: int, fade: int = 0) -> Plan:
+    """Take windows of so many latents, any number of them legal."""
+    return Plan(range(1, size + 1), range(1, size + 1), overlap, fade)
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one diffusers class takes a clip group by group."""
+
+    encode: Part
+    """Turns a group of frames ``1 3 T H W`` into the moments of its latents, ``1 2C T' h w``; into the
+    latents themselves where there is no posterior."""
+    decode: Part
+    """Turns a group of latents ``1 C T' h w`` into its frames."""
+    encoding: Plan
+    decoding: Plan
+    time_stride: Callable[[Any], int] = _told_stride
+    even: bool = False
+    """Whether the first latent stands for as many frames as the others, and not for one."""
+    posterior: Callable[[Any], bool] = _always
+    tiling: Tiling = Tiling.real
+    least_cells: int = 1
+
+    def has_posterior(self, network: Any) -> bool:
+        """Tell whether the encoder gives a distribution and not one answer."""
+        return self.posterior(network)
+
+    def ratio(self, network: Any) -> Ratio:
+        """Say how many frames latents stand for."""
+        stride = self.time_stride(network)
+        return Ratio(stride if self.even else 1, stride)
+
+
+STEPS = Plan((1,), (1,))
+"""A latent at a time."""
+
+DIALECTS: Mapping[str, Dialect] = {
+    "AutoencoderKLWan": Dialect(causal.wan_moments, causal.wan_frames, STEPS, STEPS, _wan_stride),
+    "AutoencoderKLQwenImage": Dialect(causal.qwen_moments, causal.qwen_frames, STEPS, STEPS, _wan_stride),
+    "AutoencoderKLMagvit": Dialect(causal.magvit_moments, causal.magvit_frames, STEPS, STEPS, _own_stride),
+    "AutoencoderKLCogVideoX": Dialect(
+        causal.cogvideox_moments, causal.cogvideox_frames, Plan((1, 3), (2,)), Plan((1, 3), (2,))
+    ),
+    "AutoencoderKLKVAEVideo": Dialect(
+        causal.kvae_latents,
+        causal.kvae_frames,
+        Plan(range(1, 6), (2, 3, 4)),
+        Plan(range(1, 6), (2, 3, 4)),
+        _kvae_stride,
+        posterior=_never,
+        tiling=Tiling.no_op,
+    ),
+    "AutoencoderVidTok": Dialect(
+        causal.vidtok_moments,
+        windowed.vidtok_frames,
+        Plan((1, 5), range(1, 5)),
+        _windows(16, 8, 4),
+        _own_stride,
+        posterior=_unless_quantised,
+    ),
+    "AutoencoderVidTok looking ahead": Dialect(
+        windowed.vidtok_moments,
+        windowed.vidtok_frames,
+        Plan((4, 8, 12), (4, 8, 12), overlap=4, fade=4),
+        Plan((4, 8, 12), (4, 8, 12), overlap=4, fade=4),
+        _own_stride,
+        even=True,
+        posterior=_unless_quantised,
+    ),
+    "AutoencoderKLTemporalDecoder": Dialect(
+        windowed.still_moments,
+        windowed.still_frames,
+        STEPS,
+        _windows(14, 6, 6),
+        _one,
+        tiling=Tiling.refused,
+    ),
+    "AutoencoderKLHunyuanVideo": Dialect(
+        windowed.moments, windowed.frames, _windows(5, 2, 1), _windows(5, 2, 1)
+    ),
+    "AutoencoderKLHunyuanVideo15": Dialect(
+        windowed.moments, windowed.frames, _windows(16, 8, 4), _windows(16, 8, 4)
+    ),
+    "AutoencoderKLMochi": Dialect(
+        windowed.moments, windowed.frames, _windows(16, 8, 4), _windows(16, 8, 4), _mochi_stride
+    ),
+    "AutoencoderKLLTXVideo": Dialect(
+        windowed.moments,
+        windowed.ltx_frames,
+        _windows(16, 8, 4),
+        _windows(16, 8, 7),
+        _ltx_stride,
+    ),
+    "AutoencoderKLLTX2Video": Dialect(
+        windowed.moments,
+        windowed.ltx_frames,
+        _windows(16, 8, 4),
+        _windows(16, 8, 7),
+        _ltx_stride,
+        least_cells=2,
+    ),
+    "AutoencoderKLCosmos": Dialect(
+        windowed.moments,
+        windowed.frames,
+        _windows(16, 8, 4),
+        _windows(16, 8, 4),
+        posterior=_never,
+        tiling=Tiling.no_op,
+    ),
+    "AutoencoderKLAllegro": Dialect(
+        windowed.allegro_moments,
+        windowed.allegro_frames,
+        Plan((6,), (6,), overlap=2, fade=2),
+        Plan((6,), (6,), overlap=2, fade=2),
+        even=True,
+        tiling=Tiling.required,
+    ),
+}
