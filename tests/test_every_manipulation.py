@@ -102,10 +102,9 @@ def test_correlated_noise_flickers_less_than_half_as_much(tmp_path: Path) -> Non
 def test_a_bent_decoder_never_touches_the_reconstruction(tmp_path: Path) -> None:
     plain = run(tmp_path / "plain", "manipulation=none", "source.frames=4")
     bent = run(tmp_path / "bent", "manipulation=bend", "source.frames=4")
+    # To the last bit of every frame; not of the file, for which x264 does not vouch (docs/measured.md).
     assert bent["reconstructed"] == plain["reconstructed"]
     assert bent["changed_latents"] == bent["latents"]
-    for name in ("original.mp4", "reconstructed.mp4"):
-        assert (tmp_path / "bent" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
     assert bent["reconstructed_with_bend"]["psnr_db_against_reconstructed"] < 45
 
 

@@ -166,8 +166,6 @@ def test_the_metrics_are_those_of_the_frames_that_were_written(run: Runner) -> N
 
 def test_noise_of_scale_zero_gives_the_second_video_again(run: Runner) -> None:
     result = run(manipulations=[Noise(scale=0)])
-    second, third = (result.folder / f"{name}.mp4" for name in ("reconstructed", "reconstructed_with_noise"))
-    assert second.read_bytes() == third.read_bytes()
     assert result.metrics["reconstructed_with_noise"]["psnr_db_against_reconstructed"] is None
 
 
@@ -287,10 +285,9 @@ class AllAtOnce(Manipulation, family="a manipulation of a test"):
 
 def test_a_manipulation_need_not_keep_the_borders_of_chunks(run: Runner) -> None:
     result = run(manipulations=[AllAtOnce()])
-    second, third = (
-        result.folder / f"{name}.mp4" for name in ("reconstructed", "reconstructed_with_all_at_once")
-    )
-    assert second.read_bytes() == third.read_bytes()
+    changed = result.metrics["reconstructed_with_all_at_once"]
+    assert changed.pop("psnr_db_against_reconstructed") is None, "not a bit of a frame differs"
+    assert changed == result.metrics["reconstructed"]
 
 
 def test_a_job_does_not_inherit_the_threads_of_the_one_before(run: Runner) -> None:
