@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -110,3 +111,69 @@ def test_every_way_of_running_out_of_memory_is_seen(error: BaseException) -> Non
 )
 def test_other_errors_are_not_taken_for_it(error: BaseException) -> None:
     assert not ran_out_of_memory(error)
+
+
+def too_large_above(count: int, own: Any) -> Any:
+    """A real network's call that runs out of memory above a batch size, as torch says it on the CPU."""
+
+    def call(batch: torch.Tensor, *rest: Any, **named: Any) -> Any:
+        if len(batch) > count:
+            raise RuntimeError(
+                "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate"
+            )
+        return own(batch, *rest, **named)
+
+    return call
+
+
+def frames(count: int) -> torch.Tensor:
+    return torch.cat(list(MovingCircle(size="48", frames=count).chunks(count)))
+
+
+def test_a_batch_that_does_not_fit_is_halved_until_it_does_and_the_result_is_the_same(
+    network_folders: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    autoencoder = Folder(path=str(network_folders["AutoencoderKL"])).load(Device().choose())
+    clip = frames(18)
+    expected = torch.cat(list(autoencoder.encode([clip])))
+    autoencoder.network.encode = too_large_above(3, autoencoder.network.encode)
+    with caplog.at_level("WARNING"):
+        latents = torch.cat(list(autoencoder.encode([clip[:9], clip[9:]])))
+    assert torch.allclose(latents, expected, atol=1e-4)
+    assert caplog.messages == [
+        "memory does not suffice for a batch of 9: 4 from now on",
+        "memory does not suffice for a batch of 4: 2 from now on",
+    ]
+
+
+@pytest.mark.parametrize("network", ["AutoencoderKL", "AutoencoderKLWan"])
+def test_where_not_even_one_frame_fits_there_is_a_sentence(
+    network: str, network_folders: dict[str, Path]
+) -> None:
+    autoencoder = Folder(path=str(network_folders[network])).load(Device().choose())
+    part = "encode" if network == "AutoencoderKL" else "encoder"
+    if part == "encode":
+        autoencoder.network.encode = too_large_above(0, autoencoder.network.encode)
+    else:
+        autoencoder.network.encoder.forward = too_large_above(0, autoencoder.network.encoder.forward)
+    with pytest.raises(DeviceError, match="memory does not suffice for .*; use a smaller source.size"):
+        list(autoencoder.encode([frames(5)]))
+
+
+def test_other_errors_of_a_network_are_not_taken_for_a_lack_of_memory(
+    network_folders: dict[str, Path],
+) -> None:
+    autoencoder = Folder(path=str(network_folders["AutoencoderKL"])).load(Device().choose())
+    with pytest.raises(RuntimeError, match="channels"):
+        list(autoencoder.encode([torch.zeros(4, 5, 16, 16)]))
+
+
+def test_a_network_is_compiled_in_both_halves_only_where_that_was_asked_for(
+    network_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marked: list[str] = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda module: marked.append(type(module).__name__))
+    Folder(path=str(network_folders["AutoencoderKL"])).load(Device().choose())
+    assert marked == []
+    Folder(path=str(network_folders["AutoencoderKL"])).load(Device(compile=True).choose())
+    assert marked == ["Encoder", "Decoder"]

@@ -124,8 +124,10 @@ class Experiment:
         log.info("source: %s, %s of %s at %g fps", self.source.title(), count, info.size, float(info.fps))
         for remark in info.remarks:
             log.warning("source: %s", remark)
-        if info.sound and lengths_differ(self.manipulations):
-            log.info("sound: left out of the changed video and of the comparison, whose length differs")
+        if lengths_differ(self.manipulations):
+            log.info("the length changes: frames of the same number are compared, as far as both videos go")
+            if info.sound:
+                log.info("sound: left out of the changed video and of the comparison")
 
     def _conclude(self, folder: Path, metrics: dict[str, Any]) -> None:
         for name, score in metrics.items():

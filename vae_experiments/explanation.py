@@ -88,7 +88,8 @@ def reference() -> str:
         lines += [f"## {title}", ""]
         for name, kind in members.items():
             lines += [f"### {name}", "", *_paragraphs(kind), ""]
-            own = [row for row in _rows(kind) if row[0] not in _common_settings()]
+            common = _common_settings() if issubclass(kind, Manipulation) else set()
+            own = [row for row in _rows(kind) if row[0] not in common]
             lines += [*_table(name, own), ""] if own else []
     return "\n".join(lines).rstrip() + "\n"
 

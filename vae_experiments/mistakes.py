@@ -108,6 +108,12 @@ def _composition_mistake(error: ConfigCompositionException) -> str:
         known = [name for name, _, _ in cause.object_type.settings()]
     wrong = str(cause.key or key)
     where = str(cause.full_key or setting).rpartition(".")[0]
+    if not where and wrong in kinds("manipulation"):
+        return str(
+            SettingError(
+                setting, value, f"{wrong} is not part of this run", f"add it with manipulation={wrong}"
+            )
+        )
     if where.startswith("manipulation."):
         name = where.removeprefix("manipulation.")
         return str(

@@ -82,7 +82,8 @@ class MotionMagnify(Manipulation):
 class MotionTransfer(Accompanied):
     """Moves the first frame by the motion of another video.
 
-    ``z_0 + gain * (o_t - o_0)`` with ``o`` the other video's latents (the relative motion of Siarohin et
+    What changes there is added here, light and dark: of two real clips that is a double exposure more
+    than a motion. ``z_0 + gain * (o_t - o_0)`` with ``o`` the other video's latents (the relative motion of Siarohin et
     al. 2019, First Order Motion Model, in latents instead of key points).
     """
 

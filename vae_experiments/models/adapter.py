@@ -11,23 +11,22 @@ from vae_experiments.errors import ModelError
 from vae_experiments.models.autoencoder import Autoencoder
 from vae_experiments.models.grouping import EACH, MismatchError, Ratio
 from vae_experiments.models.normalisation import Normalisation
+from vae_experiments.models.passage import Passage, compile_parts
 from vae_experiments.randomness import normal_frames
 from vae_experiments.tensors import Size, check_finite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    import torch
     from torch import Tensor
 
     from vae_experiments.device import Chosen
     from vae_experiments.models.grouping import Group
     from vae_experiments.models.model import Posterior
+    from vae_experiments.models.passage import Call
     from vae_experiments.tensors import Frames, Latents
 
-    Call = Callable[[Tensor, int], Tensor]
-    """Takes the next batch, time first, and the number of its first latent."""
 
 PROBE_SIDE = 64
 ENCODING_PARTS = ("encoder", "quant_conv")
@@ -61,7 +60,7 @@ class AnyDialect(Protocol):
         """Say how many frames latents stand for."""
 
 
-class Adapter(Autoencoder):
+class Adapter(Passage, Autoencoder):
     """Takes a clip through a network of diffusers, group by group, on the device that was chosen.
 
     A subclass says how frames are grouped and how one group is encoded and decoded.
@@ -71,6 +70,8 @@ class Adapter(Autoencoder):
     """The diffusers classes that this adapter speaks to, by name."""
 
     def __init__(self, network: Any, folder: Path, chosen: Chosen, posterior: Posterior, seed: int) -> None:
+        import torch
+
         self.dialect = self.dialect_of(network)
         self.has_posterior = self.dialect.has_posterior(network)
         if posterior.name == "sample" and not self.has_posterior:
@@ -82,11 +83,11 @@ class Adapter(Autoencoder):
         self.ratio = self.dialect.ratio(network)
         self.first_frames, self.time_stride = self.ratio.first, self.ratio.stride
         _leave_whole(network)
-        import torch
-
         # Past diffusers' own ``to``, which warns of every dtype; no class here keeps parts in float32.
         moved = torch.nn.Module.to(network, chosen.device, chosen.dtype, memory_format=self.memory_format)  # type: ignore[call-overload]
         self.network: Any = moved.eval().requires_grad_(False)
+        if chosen.compiled:
+            compile_parts(self.network)
         self.takes_spread = False
         self.seed = seed if posterior.name == "sample" else None
         self.normalisation, self.stride = Normalisation.none(), 1
@@ -136,11 +137,6 @@ class Adapter(Autoencoder):
         """Find the row of a network's class."""
         return cls.dialects[type(network).__name__]
 
-    @property
-    def memory_format(self) -> torch.memory_format:
-        """Say how tensors lie in memory where the network runs."""
-        return self.chosen.memory_format
-
     @abstractmethod
     def _encoder(self) -> Call:
         """Begin a clip: give what turns frames ``T 3 H W`` into raw latents, one group after the other."""
@@ -156,23 +152,6 @@ class Adapter(Autoencoder):
     @abstractmethod
     def _latent_groups(self, chunks: Iterable[Latents]) -> Iterator[Group]:
         """Cut latents into the groups that are decoded together."""
-
-    def _batches(self, group: Tensor) -> Sequence[Tensor]:
-        """Cut a group into what goes through the network at once."""
-        return [group]
-
-    def _through(self, call: Call, group: Tensor, first: int) -> Tensor:
-        """Send a group, whose first latent has the number ``first``, through the network and back."""
-        import torch
-
-        results: list[Tensor] = []
-        with torch.inference_mode():
-            for batch in self._batches(group):
-                moved = batch.to(self.chosen.device, self.chosen.dtype, memory_format=self.memory_format)
-                results.append(call(moved, first).to("cpu", torch.float32))
-                first += len(batch)
-        # A tensor made under inference_mode cannot be changed or trained on later; this copy can.
-        return torch.cat(results)
 
     def _taken(self, distribution: Any, first: int) -> Tensor:
         """Take the mode of a posterior ``T C h w``, or the sample that belongs to these latents' numbers."""

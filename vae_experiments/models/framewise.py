@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vae_experiments.models.adapter import Call
     from vae_experiments.models.grouping import Group, Ratio
+    from vae_experiments.models.passage import Call
     from vae_experiments.tensors import Frames, Latents
 
 
@@ -88,6 +88,7 @@ class Framewise(Adapter):
     """
 
     dialect: Dialect
+    parts_batches = True
     dialects: ClassVar[Mapping[str, Dialect]] = {
         "AutoencoderKL": Dialect("latent_dist"),
         "AsymmetricAutoencoderKL": Dialect("latent_dist", Tiling.refused),
@@ -114,7 +115,7 @@ class Framewise(Adapter):
 
     def _batches(self, group: Tensor) -> Sequence[Tensor]:
         """In exact mode go frame by frame, since sums depend on the batch."""
-        each = 1 if self.chosen.exact else len(group)
+        each = 1 if self.chosen.exact else min(len(group), self.most or len(group))
         return [group[start : start + each] for start in range(0, len(group), each)]
 
     def _raw_latents(self, frames: Frames, first: int) -> Latents:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from vae_experiments.models.adapter import Call
     from vae_experiments.models.grouping import Group
+    from vae_experiments.models.passage import Call
     from vae_experiments.tensors import Frames, Latents, Size
 
 
