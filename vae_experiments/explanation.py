@@ -27,6 +27,7 @@ GROUPS = {
     "motion": "Motion and time",
     "temporal": "Motion and time",
     "retiming": "Motion and time",
+    "slit_scan": "Motion and time",
     "space": "Space",
     "warps": "Space",
     "frequency": "Frequency and statistics",

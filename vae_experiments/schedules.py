@@ -4,8 +4,8 @@
     ramp(0, 1)                   straight from the first frame to the last
     ramp(0, 1, 0.5s, 2s)         straight between two times, held before and after
     ease(0, 1)                   as ramp, slow at both ends
-    sine(period=2s)              up and down between 0 and 1; low=, high= and phase= (a share) change that
-    triangle(...), square(...)   as sine, in straight lines and in jumps
+    sine(period=2s)              up and down between 0 and 1, or low= and high=, from phase= (a share) on;
+                                 triangle(...) and square(...) do so in straight lines and in jumps
     0s:0 1s:0.5 50%:1            keyframes, with straight lines between them
 
 Times are seconds (2s), frames (12f) or a share of the clip (50%).
@@ -157,6 +157,7 @@ WAVES: Mapping[str, Callable[[float], float]] = {
     "triangle": lambda turned: 1 - abs(2 * turned - 1),
     "square": lambda turned: float(turned < 0.5),
 }
+WAVE_DEFAULTS = (("low", "0"), ("high", "1"), ("phase", "0"))
 WAYS: Mapping[str, Callable[[float], float]] = {"ramp": float, "ease": _eased}
 
 
@@ -247,7 +248,5 @@ def _wave(name: str, plain: list[str], named: dict[str, str]) -> Schedule:
     period = Time.read(words["period"])
     if period.amount == 0:
         raise ValueError("a period is more than 0")
-    low, high, phase = (
-        number(words.get(key, usual)) for key, usual in (("low", "0"), ("high", "1"), ("phase", "0"))
-    )
+    low, high, phase = (number(words.get(key, usual)) for key, usual in WAVE_DEFAULTS)
     return Wave(WAVES[name], period, low, high, phase)

@@ -24,7 +24,8 @@ from vae_experiments.manipulations import (
     TemporalSmooth,
 )
 from vae_experiments.manipulations.retiming import Between
-from vae_experiments.manipulations.temporal import Direction, Joint
+from vae_experiments.manipulations.slit_scan import Direction
+from vae_experiments.manipulations.temporal import Joint
 
 NEUTRAL: dict[str, dict[str, Any]] = {
     "temporal_smooth": {"sigma": 0},

@@ -1,5 +1,6 @@
 """Manipulations: small classes, latents in, latents out, grouped by what they disturb."""
 
+from vae_experiments.manipulations.chains import chain, lengths_differ, outcome
 from vae_experiments.manipulations.channels import (
     ChannelBias,
     ChannelGain,
@@ -11,14 +12,7 @@ from vae_experiments.manipulations.channels import (
 )
 from vae_experiments.manipulations.clip import Clip
 from vae_experiments.manipulations.frequency import FrequencyFilter, PhaseSwap
-from vae_experiments.manipulations.manipulation import (
-    Link,
-    Manipulation,
-    WholeClip,
-    chain,
-    lengths_differ,
-    outcome,
-)
+from vae_experiments.manipulations.manipulation import Link, Manipulation, WholeClip
 from vae_experiments.manipulations.motion import (
     MotionGain,
     MotionMagnify,
@@ -27,6 +21,7 @@ from vae_experiments.manipulations.motion import (
     TemporalBand,
 )
 from vae_experiments.manipulations.retiming import Retime
+from vae_experiments.manipulations.slit_scan import SlitScan
 from vae_experiments.manipulations.space import Blur, ErodeDilate, Flip, Mosaic, Sharpen
 from vae_experiments.manipulations.statistics import Adain, PcaDirection, PcaTruncate, Whiten
 from vae_experiments.manipulations.stochastic import (
@@ -42,7 +37,6 @@ from vae_experiments.manipulations.temporal import (
     Loop,
     Reverse,
     ShuffleFrames,
-    SlitScan,
     TemporalSharpen,
     TemporalSmooth,
 )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import Self
 
-from vae_experiments.manipulations.clip import Clip
 from vae_experiments.manipulations.masks import MASKS, Mask, check_mask
 from vae_experiments.manipulations.ranges import RANGES, Range
 from vae_experiments.options import Option, Scheduled, setting
@@ -17,10 +16,11 @@ from vae_experiments.tensors import Joined
 from vae_experiments.threads import twice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from torch import Tensor
 
+    from vae_experiments.manipulations.clip import Clip
     from vae_experiments.tensors import Latents
 
 log = logging.getLogger(__name__)
@@ -245,24 +245,3 @@ class WholeClip(Manipulation, family="manipulation"):
             log.info("%s: the first latent stands for one frame and stays as it is", self.name)
         if len(latents) > alone:
             yield self.during(alone, len(latents) - alone, clip).whole(latents[alone:], clip)
-
-
-def lengths_differ(links: Sequence[Link]) -> bool:
-    """Tell whether a chain may give another number of latents than it is given."""
-    return any(link.changes_length for link in links)
-
-
-def outcome(links: Sequence[Link], clip: Clip) -> Clip:
-    """Say what a clip is like after a chain."""
-    for link in links:
-        clip = link.after(clip)
-    return clip
-
-
-def chain(links: Sequence[Link], chunks: Iterable[Latents], clip: Clip | None = None) -> Iterator[Latents]:
-    """Send latents through manipulations in the order given."""
-    clip = clip or Clip()
-    for link in links:
-        chunks = link.apply(chunks, clip)
-        clip = link.after(clip)
-    return iter(chunks)
