@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
-def main(config: DictConfig) -> None:
+def main(config: DictConfig) -> float:
     """Run the experiment that the command line composed, into the folder that Hydra made for it."""
-    run_configured(config)
+    return run_configured(config)
 
 
 if __name__ == "__main__":

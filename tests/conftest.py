@@ -257,6 +257,14 @@ class NetworkFolders(dict[str, Path]):
         return folder
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Give each test an empty cache, and leave a person's own alone."""
+    folder = tmp_path / "cache of this test"
+    monkeypatch.setenv("VAE_EXPERIMENTS_CACHE", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def network_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Give the folder of each small network."""

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vae_experiments import Device, Folder
-from vae_experiments.benchmark import Benchmark, Timing, best, measure, overrides
+from vae_experiments.benchmark import Benchmark, measure
 from vae_experiments.errors import SettingError
+from vae_experiments.timings import Timing, best, overrides
 
 if TYPE_CHECKING:
     from collections.abc import Callable

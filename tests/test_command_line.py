@@ -62,7 +62,7 @@ MISTAKES = {
     "manipulation=null": r"a group was given nothing to choose; name a choice, as in manipulation=none",
     "+manipulation=[noise,noise]": r"manipulation=\[noise,noise\]: names one twice; give the second one a name",
     "device.threads=100000": r"device.threads=100000: must be at least 0 and at most 256",
-    "experiment=nope": r"experiment=nope: no such choice; choose from: noise_ladder",
+    "experiment=nope": r"experiment=nope: no such choice; choose from: all_manipulations, batch_sizes, ",
     "device=tpu": r"device=tpu: no such choice; did you mean cpu\? choose from: auto, cpu, cuda, mps",
     "+model._target_=os.system": r"model._target_=os.system: model has no such setting",
 }

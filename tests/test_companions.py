@@ -16,7 +16,7 @@ from tests.sources.conftest import write_film
 from vae_experiments import Experiment, Folder, MovingCircle, Noise, Output, load_latents
 from vae_experiments.companions import Companions, clip_of
 from vae_experiments.errors import SettingError, SourceError
-from vae_experiments.manipulations import MotionTransfer, PosteriorTemperature, Retime, Reverse
+from vae_experiments.manipulations import MotionTransfer, PosteriorTemperature, Retime, Reverse, chain
 from vae_experiments.sources import BouncingShapes, Source, Video
 
 if TYPE_CHECKING:
@@ -67,6 +67,22 @@ def test_the_latents_of_a_companion_are_those_of_the_same_network(autoencoder: A
 def test_frames_for_masks_are_padded_to_whole_cells(autoencoder: Autoencoder) -> None:
     odd = MovingCircle(size="51x37", frames=2).info
     assert first(Companions(odd, autoencoder, 2).frames("plasma"), 2).shape == (2, 3, 40, 56)
+
+
+def test_a_mask_has_as_many_cells_as_the_latents_of_a_network_that_needs_two_at_least(
+    network_folders: dict[str, Path], cpu: Chosen
+) -> None:
+    autoencoder = Folder(path=str(network_folders["AutoencoderKLLTX2Video"])).load(cpu)
+    source = MovingCircle(size="37x33", frames=2)
+    frames = first(Companions(source.info, autoencoder, 2).frames("plasma"), 2)
+    latents = torch.cat(list(autoencoder.encode(source.chunks(2))))
+    assert frames.shape == (2, 3, 64, 64)
+    assert [side // autoencoder.stride for side in frames.shape[-2:]] == list(latents.shape[-2:]) == [2, 2]
+    clip = clip_of(source, autoencoder, 2)
+    masked = Noise(scale=1, mask="bouncing_shapes")
+    masked.check(clip)
+    changed = torch.cat(list(chain([masked], [latents], clip)))
+    assert changed.shape == latents.shape
 
 
 @pytest.mark.parametrize(

@@ -92,3 +92,12 @@ def test_a_second_manipulation_of_a_kind_has_a_second_name() -> None:
 def test_a_folder_is_claimed_once(tmp_path: Path) -> None:
     wish = tmp_path / "2026-11-22" / "10-00-00"
     assert [claim(wish).name for _ in range(3)] == ["10-00-00", "10-00-00-2", "10-00-00-3"]
+
+
+def test_a_config_that_was_saved_before_there_was_a_cache_still_runs() -> None:
+    config = composed("noise.scale=0.25")
+    saved = OmegaConf.to_container(config)
+    for newer in ("cache", "sweep", "target", "timed"):
+        del saved[newer]
+    del saved["run"]["timed"], saved["model"]["tiling"]
+    assert experiment_from(OmegaConf.create(saved)) == experiment_from(config)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.conftest import TEMPORAL
 from vae_experiments import Device, Experiment, Folder, MovingCircle, Output
 from vae_experiments.device import Dtype, Fallback
 from vae_experiments.errors import DeviceError
@@ -166,6 +167,14 @@ def test_other_errors_of_a_network_are_not_taken_for_a_lack_of_memory(
     autoencoder = Folder(path=str(network_folders["AutoencoderKL"])).load(Device().choose())
     with pytest.raises(RuntimeError, match="channels"):
         list(autoencoder.encode([torch.zeros(4, 5, 16, 16)]))
+
+
+@pytest.mark.parametrize("name", TEMPORAL)
+def test_a_network_that_works_across_frames_is_not_compiled(
+    name: str, network_folders: dict[str, Path]
+) -> None:
+    with pytest.raises(DeviceError, match="device.compile=true: .* works across frames, and torch"):
+        Folder(path=str(network_folders[name])).load(Device(compile=True).choose())
 
 
 def test_a_network_is_compiled_in_both_halves_only_where_that_was_asked_for(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,12 +33,16 @@ def test_every_kind_of_network_is_examined_in_every_way(
         "frame counts",
         "latents",
         "batch size",
+        "tiling",
         "the CPU",
         "bfloat16",
         "float16",
     ]
     assert found["frame counts"] == ("frame counts", "1, 2, 5, 9 frames in, as many out", WELL)
     assert found["batch size"].verdict == WELL
+    assert re.fullmatch(r"3x3 tiles of 128x128 are \d\d\.\d dB from the whole frame", found["tiling"].result)
+    # A norm over the whole frame, as in AutoencoderKL, sees another frame in each tile.
+    assert found["tiling"].verdict == (ODD if network == "AutoencoderKL" else WELL)
     assert found["bfloat16"].verdict == WELL
     assert found["float16"] == ("float16", "device.dtype=float16: on cpu it is slower than float32", NOT_HERE)
     assert not [finding for finding in found.values() if finding.verdict == ILL]

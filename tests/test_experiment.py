@@ -17,6 +17,7 @@ import torch
 
 from vae_experiments import Device, Experiment, Folder, Noise, Output, load_latents
 from vae_experiments.errors import NumbersError, SourceError
+from vae_experiments.files import SUMS
 from vae_experiments.manipulations import Clip, Manipulation
 from vae_experiments.sources import Checkerboard, MovingCircle, Video
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     Runner = Callable[..., Result]
 
 EVERYTHING = {
+    SUMS,
     "comparison.mp4",
     "latents.png",
     "metrics.csv",
@@ -83,7 +85,7 @@ def test_a_run_leaves_every_file_of_the_contract(run: Runner) -> None:
 
 def test_minimal_output_is_the_videos_and_the_metrics(run: Runner) -> None:
     folder = run().folder
-    names = {"original.mp4", "reconstructed.mp4", "reconstructed_with_noise.mp4", "metrics.json"}
+    names = {"original.mp4", "reconstructed.mp4", "reconstructed_with_noise.mp4", "metrics.json", SUMS}
     assert {path.name for path in folder.iterdir()} == names
 
 

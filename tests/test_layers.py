@@ -27,14 +27,15 @@ FLOORS: list[set[str]] = [
     },
     {"device"},
     {"models", "sources", "manipulations", "writers", "metrics", "latents"},
-    {"runner", "companions", "explanation"},
-    {"run_folder"},
-    {"experiment"},
+    {"runner", "companions", "explanation", "timings", "cache"},
+    {"run_folder", "calibration"},
+    {"experiment", "sweep"},
     {"mistakes", "composition"},
+    {"multirun"},
     {"config"},
     {"command_line"},
 ]
-TOOLS = {"analysis", "benchmark", "doctor", "download", "gallery", "training"}
+TOOLS = {"analysis", "benchmark", "doctor", "download", "gallery", "report", "training"}
 """The top floor: commands beside run.py."""
 DOORS = {
     "diffusers": {"models", "manipulations", "training"},
@@ -44,8 +45,8 @@ DOORS = {
     "PIL": {"sources", "writers", "training"},
     "matplotlib": {"writers"},
     "jinja2": {"writers"},
-    "hydra": {"composition", "config", "mistakes", "command_line", *TOOLS},
-    "omegaconf": {"composition", "config", "mistakes", "command_line", *TOOLS},
+    "hydra": {"composition", "multirun", "config", "mistakes", "command_line", *TOOLS},
+    "omegaconf": {"composition", "multirun", "config", "mistakes", "command_line", "sweep", *TOOLS},
     "safetensors": {"latents", "models", "training"},
 }
 HEAVY = {

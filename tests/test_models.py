@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import json
 import shutil
 from dataclasses import replace
@@ -16,7 +15,6 @@ from safetensors.torch import load_file, save_file
 from tests.conftest import NETWORKS, WAN, build_network, class_name
 from vae_experiments.errors import ModelError, NumbersError
 from vae_experiments.models import Bundled, Folder, Hub, Posterior
-from vae_experiments.models.adapter import Tiling
 from vae_experiments.models.loading import ADAPTERS
 from vae_experiments.tensors import Size
 
@@ -98,22 +96,6 @@ def test_a_network_arrives_whole_with_tiling_and_slicing_off(
     network = load(name).network  # type: ignore[attr-defined]
     switches = ("use_tiling", "use_slicing", "use_framewise_encoding", "use_framewise_decoding")
     assert not any(getattr(network, switch, False) for switch in switches)
-
-
-@every_network
-def test_tiling_in_diffusers_is_what_the_table_says(name: str) -> None:
-    network = build_network(name)
-    said = ADAPTERS[class_name(name)].dialect_of(network).tiling
-    if said is Tiling.refused:
-        with pytest.raises((NotImplementedError, AttributeError)):
-            network.enable_tiling()
-        return
-    network.enable_tiling()
-    assert network.use_tiling
-    cuts = "use_tiling" in inspect.getsource(
-        type(network)._encode if hasattr(network, "_encode") else type(network).encode
-    )
-    assert cuts == (said is not Tiling.no_op)
 
 
 @pytest.mark.parametrize("name", ["AutoencoderKL", "AutoencoderKLFlux2", "AutoencoderKLCosmos", *WAN])
@@ -300,6 +282,11 @@ def cut_short(folder: Path) -> None:
     (folder / WEIGHTS).write_bytes(data[: len(data) // 2])
 
 
+def instead_of(file: Path) -> Path:
+    file.unlink()
+    return file
+
+
 def rename_class(folder: Path, name: str) -> None:
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "_class_name": name}))
@@ -322,10 +309,38 @@ FAULTS = {
         r"pickled weights, which can run code when they are opened; only safetensors are loaded; convert",
     ),
     "git-lfs": (point_to_lfs, r"is a git-lfs pointer, not weights; run git lfs pull"),
-    "cut short": (cut_short, r"the weights in .* do not load as AutoencoderTiny"),
+    "cut short": (cut_short, r"is no whole safetensors file \(.*\); copy or download it again"),
+    "empty": (
+        lambda folder: (folder / WEIGHTS).write_bytes(b""),
+        r"is no whole safetensors file \(.*\); copy or download it again",
+    ),
+    "no tensors": (
+        lambda folder: save_file({}, folder / WEIGHTS),
+        r"do not fit AutoencoderTiny: \d+ missing",
+    ),
+    "weights are a folder": (
+        lambda folder: instead_of(folder / WEIGHTS).mkdir(),
+        r"no weights in .*; give a directory that save_pretrained wrote",
+    ),
+    "a link to nowhere": (
+        lambda folder: instead_of(folder / WEIGHTS).symlink_to(folder / "gone"),
+        r"no weights in .*; give a directory that save_pretrained wrote",
+    ),
     "no config": (
         lambda folder: (folder / "config.json").unlink(),
         r"no config.json in .*; give a directory",
+    ),
+    "config is a folder": (
+        lambda folder: instead_of(folder / "config.json").mkdir(),
+        r"no config.json in .*; give a directory",
+    ),
+    "config is not utf-8": (
+        lambda folder: (folder / "config.json").write_bytes(b'{"_class_name": "\xe9"}'),
+        r"config.json is not a diffusers config; give",
+    ),
+    "config is a list": (
+        lambda folder: (folder / "config.json").write_text("[]"),
+        r"config.json is not a diffusers config; give",
     ),
     "bad json": (
         lambda folder: (folder / "config.json").write_text("{"),
@@ -344,8 +359,13 @@ FAULTS = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_faulty_folder_is_one_sentence(
-    fault: str, network_folders: dict[str, Path], cpu: Chosen, tmp_path: Path
+    fault: str,
+    network_folders: dict[str, Path],
+    cpu: Chosen,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("tried to reach the network"))
     folder = shutil.copytree(network_folders["AutoencoderTiny"], tmp_path / "model")
     spoil, sentence = FAULTS[fault]
     spoil(folder)
@@ -353,6 +373,45 @@ def test_a_faulty_folder_is_one_sentence(
         Folder(path=str(folder)).load(cpu)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 700
+
+
+INDEX = f"{WEIGHTS}.index.json"
+SHARDED = {
+    "a shard is missing": (
+        lambda folder: min(folder.glob("*-of-*")).unlink(),
+        r"1 of the \d+ files that .* names are missing, such as .*-00001-of-.*; copy or download them too",
+    ),
+    "the index is missing": (lambda folder: (folder / INDEX).unlink(), r"do not load as AutoencoderTiny"),
+    "the index is empty": (
+        lambda folder: (folder / INDEX).write_text("{}"),
+        r"index.json is no index of weights; give a directory that save_pretrained wrote",
+    ),
+    "the index is cut short": (
+        lambda folder: (folder / INDEX).write_text("{"),
+        r"index.json is no index of weights; give a directory that save_pretrained wrote",
+    ),
+    "a shard is cut short": (
+        lambda folder: min(folder.glob("*-of-*")).write_bytes(b"\x10"),
+        r"-00001-of-.* is no whole safetensors file",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", [None, *SHARDED])
+def test_weights_in_several_files_are_all_there_or_one_sentence(
+    fault: str | None, cpu: Chosen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("tried to reach the network"))
+    build_network("AutoencoderTiny").save_pretrained(tmp_path, max_shard_size="16KB")
+    assert len(list(tmp_path.glob("*-of-*"))) > 2
+    if fault is None:
+        assert encoded(Folder(path=str(tmp_path)).load(cpu), frames_of(1)).isfinite().all()
+        return
+    spoil, sentence = SHARDED[fault]
+    spoil(tmp_path)
+    with pytest.raises(ModelError, match=sentence) as caught:
+        Folder(path=str(tmp_path)).load(cpu)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_mistyped_path_never_turns_into_a_hub_request(cpu: Chosen, monkeypatch: pytest.MonkeyPatch) -> None:

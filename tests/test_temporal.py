@@ -13,6 +13,7 @@ from tests.conftest import WAN, build_network
 from tests.test_experiment import Backwards, video
 from tests.test_models import decoded, encoded, frames_of
 from vae_experiments import Device, Experiment, Folder, Noise, Output, load_latents
+from vae_experiments.cache import Shelf
 from vae_experiments.companions import clip_of
 from vae_experiments.models import Posterior
 from vae_experiments.runner import stream
@@ -174,7 +175,7 @@ def test_what_is_held_of_a_clip_does_not_grow_with_it(
     source = MovingCircle(size="48x40", frames=72)
     held = []
     clip = clip_of(source, autoencoder, batch_size)
-    steps = stream(source, autoencoder, [Noise()], clip, batch_size, Stopwatch(), Nobody())
+    steps = stream(source, autoencoder, [Noise()], clip, batch_size, Stopwatch(), Nobody(), Shelf())
     for number, _ in enumerate(steps):
         if (number + 1) * batch_size % 16 == 8:
             held.append(bytes_of_all_tensors())
@@ -200,7 +201,7 @@ def test_a_chunk_of_changed_latents_stands_for_about_a_batch_of_frames(
     autoencoder = Folder(path=str(network_folders[WAN[0]])).load(cpu)
     source, seen = MovingCircle(size="48x40", frames=21), Lengths()
     clip = clip_of(source, autoencoder, batch_size)
-    list(stream(source, autoencoder, [Noise()], clip, batch_size, Stopwatch(), seen))
+    list(stream(source, autoencoder, [Noise()], clip, batch_size, Stopwatch(), seen, Shelf()))
     assert seen.changed == lengths
 
 

@@ -20,13 +20,14 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vae_experiments.config import experiment_from
+from vae_experiments.config import experiment_from, sweep_from
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.mistakes import mistake_of
+from vae_experiments.multirun import SweepFolder, begin_job, conclude, fail_job, finished_job
 from vae_experiments.schedules import split_outside_brackets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from omegaconf import DictConfig
 
@@ -34,37 +35,52 @@ log = logging.getLogger("vae_experiments.mistakes")
 WRONG, UNREADABLE = 1, 2
 HYDRA_FUNCTIONS = set(create_functions().functions)
 FULL_ERROR = "HYDRA_FULL_ERROR"
-wants_trace = os.environ.get(FULL_ERROR) == "1"
+TRACE = "VAE_EXPERIMENTS_TRACE"
+"""Carries to the workers of a launcher whether a person asked for tracebacks: we set Hydra's variable in any case."""
+wants_trace = os.environ.get(TRACE, os.environ.get(FULL_ERROR)) == "1"
+GO_ON = "the same command with sweep.resume=last does the rest"
 said: set[str] = set()
 """Mistakes that jobs of a sweep have shown already; Hydra raises the first one again at the end."""
 
 
-def run_configured(config: DictConfig) -> None:
-    """Run the composed experiment into the folder that Hydra made for it.
+def run_configured(config: DictConfig) -> float:
+    """Run the composed experiment into the folder that Hydra made for it, and give its objective.
 
-    A mistake ends a single run here with its one line. In a sweep it goes on to Hydra, which runs
-    the other jobs before it stops.
+    A mistake ends a single run here with its one line. In a sweep it is written down beside the other
+    jobs, which go on; a job that finished before is not run again.
     """
     hydra = HydraConfig.get()
     # Unresolved: a `${...}` that leads nowhere must not fail here.
     job = [str(word) for word in OmegaConf.to_container(hydra.overrides.task, resolve=False)]  # type: ignore[union-attr]
-    sweeps = hydra.mode is RunMode.MULTIRUN
+    if hydra.mode is not RunMode.MULTIRUN:
+        with one_line_mistakes():
+            experiment, sweep = experiment_from(config, job), sweep_from(config)
+            return sweep.value(experiment.run(Path(hydra.runtime.output_dir)).metrics)
+    return _run_job(config, Path(hydra.runtime.output_dir), job, hydra.job.num)
+
+
+def _run_job(config: DictConfig, folder: Path, job: Sequence[str], number: int) -> float:
+    """Run one job of a sweep; whatever stops it must not stop the others."""
+    words = shlex.join(job)
     try:
-        experiment = experiment_from(config, job)
-        if sweeps:
-            experiment.command = shlex.join(["python", Path(sys.argv[0]).name, *job])
-        experiment.run(Path(hydra.runtime.output_dir))
-    except (VaeExperimentsError, OmegaConfBaseException) as error:
-        sentence = mistake_of(error) or str(error)
+        sweep = sweep_from(config)
+        metrics = finished_job(folder, config)
+        if metrics is None:
+            begin_job(folder)
+            experiment = experiment_from(config, job)
+            experiment.command = f"python run.py {words}"
+            metrics = experiment.run(folder).metrics
+        else:
+            print(f"job {number} ({words}) is finished already, in {folder}")
+        return sweep.value(metrics)
+    except Exception as error:
+        sentence = mistake_of(error) or f"{type(error).__name__}: {error}, see {folder / 'run.log'}"
         log.error("%s", sentence, exc_info=True)
         if wants_trace:
             raise
-        if sweeps:
-            complain(f"{sentence} (job {hydra.job.num}: {' '.join(job)})")
-            said.add(sentence)
-            raise
-        complain(sentence)
-        raise SystemExit(WRONG) from None
+        complain(f"{sentence} (job {number}: {words})")
+        fail_job(folder, " ".join(sentence.split()))
+        return float("nan")
 
 
 @contextlib.contextmanager
@@ -96,7 +112,7 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
         status = 0
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
-        complain("interrupted")
+        complain("interrupted" + (f"; {GO_ON}" if SweepFolder.begun else ""))
     except BrokenPipeError:
         status = 0  # a reader who has left, as in `--help | head`, has seen enough
     except Exception as error:
@@ -105,8 +121,17 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
             raise
         if sentence not in said:
             complain(" ".join(sentence.split()))
+        _conclude_what_is_there()
         status = UNREADABLE if isinstance(error, OverrideParseException) else WRONG
     _end(status)
+
+
+def _conclude_what_is_there() -> None:
+    """Write the page of a sweep that broke off, as when the system kills a worker."""
+    folder = SweepFolder.begun
+    if folder is not None and any(folder.glob("*/.hydra")):
+        conclude(folder)
+        complain(f"the sweep broke off; {GO_ON}")
 
 
 def _in_a_job(error: BaseException) -> bool:
@@ -126,7 +151,8 @@ def _early_mistake(error: Exception) -> str:
         return f"cannot use {error.filename} ({reason}); choose a folder with hydra.run.dir=FOLDER"
     if "must be a string or a list" in str(error):
         return "a group was given nothing to choose; name a choice, as in manipulation=none"
-    return str(error)
+    # A launcher may go on with the whole log of a job that was killed.
+    return " ".join(str(error).strip().splitlines()[:2])
 
 
 def complain(sentence: str) -> None:
@@ -138,7 +164,7 @@ def complain(sentence: str) -> None:
 def _prepare() -> None:
     """Settle what happens on signals, on a closed pipe, and to a config path."""
     # Hydra prints several lines of its own for a mistake, unless it is told to raise it.
-    os.environ[FULL_ERROR] = "1"
+    os.environ[TRACE], os.environ[FULL_ERROR] = str(int(wants_trace)), "1"
     # A reader who has left, as in `| head`, is no reason for tracebacks.
     logging.raiseExceptions = False
     signal.signal(signal.SIGTERM, _terminated)

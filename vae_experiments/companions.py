@@ -61,13 +61,9 @@ class Companions:
         return Video(path=path, size=size, fps=fps)
 
     def frames(self, path: str) -> Iterator[Frames]:
-        """Give the frames of a companion without end, padded to whole latent cells."""
-        from torch.nn.functional import pad
-
-        stride = self.autoencoder.stride
-        below, right = -self.info.size.height % stride, -self.info.size.width % stride
+        """Give the frames of a companion without end, padded to whole latent cells as the source's are."""
         for frames in self._endless(path):
-            yield pad(frames, (0, right, 0, below), mode="replicate") if below or right else frames
+            yield self.autoencoder.padded(frames)
 
     def latents(self, path: str) -> Iterator[Latents]:
         """Give the latents of a companion without end, encoded by the same network."""

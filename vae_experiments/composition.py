@@ -6,6 +6,7 @@ ConfigStore under ``hydra/schema/<family>/<kind>``, and a yaml file fills it.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.experimental.callback import Callback
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vae_experiments.errors import SettingError
 from vae_experiments.explanation import asked_for, explain
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from hydra.core.config_search_path import ConfigSearchPath
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
-FAMILIES = ("run", "model", "device", "source", "manipulation", "output")
+ENGINES = CONF / "engines"
+"""Our defaults for Hydra's launchers; a folder of its own, which a rerun from a saved config finds as well."""
+FAMILIES = ("run", "model", "device", "source", "manipulation", "output", "cache", "sweep", "target")
 
 
 class ClaimFolder(Callback):
@@ -70,12 +73,28 @@ def claim(wish: Path) -> Path:
 
 
 class PluginConfs(SearchPathPlugin):
-    """Lets Hydra find the yaml files of plugins."""
+    """Lets Hydra find our defaults for launchers, and the yaml files of plugins."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Append the conf folder of each plugin, after our own."""
+        search_path.append(provider="engines", path=f"file://{ENGINES}")
         for conf in plugin_confs():
             search_path.append(provider=f"plugin {conf.parent.name}", path=f"file://{conf}")
+
+
+def cores_up_to(most: int) -> int:
+    """Count the cores that this process may use, at most so many: jobs to run side by side."""
+    own = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(own, most)
+
+
+def cores_for_each(jobs: int) -> int:
+    """Share the cores out among jobs that run side by side."""
+    return max(1, cores_up_to(sys.maxsize) // jobs)
+
+
+for resolver in (cores_up_to, cores_for_each):
+    OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
 
 
 class Shared(dict[str, Any]):
@@ -101,6 +120,7 @@ JOB_LOGGING = {
             "formatter": "full",
             "filename": "${hydra.runtime.output_dir}/${hydra.job.name}.log",
             "encoding": "utf-8",
+            "delay": True,
         },
     },
     "root": {"level": "WARNING", "handlers": ["console", "file"]},
@@ -132,6 +152,14 @@ def _choices(groups: Sequence[str]) -> Iterator[str]:
             yield f"{group}: {', '.join(names)}"
 
 
+def _make_room_for_our_launchers(store: ConfigStore) -> None:
+    """Move the settings of each launcher that is installed to where our yaml of the same name begins with them."""
+    theirs = store.repo["hydra"]["launcher"]
+    for file in (ENGINES / "hydra" / "launcher").glob("*.yaml"):
+        if file.name in theirs:
+            store.store(group="hydra/schema/launcher", name=file.stem, node=theirs.pop(file.name).node)
+
+
 def register(
     claim_folder: type[ClaimFolder] = ClaimFolder,
     families: Sequence[str] = FAMILIES,
@@ -149,6 +177,7 @@ def register(
     for family in families:
         for kind, option_class in kinds(family).items():
             store.store(group=f"hydra/schema/{family}", name=kind, node=option_class)
+    _make_room_for_our_launchers(store)
     store.repo["hydra"]["schema"] = Shared(store.repo["hydra"]["schema"])
     store.store(group="hydra/job_logging", name="plain", node=JOB_LOGGING)
     text = help_text.replace("CHOICES", "\n".join(_choices((*families, *named))))
@@ -159,13 +188,13 @@ def register(
         {group: ours.get(group, choice) for group, choice in default.items()}
         for default in HydraConf().defaults
     ]
+    # A launcher may say how many jobs the sweeper gives it at once.
+    groups.sort(key=lambda default: "launcher" in default)
     defaults = HydraConf(
         defaults=groups,
         run=RunDir("outputs/${now:%Y-%m-%d}/${now:%H-%M-%S}"),
         sweep=SweepDir("outputs/sweeps/${now:%Y-%m-%d}/${now:%H-%M-%S}", "${hydra.job.num}"),
+        output_subdir="${unless_finished:.hydra}",
         callbacks={"claim_folder": {"_target_": f"{claim_folder.__module__}.{claim_folder.__name__}"}},
     )
     store.store(group="hydra", name="config", node=defaults, provider="hydra")
-
-
-register()

@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vae_experiments.composition import FAMILIES
+from vae_experiments.cache import Cache
+from vae_experiments.calibration import Target
+from vae_experiments.composition import FAMILIES, register
 from vae_experiments.device import Device
 from vae_experiments.errors import SettingError, VaeExperimentsError
 from vae_experiments.experiment import Experiment, Run
 from vae_experiments.manipulations import Link
 from vae_experiments.mistakes import type_mistake, unknown_setting
 from vae_experiments.models import Model
+from vae_experiments.multirun import Sweep, SweepFolder
 from vae_experiments.options import Option, dotted, kind_named
 from vae_experiments.run_folder import Output
 from vae_experiments.sources import Source
@@ -25,7 +28,7 @@ from vae_experiments.sources import Source
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ROOT_KEYS = {"seed", "batch_size", *FAMILIES}
+ROOT_KEYS = {"seed", "batch_size", "timed", *FAMILIES}
 NO_CHOICES = (
     "must be a block of settings",
     "set one of them, as in noise.scale=0.5; a saved config takes other settings, but no other choices",
@@ -48,6 +51,7 @@ def experiment_from(config: DictConfig, overrides: Sequence[str] = ()) -> Experi
     if not isinstance(chain, DictConfig):
         raise SettingError("manipulation", chain, *NO_CHOICES)
     names = [str(name) for name in chain]
+    sweep_from(config)
     refuse_unknown("", config, ROOT_KEYS | set(names))
     run = option_from(Run, config, "run")
     return Experiment(
@@ -56,9 +60,22 @@ def experiment_from(config: DictConfig, overrides: Sequence[str] = ()) -> Experi
         model=option_from(Model, config, "model"),  # type: ignore[type-abstract]
         device=option_from(Device, config, "device"),
         output=option_from(Output, config, "output"),
+        cache=_newer(Cache, config, "cache"),
+        target=_newer(Target, config, "target"),
         batch_size=run.batch_size,
+        timed=run.timed,
         seed=run.seed,
     )
+
+
+def sweep_from(config: DictConfig) -> Sweep:
+    """Build the settings of a sweep as a whole."""
+    return _newer(Sweep, config, "sweep")
+
+
+def _newer(base: type[Kind], config: DictConfig, place: str) -> Kind:
+    """Build an option that is at its defaults in a config which was saved before there was such a thing."""
+    return option_from(base, config, place) if place in config else base()
 
 
 def option_from(base: type[Kind], config: DictConfig, place: str) -> Kind:
@@ -113,3 +130,7 @@ def _refuse_twice(overrides: Sequence[str]) -> None:
         if group == "manipulation" and len(set(names)) < len(names):
             cure = "give the second one a name and a yaml of its own, with kind set to the first's"
             raise SettingError(group, chosen, "names one twice", cure)
+
+
+# Not in multirun, which a worker may import by itself: here every option is known.
+register(SweepFolder)

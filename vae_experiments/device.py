@@ -51,6 +51,18 @@ class Chosen:
     compiled: bool = False
     fallback: bool = False
     """Whether the CPU may take over when memory does not suffice."""
+    tf32: bool = False
+
+    @property
+    def numbers(self) -> str:
+        """Say what the network computes in: all of this choice that changes latents."""
+        ways = {"exact": self.exact, "compiled": self.compiled, "TF32": self.tf32}
+        names = [
+            self.device.type,
+            str(self.dtype).removeprefix("torch."),
+            *(way for way in ways if ways[way]),
+        ]
+        return " ".join(names)
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -81,7 +93,7 @@ class Device(Option, family="device", single=True):
         "on CUDA, multiply float32 with 10-bit fractions: faster, a little coarser", default=True
     )
     compile: bool = setting(
-        "compile the network first: a minute once, for long clips and sweeps", default=False
+        "compile a frame-wise network first: a minute once, for long clips and sweeps", default=False
     )
     fallback: Fallback = setting(
         "what to do where the memory of MPS does not suffice for one frame", default=Fallback.none
@@ -126,12 +138,13 @@ class Device(Option, family="device", single=True):
             raise DeviceError(
                 f"device={name}: torch finds no such device here", f"use device=auto, or one of: {there}"
             )
+        tf32 = name == "cuda" and self.tf32 and not self.exact
         if name == "cuda":
-            _allow_tf32(self.tf32 and not self.exact)
-            reason += ", TF32" if self.tf32 and not self.exact else ""
+            _allow_tf32(tf32)
+            reason += ", TF32" if tf32 else ""
         dtype = getattr(torch, self._dtype_on(name))
         fallback = self.fallback is Fallback.cpu and name == "mps"
-        return Chosen(torch.device(name), dtype, reason, self.exact, self.compile, fallback)
+        return Chosen(torch.device(name), dtype, reason, self.exact, self.compile, fallback, tf32)
 
     def _dtype_on(self, name: str) -> str:
         """Name the dtype: float32 unless another was asked for, which must be one that the device can do.

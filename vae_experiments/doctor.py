@@ -24,6 +24,7 @@ from vae_experiments.device import Device, DeviceName, Dtype
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.metrics import Fidelity
 from vae_experiments.models import Model
+from vae_experiments.models.tiling import SMALLEST_TILE, Tiling
 from vae_experiments.options import Option, setting
 from vae_experiments.sources import BouncingShapes
 from vae_experiments.tensors import Size, to_pixels
@@ -115,6 +116,7 @@ def examine(patient: Patient) -> Iterator[Finding]:
         "frame counts": _frame_counts,
         "latents": _latents,
         "batch size": _batch_size,
+        "tiling": _tiling,
         "the CPU": _against_cpu,
         "bfloat16": lambda patient: _dtype(patient, Dtype.bfloat16),
         "float16": lambda patient: _dtype(patient, Dtype.float16),
@@ -161,6 +163,23 @@ def _batch_size(patient: Patient) -> Finding:
     return Finding(
         "batch size", f"latents differ by at most {apart:.1e}", WELL if apart < SAME_LATENTS else ODD
     )
+
+
+def _tiling(patient: Patient) -> Finding:
+    """Compare tiles, as small as they get, with the whole of a frame that is twice as large."""
+    import torch
+
+    size = Size(2 * SMALLEST_TILE, 2 * SMALLEST_TILE)
+    frames = next(BouncingShapes(size=str(size), frames=1).chunks(1))
+    decoded = []
+    for tiling in (Tiling.off, Tiling.on):
+        model = dataclasses.replace(patient.model, tiling=tiling, tile=SMALLEST_TILE)
+        autoencoder = model.load(patient.device.choose())
+        decoded.append(torch.cat(list(autoencoder.decode(autoencoder.encode([frames]), size)))[:1])
+    psnr_db = patient.against(decoded[1], decoded[0])
+    verdict = WELL if psnr_db >= NEAR_DB else ODD
+    tiles = autoencoder.tiles_of(size)["decode"]
+    return Finding("tiling", f"{tiles} are {psnr_db:.1f} dB from the whole frame", verdict)
 
 
 def _against_cpu(patient: Patient) -> Finding:

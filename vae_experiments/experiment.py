@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from vae_experiments.cache import Cache, Shelf
+from vae_experiments.calibration import Sample, Target, calibrated
 from vae_experiments.companions import clip_of
 from vae_experiments.device import Device
 from vae_experiments.errors import SourceError
 from vae_experiments.manipulations import Noise, lengths_differ
 from vae_experiments.memory import forget_peak_memory, peak_memory_bytes
-from vae_experiments.models import Bundled
+from vae_experiments.models import Bundled, Posterior, shared
 from vae_experiments.options import Option, setting
 from vae_experiments.progress import Progress
-from vae_experiments.provenance import provenance
-from vae_experiments.run_folder import Output, RunFolder
+from vae_experiments.provenance import provenance, version_of
+from vae_experiments.run_folder import RECONSTRUCTED, Output, RunFolder
 from vae_experiments.runner import stream
 from vae_experiments.sources import MovingCircle
 from vae_experiments.stopwatch import Stopwatch
@@ -26,12 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from vae_experiments.calibration import Calibration
     from vae_experiments.device import Chosen
     from vae_experiments.manipulations import Clip, Link
     from vae_experiments.models import Autoencoder, Model
     from vae_experiments.sources import Source, SourceInfo
 
 log = logging.getLogger(__name__)
+CACHED = "cached"
 
 
 class Run(Option, family="run", single=True):
@@ -39,6 +43,7 @@ class Run(Option, family="run", single=True):
 
     seed: int = setting("seed of every random draw", default=0, minimum=0)
     batch_size: int = setting("how many go through the network at once", default=8, minimum=1)
+    timed: bool = setting("measure speed: warm up first, and take nothing from the cache", default=False)
 
     def address(self) -> str:
         """These are typed without a prefix: ``batch_size=4``."""
@@ -62,7 +67,11 @@ class Experiment:
     model: Model = field(default_factory=Bundled)
     device: Device = field(default_factory=Device)
     output: Output = field(default_factory=Output)
+    cache: Cache = field(default_factory=Cache)
+    target: Target = field(default_factory=Target)
     batch_size: int = 8
+    timed: bool = False
+    """Whether to measure speed: warm up first, and take nothing from the cache."""
     seed: int = 0
     """Written down with the result; each part that draws by chance has a seed of its own."""
     command: str = ""
@@ -78,22 +87,55 @@ class Experiment:
         started = self._provenance()
         chosen = self.device.choose()
         forget_peak_memory(chosen.device)
-        autoencoder = self.model.load(chosen)
+        autoencoder = shared(self.model, chosen)
         info = self._checked_info(autoencoder)
         clip = self._checked_clip(autoencoder)
-        outputs = RunFolder(folder, self.output, info, self._names(), lengths_differ(self.manipulations))
-        self._introduce(info, chosen)
-        steps = stream(self.source, autoencoder, self.manipulations, clip, self.batch_size, watch, outputs)
+        self._introduce(info, chosen, autoencoder)
+        shelf = self._shelf(autoencoder, chosen)
+        if shelf.latents.found:
+            log.info("latents: encoded before, taken from the cache")
+        if self.timed:
+            self._warm_up(autoencoder)
+            watch = Stopwatch()
+        found = self._calibrated(autoencoder, clip, shelf, watch)
+        links = found.links if found else self.manipulations
+        outputs = RunFolder(folder, self.output, info, self._names(), lengths_differ(links))
+        steps = stream(self.source, autoencoder, links, clip, self.batch_size, watch, outputs, shelf)
         with outputs, Progress(info.frames) as progress, WriteBehind(outputs.take) as behind:
             watch.switch("write")
             for step in steps:
                 behind.put(step)
                 progress.add(step.frames)
         watch.switch("finish")
-        metrics = outputs.metrics() | self._measured(watch, chosen, outputs.frames)
-        outputs.finish(metrics, started | self._used(chosen, autoencoder), self._title())
+        metrics = outputs.metrics() | self._measured(watch, chosen, outputs.frames, shelf)
+        metrics |= {"target": found.summary()} if found else {}
+        outputs.finish(metrics, started | self._used(chosen, autoencoder, found), self._title())
         self._conclude(folder, metrics)
         return Result(folder, metrics)
+
+    def _warm_up(self, autoencoder: Autoencoder) -> None:
+        """Send one batch there and back: what a network does once, at its first call, is not its speed."""
+        first = next(iter(self.source.chunks(self.batch_size)))
+        for _ in autoencoder.decode(autoencoder.encode([first]), self.source.info.size):
+            pass
+
+    def _calibrated(
+        self, autoencoder: Autoencoder, clip: Clip, shelf: Shelf, watch: Stopwatch
+    ) -> Calibration | None:
+        """Find the strength that lies at the target, if there is one."""
+        self.target.check(self.manipulations)
+        if self.target.psnr_db is None:
+            return None
+        before = watch.switch("target")
+        log.info("target: searching the strength that lies at %g dB", self.target.psnr_db)
+        sample = Sample(self.source, autoencoder, clip, self.batch_size, shelf.latents, self.target.frames)
+        found = calibrated(self.target, self.manipulations, sample)
+        log.info("target: %s", found)
+        shelf.latents = replace(shelf.latents)  # which looks again whether they are kept
+        if not shelf.latents.found:
+            log.info("target: the run encodes again, since the cache is off")
+        watch.switch(before)
+        return found
 
     def _names(self) -> list[str]:
         return [manipulation.name for manipulation in self.manipulations]
@@ -118,9 +160,10 @@ class Experiment:
             clip = manipulation.after(clip)
         return given
 
-    def _introduce(self, info: SourceInfo, chosen: Chosen) -> None:
+    def _introduce(self, info: SourceInfo, chosen: Chosen, autoencoder: Autoencoder) -> None:
         count = "frames" if info.frames is None else f"{info.frames} frames"
         log.info("device: %s", chosen)
+        log.info("tiling: %s, %s", self.model.tiling, autoencoder.tiles_of(info.size)["decode"])
         log.info("source: %s, %s of %s at %g fps", self.source.title(), count, info.size, float(info.fps))
         for remark in info.remarks:
             log.warning("source: %s", remark)
@@ -131,26 +174,53 @@ class Experiment:
 
     def _conclude(self, folder: Path, metrics: dict[str, Any]) -> None:
         for name, score in metrics.items():
-            if isinstance(score, dict) and "psnr_db" in score:
+            if name.startswith(RECONSTRUCTED):
                 psnr = "identical" if score["psnr_db"] is None else f"{score['psnr_db']:.2f} dB"
                 log.info("%s: %s", name.replace("_", " "), psnr)
         log.info("%.1f s, in %s", metrics["timing"]["total_seconds"], folder)
 
-    def _measured(self, watch: Stopwatch, chosen: Chosen, frames: int) -> dict[str, Any]:
-        streamed = sum(watch.seconds(stage) for stage in ("encode", "change", "decode", "write"))
+    def _measured(self, watch: Stopwatch, chosen: Chosen, frames: int, shelf: Shelf) -> dict[str, Any]:
+        """Give the numbers that were measured; what came out of the cache is said to be, not flattered."""
+        encoding, decoding, changed = (
+            watch.seconds(stage) for stage in ("encode", "decode", "decode changed")
+        )
+        streamed = encoding + decoding + changed + watch.seconds("change") + watch.seconds("write")
+        latents_cached, frames_cached = shelf.latents.found, shelf.frames.found and bool(self.manipulations)
         return {
             "timing": {
-                "encode_seconds": watch.seconds("encode"),
+                "encode_seconds": CACHED if latents_cached else encoding,
                 "change_seconds": watch.seconds("change"),
-                "decode_seconds": watch.seconds("decode"),
+                "decode_seconds": CACHED if frames_cached else decoding,
+                "decode_changed_seconds": changed,
                 "total_seconds": watch.total_seconds(),
-                "frames_per_second": frames / streamed,
+                "frames_per_second": CACHED if latents_cached or frames_cached else frames / streamed,
+                **({} if self.target.psnr_db is None else {"target_seconds": watch.seconds("target")}),
             },
             "peak_memory_bytes": peak_memory_bytes(chosen.device),
             "batch_size": self.batch_size,
             "device": chosen.device.type,
             "seed": self.seed,
         }
+
+    def _shelf(self, autoencoder: Autoencoder, chosen: Chosen) -> Shelf:
+        """Open the cache's shelf of all that decides the latents, and of nothing else."""
+        store = None if self.timed else self.cache.store()
+        if store is None:
+            return Shelf()
+        content, tiles = self.source.digest(), autoencoder.tiles_of(self.source.info.size)
+        what = {
+            "source": content,
+            "weights": autoencoder.weights_digest,
+            "seed": self.model.seed if self.model.posterior is Posterior.sample else None,
+            "numbers": chosen.numbers,
+            "tiling": tiles,
+            "versions": [version_of(package) for package in ("torch", "diffusers", "av")],
+        }
+
+        def still() -> bool:
+            return self.source.digest() == content and autoencoder.tiles_of(self.source.info.size) == tiles
+
+        return Shelf.of(store, what, still)
 
     def _provenance(self) -> dict[str, Any]:
         if not (self.output.provenance or self.output.report):
@@ -161,10 +231,13 @@ class Experiment:
             | ({"command": self.command} if self.command else {})
         )
 
-    def _used(self, chosen: Chosen, autoencoder: Autoencoder) -> dict[str, Any]:
+    def _used(self, chosen: Chosen, autoencoder: Autoencoder, found: Calibration | None) -> dict[str, Any]:
+        links = found.links if found else self.manipulations
         return {
             "seed": self.seed,
             "device": str(chosen),
             "weights_digest": autoencoder.weights_digest,
-            "manipulations": {manipulation.name: str(manipulation) for manipulation in self.manipulations},
+            "tiling": {"asked_for": str(self.model.tiling), **autoencoder.tiles_of(self.source.info.size)},
+            "manipulations": {link.name: str(link) for link in links},
+            **({"target": str(found)} if found else {}),
         }

@@ -22,6 +22,8 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 # A list of numbers as json.dumps indents it, which reads better on one line. A real line break
 # stands in no JSON text, so no text is ever taken for such a list.
 _NUMBERS = re.compile(r"\[\n\s*([-+\d.eE,\s]*?)\s*\]")
+SUMS = "SHA256SUMS"
+_SUM = re.compile(r"([0-9a-f]{64})  ([^\n]+)\n")
 
 
 @contextlib.contextmanager
@@ -74,6 +76,46 @@ def digest(path: Path) -> str:
 def digest_of(*values: object) -> str:
     """Give the SHA-256, in hex, of a few plain values that together identify something."""
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def write_sums(folder: Path, last: str) -> None:
+    """Write the digest of every file in a folder, as ``sha256sum -c SHA256SUMS`` reads them.
+
+    Written when all else is there, it says that the folder is whole. Hidden files and logs, which may
+    still grow, are left out; ``last`` is listed last, so that a list that was cut short shows.
+    """
+    names = {
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".log" and path.name != SUMS
+    }
+    seen = sorted(name for name in names if not any(part.startswith(".") for part in name.split("/")))
+    ordered = [*(name for name in seen if name != last), last]
+    write_text(folder / SUMS, "".join(f"{digest(folder / name)}  {name}\n" for name in ordered))
+
+
+def read_sums(folder: Path, last: str) -> dict[str, str]:
+    """Read the digests of a folder's files by name.
+
+    Raises:
+        ValueError: the list is missing, damaged or cut short.
+    """
+    try:
+        text = (folder / SUMS).read_bytes().decode()
+    except OSError as error:
+        raise ValueError(f"no {SUMS}") from error
+    sums = {found[2]: found[1] for found in _SUM.finditer(text)}
+    if "".join(f"{value}  {name}\n" for name, value in sums.items()) != text or [*sums][-1:] != [last]:
+        raise ValueError(f"{SUMS} is damaged")
+    return sums
+
+
+def is_whole(folder: Path, last: str) -> bool:
+    """Tell whether a folder was finished and every file of it is still what it was."""
+    try:
+        return all(digest(folder / name) == value for name, value in read_sums(folder, last).items())
+    except (OSError, ValueError):
+        return False
 
 
 def _flush(path: Path) -> None:

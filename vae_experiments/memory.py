@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ OUT_OF_MEMORY = (
 
 _CLEAR_PEAK = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")
+_MACHINE = Path("/proc/meminfo")
+_CONTAINER = Path("/sys/fs/cgroup")
 
 
 def forget_peak_memory(device: torch.device) -> None:
@@ -53,6 +56,34 @@ def peak_memory_bytes(device: torch.device) -> int | None:
         return None
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most if sys.platform == "darwin" else most * 1024
+
+
+def free_memory_bytes(wanted: int) -> int | None:
+    """Say how much memory this process can still take, of the machine and of its container (Linux).
+
+    Where that seems to be less than is wanted, what the C library keeps of freed memory is given back
+    first, and it is looked at anew. None where the system does not tell.
+    """
+    free = _free_now()
+    if free is not None and free < wanted:
+        import ctypes
+
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
+        free = _free_now()
+    return free
+
+
+def _free_now() -> int | None:
+    found = []
+    if _MACHINE.exists():
+        line = next(line for line in _MACHINE.read_text().splitlines() if line.startswith("MemAvailable:"))
+        found.append(int(line.split()[1]) * 1024)
+    with contextlib.suppress(OSError, ValueError):  # no container, or one without a limit ("max")
+        limit, used = (int((_CONTAINER / name).read_text()) for name in ("memory.max", "memory.current"))
+        cached = re.search(r"^inactive_file (\d+)$", (_CONTAINER / "memory.stat").read_text(), re.MULTILINE)
+        found.append(limit - used + (int(cached[1]) if cached else 0))
+    return min(found, default=None)
 
 
 def ran_out_of_memory(error: BaseException) -> bool:

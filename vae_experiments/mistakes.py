@@ -32,6 +32,8 @@ TYPE_RULES = {
 }
 QUOTES = "put a value with special characters in quotes twice: 'key=\"value\"'"
 GROUPS = ("source", "model")
+LAUNCHERS = "hydra/schema/launcher"
+"""What installed launchers say that they can be told; our yaml files begin with it."""
 
 
 def mistake_of(error: BaseException) -> str | None:
@@ -84,6 +86,9 @@ def _missing_choice(error: MissingConfigException) -> str:
     group, _, choice = str(error.missing_cfg_file).rpartition("/")
     if not group:
         return _other_mistake(error)
+    if group == LAUNCHERS:
+        cure = f"pip install 'vae_experiments[{choice.partition('_')[0]}]'"
+        return str(SettingError("hydra/launcher", choice, "its package is not installed", cure))
     options = [option for option in error.options or [] if option != "schema"]
     if not options and group == "manipulation":  # Hydra lists none for a name inside a list
         options = [*kinds(group), "none"]

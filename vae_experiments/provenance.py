@@ -31,7 +31,7 @@ def provenance() -> dict[str, Any]:
         "git_commit": git_commit(),
         "versions": {
             "python": platform.python_version(),
-            **{name: _version(name) for name in ("vae_experiments", *PACKAGES)},
+            **{name: version_of(name) for name in ("vae_experiments", *PACKAGES)},
         },
         "platform": platform.platform(),
     }
@@ -52,7 +52,8 @@ def _git(*words: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
+    """Name the version of a package that is installed; None where it is not."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

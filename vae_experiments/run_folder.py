@@ -1,4 +1,4 @@
-"""The run folder: what a run leaves behind, each file whole or absent, metrics.json last."""
+"""The run folder: what a run leaves behind, each file whole or absent, their digests last."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.files import write_json, write_text
+from vae_experiments.files import SUMS, write_json, write_sums, write_text
 from vae_experiments.latents import CHANGED, ENCODED, LatentFolder
 from vae_experiments.metrics import REACH, Fidelity, LatentStatistics, psnr_db
 from vae_experiments.options import Option, setting
@@ -141,7 +141,7 @@ class RunFolder:
         return numbers
 
     def finish(self, metrics: Mapping[str, Any], provenance: Mapping[str, Any], title: str) -> None:
-        """Write all that is not a video; metrics.json, which says that the run is finished, last."""
+        """Write all that is not a video; the digests, which say that the run is finished, last."""
         if self._latent_folder:
             self._latent_folder.finish()
         if self.wants.table:
@@ -153,6 +153,7 @@ class RunFolder:
         if self.wants.report:
             self._report(metrics, provenance, title)
         write_json(self.folder / FINISHED, metrics)
+        write_sums(self.folder, FINISHED)
 
     def _decoded_names(self) -> list[str]:
         return [RECONSTRUCTED] + ([self.changed_name] if self.changed_name else [])
@@ -200,8 +201,11 @@ class RunFolder:
         plot_latents(self.folder / "latents.png", pictures)
 
     def _report(self, metrics: Mapping[str, Any], provenance: Mapping[str, Any], title: str) -> None:
-        timing = metrics["timing"]
-        seconds, memory = timing["encode_seconds"], metrics["peak_memory_bytes"]
+        memory = metrics["peak_memory_bytes"]
+        encoding, decoding = (
+            seconds if isinstance(seconds := metrics["timing"][name], str) else f"{seconds:.2f} s"
+            for name in ("encode_seconds", "decode_seconds")
+        )
         write_report(
             self.folder / "report.html",
             title=title,
@@ -213,17 +217,20 @@ class RunFolder:
                 "latents": "T {} x C {} x {} x {}".format(*metrics["latents"]["shape"]),
                 "mean of the latents": f"{metrics['latents']['mean']:.3f}",
                 "their standard deviation": f"{metrics['latents']['std']:.3f}",
-                "encoding": f"{seconds:.2f} s" if isinstance(seconds, float) else seconds,
-                "decoding": f"{timing['decode_seconds']:.2f} s",
+                "encoding": encoding,
+                "decoding": decoding,
                 "peak memory": f"{memory / 10**6:.0f} MB" if memory else "not told by this system",
                 "batch size": metrics["batch_size"],
                 "seed": metrics["seed"],
                 "device": provenance["device"],
                 "weights": str(provenance["weights_digest"])[:16],
                 "git commit": str(provenance["git_commit"])[:12],
+                **({"target": provenance["target"]} if "target" in provenance else {}),
                 **provenance["manipulations"],
             },
-            files=sorted({FINISHED, *(path.name for path in self.folder.iterdir() if path.name[0] != ".")}),
+            files=sorted(
+                {FINISHED, SUMS, *(path.name for path in self.folder.iterdir() if path.name[0] != ".")}
+            ),
             command=str(provenance["command"]),
         )
 

@@ -12,6 +12,7 @@ from vae_experiments.threads import read_ahead, twice
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from vae_experiments.cache import Shelf
     from vae_experiments.manipulations import Clip, Link
     from vae_experiments.models import Autoencoder
     from vae_experiments.sources import Source
@@ -54,23 +55,34 @@ def stream(
     batch_size: int,
     watch: Stopwatch,
     observer: Observer,
+    shelf: Shelf,
 ) -> Iterator[Step]:
     """Take a source through an autoencoder and give back every chunk, untouched and changed.
 
     Only a few chunks are in memory at a time; the latents are decoded both ways in one pass. The
-    observer sees the latents as they go by.
+    observer sees the latents as they go by. What the shelf has is neither encoded nor decoded again.
     """
     size, stride = source.info.size, autoencoder.time_stride
-    frames, originals = two_readers(source, batch_size, any(link.holds(clip) for link in links))
-    latents = seen(watch.timed("encode", autoencoder.encode(frames)), observer.see_latents)
+    at_once = max(1, batch_size // stride)
+    apart = shelf.latents.found or any(link.holds(clip) for link in links)
+    frames, originals = two_readers(source, batch_size, apart)
+
+    def encoded(frames: Iterator[Frames]) -> Iterator[Latents]:
+        return regrouped(shelf.latents.through(autoencoder.encode(frames)), at_once)
+
+    latents = seen(watch.timed("encode", encoded(frames)), observer.see_latents)
     if not links:
         decoded = watch.timed("decode", autoencoder.decode(latents, size))
         return in_step(stride, originals, decoded)
-    kept, given = twice(latents)
-    altered = regrouped(watch.timed("change", chain(links, given, clip)), max(1, batch_size // stride))
+    if shelf.frames.found:
+        # Begun only if what is kept turns out to be damaged.
+        given, kept = latents, encoded(read_ahead(source.chunks(batch_size)))
+    else:
+        given, kept = twice(latents)
+    altered = regrouped(watch.timed("change", chain(links, given, clip)), at_once)
     changed = seen(finite(altered), observer.see_changed)
-    untouched = watch.timed("decode", autoencoder.decode(kept, size))
-    manipulated = watch.timed("decode", bent(autoencoder, links).decode(changed, size))
+    untouched = watch.timed("decode", shelf.frames.through(autoencoder.decode(kept, size)))
+    manipulated = watch.timed("decode changed", bent(autoencoder, links).decode(changed, size))
     if lengths_differ(links):
         steps = in_step(stride, originals, untouched)
         return out_of_step(steps, manipulated, batch_size, outcome(links, clip).frames)

@@ -13,6 +13,7 @@ Times are seconds (2s), frames (12f) or a share of the clip (50%).
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import re
@@ -148,17 +149,16 @@ class Wave(Schedule):
         return self.low + (self.high - self.low) * self.shape(turned % 1)
 
 
-def _eased(share: float) -> float:
-    return (1 - math.cos(math.pi * share)) / 2
-
-
 WAVES: Mapping[str, Callable[[float], float]] = {
     "sine": lambda turned: (1 + math.sin(2 * math.pi * turned)) / 2,
     "triangle": lambda turned: 1 - abs(2 * turned - 1),
     "square": lambda turned: float(turned < 0.5),
 }
 WAVE_DEFAULTS = (("low", "0"), ("high", "1"), ("phase", "0"))
-WAYS: Mapping[str, Callable[[float], float]] = {"ramp": float, "ease": _eased}
+WAYS: Mapping[str, Callable[[float], float]] = {
+    "ramp": float,
+    "ease": lambda share: (1 - math.cos(math.pi * share)) / 2,
+}
 
 
 @functools.lru_cache(maxsize=256)
@@ -211,13 +211,10 @@ def number(text: str) -> float:
     Raises:
         ValueError: it is none.
     """
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise ValueError(f"{text.strip()!r} is not a number")
-    return value
+    with contextlib.suppress(ValueError):
+        if math.isfinite(value := float(text)):
+            return value
+    raise ValueError(f"{text.strip()!r} is not a number")
 
 
 def _mark(word: str) -> tuple[Time, float]:

@@ -63,6 +63,18 @@ def test_a_tail_is_filled_up_by_repeating_the_last_frame() -> None:
     assert [group.inputs.flatten().tolist() for group in groups] == [[0], [1, 2, 3, 4], [5, 6, 6, 6]]
 
 
+@pytest.mark.parametrize(
+    ("count", "seen"),
+    [(1, [[0]]), (2, [[0, 1], [1]]), (4, [[0, 1], [1, 2, 3], [3]]), (5, [[0, 1], [1, 2, 3], [3, 4]])],
+)
+def test_what_a_group_looks_ahead_to_begins_the_next_one(count: int, seen: list[list[int]]) -> None:
+    groups = list(grouped(numbered(count).split(3), Plan((1, 2), range(1, 4), ahead=1), EACH))
+    assert [group.inputs.flatten().tolist() for group in groups] == seen
+    kept = torch.cat([group.kept(group.inputs, EACH) for group in groups])
+    assert torch.equal(kept, numbered(count))
+    assert [group.fresh for group in groups] == [True] + [False] * (len(groups) - 1)
+
+
 def test_a_number_of_results_that_was_not_promised_is_refused() -> None:
     group = next(grouped(numbered(5), Plan((1,), (1,)), CAUSAL))
     with pytest.raises(MismatchError, match="1 wanted of 1 latents, 2 came"):

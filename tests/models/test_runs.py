@@ -1,46 +1,94 @@
-"""A run takes every temporal class: as many frames out as in, noise by the latent's number, bounded memory."""
+"""A run takes every class as a person types it: as many frames out as in, of the same size, in bounded memory."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import TEMPORAL
+from tests.conftest import NETWORKS
+from tests.test_config import composed
 from tests.test_temporal import Nobody, bytes_of_all_tensors
-from vae_experiments import Experiment, Folder, Noise, Output
+from vae_experiments import Noise
+from vae_experiments.cache import Shelf
 from vae_experiments.companions import clip_of
+from vae_experiments.config import experiment_from
 from vae_experiments.runner import stream
 from vae_experiments.sources import MovingCircle
 from vae_experiments.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import subprocess
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from vae_experiments.models import Autoencoder
 
 
-@pytest.mark.parametrize("name", TEMPORAL)
+COUNTS = (1, 2, 5, 9, 17, 18, 33)
+VIDEOS = ("original.mp4", "reconstructed.mp4", "reconstructed_with_noise.mp4")
+
+
+def odd_size(name: str) -> str:
+    """Give a size of no whole cells, of which LTX 2 needs two each way."""
+    return "35x33" if "LTX" in name else "21x19"
+
+
+def shape_of(path: Path) -> tuple[int, int, int]:
+    """Count the frames of a video that can be decoded, and give their width and height."""
+    import av
+
+    with av.open(str(path)) as container:
+        frames = list(container.decode(video=0))
+    return len(frames), frames[0].width, frames[0].height
+
+
+def numbers_in(value: Any) -> Iterator[float]:
+    """Give every number of nested metrics."""
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from numbers_in(inner)
+    elif isinstance(value, (int, float)):
+        yield value
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 def test_frames_out_of_a_run_are_frames_in(
     name: str, network_folders: dict[str, Path], load: Callable[[str], Autoencoder], tmp_path: Path
 ) -> None:
-    output = Output(comparison=False, table=False, pictures=False, report=False)
-    for frames in (2, 18):
-        folder = tmp_path / str(frames)
+    size = odd_size(name)
+    words = ["model=folder", f"model.path={network_folders[name]}", "output=minimal", "batch_size=3"]
+    as_typed = experiment_from(composed(*words, f"source.size={size}", "source.fps=12", "noise.scale=0.1"))
+    width, height = map(int, size.split("x"))
+    for count in COUNTS:
+        folder = tmp_path / str(count)
         folder.mkdir()
-        Experiment(
-            source=MovingCircle(size="67x65" if "LTX" in name else "37x21", frames=frames, fps="12"),
-            model=Folder(path=str(network_folders[name])),
-            manipulations=[Noise(scale=0.1)],
-            batch_size=3,
-            output=output,
-        ).run(folder)
+        replace(as_typed, source=replace(as_typed.source, frames=count)).run(folder)
         metrics = json.loads((folder / "metrics.json").read_text())
-        latents = 1 + max(0, -(-(frames - load(name).first_frames) // load(name).time_stride))
-        assert metrics["frames"] == frames
+        assert {video: shape_of(folder / video) for video in VIDEOS} == dict.fromkeys(
+            VIDEOS, (count, width, height)
+        )
+        latents = 1 + max(0, -(-(count - load(name).first_frames) // load(name).time_stride))
+        assert metrics["frames"] == count
         assert metrics["latents"]["shape"][0] == latents
+        assert all(map(math.isfinite, numbers_in(metrics)))
+        assert metrics["reconstructed"]["psnr_db"] != metrics["reconstructed_with_noise"]["psnr_db"]
+
+
+def test_a_temporal_network_runs_in_tiles_as_it_is_typed(
+    type_command: Callable[..., subprocess.CompletedProcess[str]],
+    network_folders: dict[str, Path],
+    tmp_path: Path,
+) -> None:
+    path, source = network_folders["AutoencoderKLWan"], ["source.size=139x45", "source.frames=6"]
+    words = ["model=folder", f"model.path={path}", "model.tiling=on", "model.tile=128", *source]
+    done = type_command("run.py", *words, folder=tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    assert "tiling: on, 2x1 tiles of 104x48" in done.stdout
+    assert shape_of(tmp_path / "run" / "reconstructed.mp4") == (6, 139, 45)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +102,7 @@ def test_what_is_held_of_a_clip_in_windows_does_not_grow_with_it(
     def most(frames: int) -> int:
         source = MovingCircle(size="24x16", frames=frames)
         clip = clip_of(source, load(name), 4)
-        steps = stream(source, load(name), [Noise()], clip, 4, Stopwatch(), Nobody())
+        steps = stream(source, load(name), [Noise()], clip, 4, Stopwatch(), Nobody(), Shelf())
         return max(bytes_of_all_tensors() for number, _ in enumerate(steps) if number % 4 == 0)
 
     shorter, a_frame = most(40), 24 * 16 * 3 * 4

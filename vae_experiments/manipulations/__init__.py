@@ -31,6 +31,7 @@ from vae_experiments.manipulations.stochastic import (
     Quantize,
     VariancePreservingNoise,
 )
+from vae_experiments.manipulations.strengths import weakened
 from vae_experiments.manipulations.temporal import (
     Echo,
     Freeze,
@@ -100,4 +101,5 @@ __all__ = [
     "chain",
     "lengths_differ",
     "outcome",
+    "weakened",
 ]

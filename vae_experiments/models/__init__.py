@@ -3,5 +3,6 @@
 from vae_experiments.models.autoencoder import Autoencoder
 from vae_experiments.models.hub import Hub
 from vae_experiments.models.model import Bundled, Folder, Model, Posterior
+from vae_experiments.models.sharing import shared
 
-__all__ = ["Autoencoder", "Bundled", "Folder", "Hub", "Model", "Posterior"]
+__all__ = ["Autoencoder", "Bundled", "Folder", "Hub", "Model", "Posterior", "shared"]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 from abc import abstractmethod
-from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from vae_experiments.errors import ModelError
+from vae_experiments.errors import DeviceError, ModelError
 from vae_experiments.models.autoencoder import Autoencoder
+from vae_experiments.models.footprint import PROBE_SIDE, Forecast
 from vae_experiments.models.grouping import EACH, MismatchError, Ratio
 from vae_experiments.models.normalisation import Normalisation
 from vae_experiments.models.passage import Passage, compile_parts
+from vae_experiments.models.tiling import Tiles, Tiling, tile_cells
 from vae_experiments.randomness import normal_frames
 from vae_experiments.tensors import Size, check_finite
 
@@ -23,31 +24,18 @@ if TYPE_CHECKING:
 
     from vae_experiments.device import Chosen
     from vae_experiments.models.grouping import Group
-    from vae_experiments.models.model import Posterior
-    from vae_experiments.models.passage import Call
+    from vae_experiments.models.model import Model
+    from vae_experiments.models.way import Call
     from vae_experiments.tensors import Frames, Latents
 
 
-PROBE_SIDE = 64
+HALVES = ("encode", "decode")
 ENCODING_PARTS = ("encoder", "quant_conv")
 """What diffusers calls the parts of a network that decoding does without."""
 
 
-class Tiling(Enum):
-    """What ``enable_tiling`` does to a class in diffusers 0.42.1, measured on small networks."""
-
-    real = "frames are cut into tiles"
-    no_op = "it is accepted, and changes nothing"
-    required = "without it the class encodes nothing"
-    refused = "it raises, or is not there"
-
-
 class AnyDialect(Protocol):
     """What must be known of every class, whatever else its adapter wants to know."""
-
-    @property
-    def tiling(self) -> Tiling:
-        """Tell what tiling does."""
 
     @property
     def least_cells(self) -> int:
@@ -69,12 +57,13 @@ class Adapter(Passage, Autoencoder):
     dialects: ClassVar[Mapping[str, AnyDialect]]
     """The diffusers classes that this adapter speaks to, by name."""
 
-    def __init__(self, network: Any, folder: Path, chosen: Chosen, posterior: Posterior, seed: int) -> None:
+    def __init__(self, network: Any, folder: Path, chosen: Chosen, model: Model) -> None:
         import torch
 
         self.dialect = self.dialect_of(network)
         self.has_posterior = self.dialect.has_posterior(network)
-        if posterior.name == "sample" and not self.has_posterior:
+        sampled = model.posterior.name == "sample"
+        if sampled and not self.has_posterior:
             raise ModelError(
                 f"model.posterior=sample: {type(network).__name__} has no posterior, its latents are exact",
                 "use model.posterior=mode",
@@ -87,9 +76,12 @@ class Adapter(Passage, Autoencoder):
         moved = torch.nn.Module.to(network, chosen.device, chosen.dtype, memory_format=self.memory_format)  # type: ignore[call-overload]
         self.network: Any = moved.eval().requires_grad_(False)
         if chosen.compiled:
-            compile_parts(self.network)
+            self._compile()
         self.takes_spread = False
-        self.seed = seed if posterior.name == "sample" else None
+        self.seed = model.seed if sampled else None
+        self.tiling, self.tile = model.tiling, model.tile
+        self.sides = dict.fromkeys(HALVES, self.tile) if self.tiling is Tiling.on else {}
+        self.forecast = Forecast()
         self.normalisation, self.stride = Normalisation.none(), 1
         self.stride, self.latent_channels = self._probed(folder)
         self.normalisation = Normalisation.of(network, folder)
@@ -97,19 +89,24 @@ class Adapter(Passage, Autoencoder):
 
     def encode(self, chunks: Iterable[Frames]) -> Iterator[Latents]:
         """Encode group after group; nothing is kept of a clip but what the network itself remembers."""
-        call = self._encoder()
+        way = self._way("encode", self._encoder)
         for group in self._frame_groups(chunks):
-            raw = self._through(call, self._padded(group.inputs), group.number)
+            if group.fresh:
+                way.begin_anew()
+            answer = self._through(way, self.padded(group.inputs), group.number)
+            raw = self._drawn(answer, group.number)
             latents = group.kept(self.normalisation.apply(raw, group.number), EACH)
             check_finite(latents, "latents", self.ratio.frames(group.number + group.skip))
             yield latents
 
     def decode(self, chunks: Iterable[Latents], size: Size) -> Iterator[Frames]:
         """Decode group after group and cut off the rows and columns that were padded before encoding."""
-        call = self._decoder()
+        way = self._way("decode", self._decoder)
         for group in self._latent_groups(chunks):
+            if group.fresh:
+                way.begin_anew()
             raw = self.normalisation.undo(group.inputs, group.number)
-            frames = group.kept(self._through(call, raw, group.number), self.ratio)
+            frames = group.kept(self._through(way, raw, group.number), self.ratio)
             check_finite(frames, "decoded frames", self.ratio.frames(group.number + group.skip))
             yield frames[:, :, : size.height, : size.width]
 
@@ -132,6 +129,38 @@ class Adapter(Passage, Autoencoder):
         bend({name: weight for name, weight in weights if name.split(".")[0] not in ENCODING_PARTS})
         return twin
 
+    def tiles_of(self, size: Size) -> dict[str, str]:
+        """Say for ``encode`` and ``decode`` how frames of a size go through at present."""
+        height, width = (-(-pixels // self.stride) for pixels in (size.height, size.width))
+        return {
+            half: Tiles(height, width, tile_cells(self.sides.get(half), self.stride)).described(self.stride)
+            for half in HALVES
+        }
+
+    def padded(self, frames: Frames) -> Frames:
+        """Repeat the last row and column up to a size that the network takes."""
+        from torch.nn.functional import pad
+
+        least = self.stride * self.dialect.least_cells
+        below, right = (
+            max(least - pixels, -pixels % self.stride) for pixels in (frames.shape[-2], frames.shape[-1])
+        )
+        return pad(frames, (0, right, 0, below), mode="replicate") if below or right else frames
+
+    def _compile(self) -> None:
+        """Let torch compile the network.
+
+        Raises:
+            DeviceError: the class works across frames. Compiled by torch 2.13, one of these gave
+                other numbers (Cosmos) and one did not run at all (HunyuanVideo 1.5).
+        """
+        if not self.parts_batches:
+            problem = f"device.compile=true: {type(self.network).__name__} works across frames"
+            raise DeviceError(
+                f"{problem}, and torch compiles such networks unreliably", "use device.compile=false"
+            )
+        compile_parts(self.network)
+
     @classmethod
     def dialect_of(cls, network: Any) -> AnyDialect:
         """Find the row of a network's class."""
@@ -153,27 +182,24 @@ class Adapter(Passage, Autoencoder):
     def _latent_groups(self, chunks: Iterable[Latents]) -> Iterator[Group]:
         """Cut latents into the groups that are decoded together."""
 
-    def _taken(self, distribution: Any, first: int) -> Tensor:
-        """Take the mode of a posterior ``T C h w``, or the sample that belongs to these latents' numbers."""
+    def _taken(self, distribution: Any) -> Tensor:
+        """Take of a posterior ``T C h w`` its mode, its width, or, to draw a sample of, both: ``T 2C h w``."""
         if self.takes_spread:
             spread: Tensor = distribution.std
             return spread
         if self.seed is None:
             mode: Tensor = distribution.mode()
             return mode
-        noise = normal_frames(first, distribution.mean.shape, self.seed, "posterior")
-        sample: Tensor = distribution.mean + distribution.std * noise.to(distribution.mean)
-        return sample
+        import torch
 
-    def _padded(self, frames: Frames) -> Frames:
-        """Repeat the last row and column up to a size that the network takes."""
-        from torch.nn.functional import pad
+        return torch.cat([distribution.mean, distribution.std], dim=1)
 
-        least = self.stride * self.dialect.least_cells
-        below, right = (
-            max(least - pixels, -pixels % self.stride) for pixels in (frames.shape[-2], frames.shape[-1])
-        )
-        return pad(frames, (0, right, 0, below), mode="replicate") if below or right else frames
+    def _drawn(self, answer: Tensor, first: int) -> Tensor:
+        """Draw the sample that belongs to these latents' numbers, for all tiles at once; else they are the answer."""
+        if self.takes_spread or self.seed is None:
+            return answer
+        mean, spread = answer.chunk(2, dim=1)
+        return mean + spread * normal_frames(first, mean.shape, self.seed, "posterior")
 
     def _probed(self, folder: Path) -> tuple[int, int]:
         """Ask the network itself for its stride and its channels, since configs of old checkpoints lie.

@@ -49,6 +49,17 @@ class Autoencoder(ABC):
         """Give a twin whose decoder's weights, a copy by their names, went through ``bend``."""
 
     @abstractmethod
+    def padded(self, frames: Frames) -> Frames:
+        """Fill frames up to whole latent cells, as many as the network takes at least, as ``encode`` does."""
+
+    @abstractmethod
+    def tiles_of(self, size: Size) -> dict[str, str]:
+        """Say for ``encode`` and for ``decode`` whether frames of a size go through whole or in which tiles.
+
+        That may change during a run, where memory does not suffice for whole frames.
+        """
+
+    @abstractmethod
     def decode(self, chunks: Iterable[Latents], size: Size) -> Iterator[Frames]:
         """Turn latents into frames of the given size, float32 on the CPU, about in [-1, 1].
 

@@ -1,19 +1,23 @@
 """What differs between the temporal classes of diffusers, a row each: halves, groups, strides.
 
-A class takes a clip in one of three ways, half by half. Some remember (``STEPS`` and what is written
-out in a row): what they give is what diffusers gives for the whole clip, to rounding. Some see each
-frame by itself. The others take windows with context: a clip of one window is what diffusers gives,
+A class takes a clip in one of three ways, half by half. Some remember (``STEPS``, ``GROUPS`` and what is
+written out in a row): what they give is what diffusers gives for the whole clip, to rounding. Some see
+each frame by itself. The others take windows with context: a clip of one window is what diffusers gives,
 and a longer one differs from it, at the seams too, by what ``tests/models/test_seams.py`` measures.
+
+Of those that remember, Mochi's encoder, both halves of HunyuanVideo 1.5 and both of Cosmos attend to all
+of the past. Here they see 16 latents, those of a group and of the three before it: a clip that is no
+longer is what diffusers gives, and in a longer one the oldest group drops out of sight when a new one comes.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.models import causal, windowed
-from vae_experiments.models.adapter import Tiling
+from vae_experiments.models.carried import GROUP
 from vae_experiments.models.grouping import Plan, Ratio
 
 if TYPE_CHECKING:
@@ -87,7 +91,6 @@ class Dialect:
     even: bool = False
     """Whether the first latent stands for as many frames as the others, and not for one."""
     posterior: Callable[[Any], bool] = _always
-    tiling: Tiling = Tiling.real
     least_cells: int = 1
 
     def has_posterior(self, network: Any) -> bool:
@@ -102,6 +105,14 @@ class Dialect:
 
 STEPS = Plan((1,), (1,))
 """A latent at a time."""
+GROUPS = Plan(range(1, GROUP + 1), range(1, GROUP + 1))
+"""A few latents at a time, of which layers see the last inputs again."""
+
+LTX = Dialect(causal.moments, causal.ltx_frames, GROUPS, GROUPS, _ltx_stride)
+DECODING_AHEAD: dict[str, Any] = {"decode": windowed.ltx_frames, "decoding": _windows(16, 8, 7)}
+"""With the default layers, what is decoded depends on 22 latents to either side: by far too many to decode
+and throw away for the few between them."""
+LOOKING_AHEAD = DECODING_AHEAD | {"encode": windowed.moments, "encoding": _windows(16, 8, 4)}
 
 DIALECTS: Mapping[str, Dialect] = {
     "AutoencoderKLWan": Dialect(causal.wan_moments, causal.wan_frames, STEPS, STEPS, _wan_stride),
@@ -117,13 +128,12 @@ DIALECTS: Mapping[str, Dialect] = {
         Plan(range(1, 6), (2, 3, 4)),
         _kvae_stride,
         posterior=_never,
-        tiling=Tiling.no_op,
     ),
     "AutoencoderVidTok": Dialect(
         causal.vidtok_moments,
-        windowed.vidtok_frames,
+        causal.vidtok_frames,
         Plan((1, 5), range(1, 5)),
-        _windows(16, 8, 4),
+        Plan((1, 2), range(1, 6), ahead=1),
         _own_stride,
         posterior=_unless_quantised,
     ),
@@ -142,39 +152,24 @@ DIALECTS: Mapping[str, Dialect] = {
         STEPS,
         _windows(14, 6, 6),
         _one,
-        tiling=Tiling.refused,
     ),
     "AutoencoderKLHunyuanVideo": Dialect(
         windowed.moments, windowed.frames, _windows(5, 2, 1), _windows(5, 2, 1)
     ),
-    "AutoencoderKLHunyuanVideo15": Dialect(
-        windowed.moments, windowed.frames, _windows(16, 8, 4), _windows(16, 8, 4)
-    ),
-    "AutoencoderKLMochi": Dialect(
-        windowed.moments, windowed.frames, _windows(16, 8, 4), _windows(16, 8, 4), _mochi_stride
-    ),
-    "AutoencoderKLLTXVideo": Dialect(
-        windowed.moments,
-        windowed.ltx_frames,
-        _windows(16, 8, 4),
-        _windows(16, 8, 7),
-        _ltx_stride,
-    ),
-    "AutoencoderKLLTX2Video": Dialect(
-        windowed.moments,
-        windowed.ltx_frames,
-        _windows(16, 8, 4),
-        _windows(16, 8, 7),
-        _ltx_stride,
-        least_cells=2,
-    ),
+    "AutoencoderKLHunyuanVideo15": Dialect(causal.moments, causal.frames, GROUPS, GROUPS),
+    "AutoencoderKLMochi": Dialect(causal.moments, causal.mochi_frames, GROUPS, GROUPS, _mochi_stride),
+    "AutoencoderKLLTXVideo": LTX,
+    "AutoencoderKLLTXVideo decoding ahead": replace(LTX, **DECODING_AHEAD),
+    "AutoencoderKLLTXVideo looking ahead": replace(LTX, **LOOKING_AHEAD),
+    "AutoencoderKLLTX2Video": replace(LTX, least_cells=2),
+    "AutoencoderKLLTX2Video decoding ahead": replace(LTX, **DECODING_AHEAD, least_cells=2),
+    "AutoencoderKLLTX2Video looking ahead": replace(LTX, **LOOKING_AHEAD, least_cells=2),
     "AutoencoderKLCosmos": Dialect(
-        windowed.moments,
-        windowed.frames,
-        _windows(16, 8, 4),
-        _windows(16, 8, 4),
+        causal.moments,
+        causal.frames,
+        GROUPS,
+        GROUPS,
         posterior=_never,
-        tiling=Tiling.no_op,
     ),
     "AutoencoderKLAllegro": Dialect(
         windowed.allegro_moments,
@@ -182,6 +177,5 @@ DIALECTS: Mapping[str, Dialect] = {
         Plan((6,), (6,), overlap=2, fade=2),
         Plan((6,), (6,), overlap=2, fade=2),
         even=True,
-        tiling=Tiling.required,
     ),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from vae_experiments.models.adapter import Adapter, Tiling
+from vae_experiments.models.adapter import Adapter
 from vae_experiments.models.grouping import EACH, whole
 from vae_experiments.randomness import place_seed
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vae_experiments.models.grouping import Group, Ratio
-    from vae_experiments.models.passage import Call
+    from vae_experiments.models.way import Call
     from vae_experiments.tensors import Frames, Latents
 
 
@@ -61,7 +61,6 @@ class Dialect:
 
     answer: str
     """The field of encode's output that holds the latents, or their distribution."""
-    tiling: Tiling = Tiling.real
     decode: Callable[[Any, Latents, int], Frames] = field(default=_plainly)
     pack: Callable[[Any, Latents], Latents] = field(default=_as_it_is)
     unpack: Callable[[Any, Latents], Latents] = field(default=_as_it_is)
@@ -83,7 +82,7 @@ class Framewise(Adapter):
     changed or not, snaps to the nearest vector of the codebook, so that a small change may change
     nothing and a larger one jumps. One that lies between two vectors may snap to the other at another
     batch size, whose rounding differs; ``device.exact=true`` rules that out. The decoder of
-    ``ConsistencyDecoderVAE`` draws noise, here by the number of the frame. ``AsymmetricAutoencoderKL``
+    ``ConsistencyDecoderVAE`` draws noise, here by the number of the frame, and in each tile anew. ``AsymmetricAutoencoderKL``
     is asked for the whole frame, without the mask and the picture that inpainting gives it.
     """
 
@@ -91,14 +90,14 @@ class Framewise(Adapter):
     parts_batches = True
     dialects: ClassVar[Mapping[str, Dialect]] = {
         "AutoencoderKL": Dialect("latent_dist"),
-        "AsymmetricAutoencoderKL": Dialect("latent_dist", Tiling.refused),
+        "AsymmetricAutoencoderKL": Dialect("latent_dist"),
         "AutoencoderTiny": Dialect("latents"),
         "AutoencoderDC": Dialect("latent"),
         "AutoencoderKLFlux2": Dialect("latent_dist", pack=_packed, unpack=_unpacked),
         "AutoencoderKLHunyuanImage": Dialect("latent_dist"),
         "AutoencoderKLKVAE": Dialect("latent_dist"),
         "ConsistencyDecoderVAE": Dialect("latent_dist", decode=_by_chance),
-        "VQModel": Dialect("latents", Tiling.refused),
+        "VQModel": Dialect("latents"),
     }
 
     def _encoder(self) -> Call:
@@ -118,10 +117,14 @@ class Framewise(Adapter):
         each = 1 if self.chosen.exact else min(len(group), self.most or len(group))
         return [group[start : start + each] for start in range(0, len(group), each)]
 
-    def _raw_latents(self, frames: Frames, first: int) -> Latents:
+    def _raw_latents(self, frames: Frames, _first: int) -> Latents:
         answer = getattr(self.network.encode(frames), self.dialect.answer)
-        latents = self._taken(answer, first) if self.has_posterior else answer
-        return self.dialect.pack(self.network, latents)
+        if not self.has_posterior:
+            return self.dialect.pack(self.network, answer)
+        import torch
+
+        parts = torch.split(self._taken(answer), answer.mean.shape[1], dim=1)
+        return torch.cat([self.dialect.pack(self.network, part) for part in parts], dim=1)
 
     def _raw_frames(self, latents: Latents, first: int) -> Frames:
         return self.dialect.decode(self.network, self.dialect.unpack(self.network, latents), first)

@@ -58,6 +58,9 @@ class Plan:
     """Legal lengths of every later group, overlap included."""
     overlap: int = 0
     fade: int = 0
+    ahead: int = 0
+    """How many latents a decoder with a memory looks ahead: they end a group of the greatest length, and
+    begin the next one."""
 
 
 class MismatchError(Exception):
@@ -106,15 +109,18 @@ def grouped(chunks: Iterable[Tensor], plan: Plan, ratio: Ratio) -> Iterator[Grou
     The last group is filled up to a legal length by repeating the clip's last frame or latent.
     """
     stream, number, skip, fresh = Joined(chunks), 0, 0, True
-    counts, step = plan.first, (plan.then[-1] - plan.overlap) * ratio.stride
+    counts, step = plan.first, (plan.then[-1] - plan.overlap - plan.ahead) * ratio.stride
     held = stream.take(ratio.frames(counts[-1]))
     while held is not None:
-        end = ratio.latents(len(held), fresh)
-        length = next(legal for legal in counts if legal >= end)
+        given = ratio.latents(len(held), fresh)
+        length = next(legal for legal in counts if legal >= given)
+        ahead = plan.ahead if given == counts[-1] else 0
+        end = given - ahead
         yield Group(_filled(held, ratio.frames(length, fresh)), number, length, skip, end, fresh)
         more = stream.take(step)
         number += end - plan.overlap
-        held = None if more is None else _joined(held, ratio.frames(plan.overlap), more)
+        again = ratio.frames(plan.overlap) if plan.overlap else ahead * ratio.stride
+        held = _joined(held, again, more) if more is not None or ahead else None
         counts, skip, fresh = plan.then, plan.overlap - plan.fade, plan.overlap > 0
 
 
@@ -138,10 +144,12 @@ def faded(parts: Iterable[Tensor], count: int) -> Iterator[Tensor]:
         yield held
 
 
-def _joined(held: Tensor, overlap: int, more: Tensor) -> Tensor:
+def _joined(held: Tensor, again: int, more: Tensor | None) -> Tensor:
+    """Put the last ``again`` frames or latents in front of what comes next, if anything does."""
     import torch
 
-    return torch.cat([held[len(held) - overlap :], more]) if overlap else more
+    last = held[len(held) - again :]
+    return last if more is None else torch.cat([last, more])
 
 
 def _filled(inputs: Tensor, count: int) -> Tensor:

@@ -21,6 +21,7 @@ ADAPTERS: dict[str, type[Adapter]] = {
 }
 """Every diffusers class that is supported, and the adapter that speaks its dialect."""
 WEIGHTS = "diffusion_pytorch_model*.safetensors"
+INDEX = "diffusion_pytorch_model.safetensors.index.json"
 POINTER = b"version https://git-lfs"
 
 
@@ -36,9 +37,9 @@ def load_network(folder: Path) -> Any:
     import torch
 
     class_name = _class_name(folder)
-    files = weight_files(folder)
-    for file in files:
+    for file in weight_files(folder):
         _check_file(file)
+    _check_shards(folder)
     network_class = _network_class(class_name)
     try:
         network, report = network_class.from_pretrained(
@@ -65,7 +66,7 @@ def weight_files(folder: Path) -> list[Path]:
     Raises:
         ModelError: there are none, or only pickled ones.
     """
-    files = sorted(folder.glob(WEIGHTS))
+    files = sorted(file for file in folder.glob(WEIGHTS) if file.is_file())
     if files:
         return files
     if any(folder.glob("*.bin")) or any(folder.glob("*.pt*")) or any(folder.glob("*.ckpt")):
@@ -122,6 +123,35 @@ def _check_file(file: Path) -> None:
         head = opened.read(len(POINTER))
     if head == POINTER:
         raise ModelError(f"model: {file} is a git-lfs pointer, not weights", "run git lfs pull")
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="pt"):
+            pass
+    except SafetensorError as error:
+        raise ModelError(
+            f"model: {file} is no whole safetensors file ({_first_line(error)})", "copy or download it again"
+        ) from error
+
+
+def _check_shards(folder: Path) -> None:
+    """Look for every file that the index of weights in several files names."""
+    index = folder / INDEX
+    if not index.is_file():
+        return
+    try:
+        shards = {str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"model: {index} is no index of weights", "give a directory that save_pretrained wrote"
+        ) from error
+    missing = sorted(name for name in shards if not (folder / name).is_file())
+    if missing:
+        raise ModelError(
+            f"model: {len(missing)} of the {len(shards)} files that {index} names are missing, "
+            f"such as {missing[0]}",
+            "copy or download them too",
+        )
 
 
 def _check_report(folder: Path, class_name: str, report: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import ModelError
+from vae_experiments.models.tiling import SMALLEST_TILE, Tiling
 from vae_experiments.options import Choice, Option, setting
 
 if TYPE_CHECKING:
@@ -28,6 +29,11 @@ class Model(Option, ABC, family="model"):
         "take the mode of the posterior, or a sample seeded by frame", default=Posterior.mode
     )
     seed: int = setting("seed of the posterior sample", default=0, minimum=0)
+    tiling: Tiling = setting(
+        "take frames through the network whole or in tiles; auto: whole where memory suffices",
+        default=Tiling.auto,
+    )
+    tile: int = setting("side of a tile", default=512, unit="pixels", minimum=SMALLEST_TILE)
 
     @abstractmethod
     def folder(self) -> Path:
@@ -46,7 +52,7 @@ class Model(Option, ABC, family="model"):
 
         network = load_network(folder)
         adapter = ADAPTERS[type(network).__name__]
-        autoencoder = adapter(network, folder, chosen, self.posterior, self.seed)
+        autoencoder = adapter(network, folder, chosen, self)
         autoencoder.weights_digest = digest_of(weights_digests(folder))
         return autoencoder
 

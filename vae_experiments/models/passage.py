@@ -1,4 +1,4 @@
-"""The way through a network: onto its device and back, in halves where memory does not suffice."""
+"""The way through a network: onto its device and back, in halves and in tiles where memory does not suffice."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from vae_experiments.errors import DeviceError
 from vae_experiments.memory import ran_out_of_memory
+from vae_experiments.models.tiling import SMALLEST_TILE, Tiling
+from vae_experiments.models.way import Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,9 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vae_experiments.device import Chosen
-
-    Call = Callable[[Tensor, int], Tensor]
-    """Takes the next batch, time first, and the number of its first latent."""
+    from vae_experiments.models.footprint import Forecast
+    from vae_experiments.models.way import Call
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,13 @@ class Passage:
 
     chosen: Chosen
     network: Any
+    stride: int
+    tiling: Tiling
+    tile: int
+    """The side of a tile, in pixels, that is tried first."""
+    sides: dict[str, int]
+    """The side of the tiles that each half takes, once it takes any; replaced and never changed, for twins have it too."""
+    forecast: Forecast
     parts_batches: ClassVar[bool] = False
     """Whether what goes through at once can be parted: frame by frame, but not in the middle of a group."""
     most: int | None = None
@@ -42,20 +50,24 @@ class Passage:
         """Cut a group into what goes through the network at once."""
         return [group]
 
-    def _through(self, call: Call, group: Tensor, first: int) -> Tensor:
+    def _way(self, half: str, begin: Callable[[], Call]) -> Way:
+        """Begin a clip's way through ``encode`` or ``decode``."""
+        return Way(half, begin, self.stride, not self.parts_batches, self.sides.get(half))
+
+    def _through(self, way: Way, group: Tensor, first: int) -> Tensor:
         """Send a group, whose first latent has the number ``first``, through the network and back."""
         import torch
 
         results: list[Tensor] = []
         with torch.inference_mode():
             for batch in self._batches(group):
-                results += self._called(call, batch, first)
+                results += self._sent(way, batch, first)
                 first += len(batch)
         # A tensor made under inference_mode cannot be changed or trained on later; this copy can.
         return torch.cat(results)
 
-    def _called(self, call: Call, batch: Tensor, first: int) -> list[Tensor]:
-        """Send a batch through the network, in halves where memory does not suffice for all of it.
+    def _sent(self, way: Way, batch: Tensor, first: int) -> list[Tensor]:
+        """Send a batch through the network, in halves or in tiles where memory does not suffice for all of it.
 
         Raises:
             DeviceError: it does not suffice for a single one, or for a group that cannot be parted.
@@ -65,38 +77,85 @@ class Passage:
         if self.most and len(batch) > self.most:
             parts = torch.split(batch, self.most)
             numbers = range(first, first + len(batch), self.most)
-            return [
-                out for part, at in zip(parts, numbers, strict=True) for out in self._called(call, part, at)
-            ]
-        moved = batch.to(self.chosen.device, self.chosen.dtype, memory_format=self.memory_format)
+            return [out for part, at in zip(parts, numbers, strict=True) for out in self._sent(way, part, at)]
         try:
-            return [call(moved, first).to("cpu", torch.float32)]
+            if self._foresees_trouble(way, batch) and self._makes_room(way, batch):
+                return self._sent(way, batch, first)
+            return [way.send(batch, first, self._called)]
         except (RuntimeError, MemoryError) as error:
             if not ran_out_of_memory(error):
                 raise
-            self._make_room(len(batch), error)
-        return self._called(call, batch, first)
+            if not self._makes_room(way, batch):
+                raise self._too_large(way, len(batch)) from error
+        return self._sent(way, batch, first)
 
-    def _make_room(self, count: int, error: BaseException) -> None:
-        """Send fewer through at once from now on, or go on on the CPU where that was allowed."""
-        if self.parts_batches and count > 1:
-            self.most = count // 2
-            log.warning("memory does not suffice for a batch of %d: %d from now on", count, self.most)
-        elif self.parts_batches and self.chosen.fallback:
-            import torch
+    def _called(self, call: Call, batch: Tensor, first: int) -> Tensor:
+        """Take a batch to the device, through the network, and back as float32."""
+        moved = batch.to(self.chosen.device, self.chosen.dtype, memory_format=self.memory_format)
+        return call(moved, first).to("cpu").float()
 
-            log.warning(
-                "the memory of %s does not suffice for one frame: the CPU takes over", self.chosen.device
-            )
-            cpu = torch.device("cpu")
-            self.chosen = replace(self.chosen, device=cpu, dtype=torch.float32, fallback=False)
-            self.network = torch.nn.Module.to(self.network, cpu, torch.float32)
-        else:
-            what = "one frame" if count == 1 else "a group of frames"
-            raise DeviceError(
-                f"device: memory does not suffice for {what}",
-                "use a smaller source.size, device.dtype=bfloat16 or another device",
-            ) from error
+    def _foresees_trouble(self, way: Way, batch: Tensor) -> bool:
+        """Tell whether memory will not suffice: asked on the CPU, where a process that takes too much is killed.
+
+        Not asked of a compiled network: torch does not use what it compiled once its tensors were counted.
+        """
+        large = max(batch.shape[-2:]) * self.stride // way.scale > SMALLEST_TILE
+        asked = large and self.chosen.device.type == "cpu" and not self.chosen.compiled
+        return asked and not self.forecast.fits(way, batch, self._called)
+
+    def _makes_room(self, way: Way, batch: Tensor) -> bool:
+        """Send less through at once from now on, or go on on the CPU where that was allowed; False if it cannot be."""
+        if self.parts_batches and len(batch) > 1:
+            self.most = len(batch) // 2
+            log.warning("memory does not suffice for a batch of %d: %d from now on", len(batch), self.most)
+            return True
+        side = self._smaller_side(way, batch)
+        if side:
+            way.begin_again(side)
+            if self.sides.get(way.half) != side:
+                self.sides = {**self.sides, way.half: side}
+                log.warning(
+                    "memory does not suffice to %s %s at once: %s from now on (model.tiling=auto)",
+                    way.half,
+                    "one frame" if len(batch) == 1 else "a group of frames",
+                    way.tiles(batch).described(self.stride),
+                )
+            return True
+        if self.parts_batches and self.chosen.fallback:
+            self._take_over()
+            return True
+        return False
+
+    def _take_over(self) -> None:
+        """Go on on the CPU."""
+        import torch
+
+        log.warning("the memory of %s does not suffice for one frame: the CPU takes over", self.chosen.device)
+        cpu = torch.device("cpu")
+        self.chosen = replace(self.chosen, device=cpu, dtype=torch.float32, fallback=False)
+        self.network = torch.nn.Module.to(self.network, cpu, torch.float32)
+
+    def _smaller_side(self, way: Way, batch: Tensor) -> int | None:
+        """Choose the next smaller tile, or the one that another clip came to; None if there is none."""
+        if self.tiling is Tiling.off or not way.can_begin_again:
+            return None
+        now = way.side or max(batch.shape[-2:]) * self.stride // way.scale
+        reached = self.sides.get(way.half)
+        if reached and reached < now:
+            return reached
+        side = self.tile
+        while side >= now:
+            side //= 2
+        return side if side >= SMALLEST_TILE else None
+
+    def _too_large(self, way: Way, count: int) -> DeviceError:
+        what = "one frame" if count == 1 else "a group of frames"
+        helps = self.tiling is Tiling.off or not way.can_begin_again
+        tiling = "model.tiling=on, " if helps else ""
+        return DeviceError(
+            f"device: memory does not suffice for {what}",
+            f"use {tiling}a smaller source.size, device.dtype=bfloat16 or another device",
+        )
 
 
 def compile_parts(network: Any) -> None:

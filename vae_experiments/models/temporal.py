@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vae_experiments.models.grouping import Group
-    from vae_experiments.models.passage import Call
+    from vae_experiments.models.way import Call
     from vae_experiments.tensors import Frames, Latents, Size
 
 
@@ -37,9 +37,12 @@ class Temporal(Adapter):
 
     @classmethod
     def dialect_of(cls, network: Any) -> Dialect:
-        """Tell the two kinds of VidTok apart, which are one class."""
-        looking_ahead = network.config.get("is_causal") is False
-        return cls.dialects[type(network).__name__ + " looking ahead" * looking_ahead]
+        """Tell the forms of a class apart, in which both halves or the decoder look ahead."""
+        config = network.config
+        form = " decoding ahead" if config.get("decoder_causal") is False else ""
+        if config.get("is_causal", config.get("encoder_causal")) is False:
+            form = " looking ahead"
+        return cls.dialects[type(network).__name__ + form]
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -53,9 +56,9 @@ class Temporal(Adapter):
 
         memory = nothing_yet()
 
-        def encode(frames: Frames, first: int) -> Latents:
+        def encode(frames: Frames, _first: int) -> Latents:
             answer = _as_frames(self.dialect.encode(self.network, _as_clip(frames), memory))
-            return self._taken(DiagonalGaussianDistribution(answer), first) if self.has_posterior else answer
+            return self._taken(DiagonalGaussianDistribution(answer)) if self.has_posterior else answer
 
         return encode
 

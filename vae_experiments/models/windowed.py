@@ -85,7 +85,6 @@ def vidtok_moments(network: Any, frames: Tensor, _memory: Memory) -> Tensor:
 
 
 def vidtok_frames(network: Any, latents: Tensor, _memory: Memory) -> Tensor:
-    """Decode a window, for which VidTok gives the bare tensor."""
+    """Decode a window of a VidTok that is not causal, for which it gives the bare tensor."""
     decoded: Tensor = network.decode(latents)
-    network._empty_causal_cached(network.decoder)
     return decoded

@@ -11,18 +11,43 @@ from vae_experiments.writers.plots import (
     plot_training,
 )
 from vae_experiments.writers.report import spoken, write_report
+from vae_experiments.writers.sweep_map import plot_metrics_map
+from vae_experiments.writers.sweep_page import Card, Cell, Plot, Row, SweepPage, write_sweep_page
+from vae_experiments.writers.sweep_plots import (
+    MOST_LINES,
+    Measurement,
+    plot_batch_sizes,
+    plot_metrics_along,
+    plot_metrics_by_choice,
+)
+from vae_experiments.writers.sweep_sheet import Sheet, SheetTile, write_sheet
 
 __all__ = [
+    "MOST_LINES",
+    "Card",
+    "Cell",
     "Comparison",
     "LatentPicture",
+    "Measurement",
     "Mp4",
+    "Plot",
+    "Row",
+    "Sheet",
+    "SheetTile",
+    "SweepPage",
     "Tile",
     "open_mp4",
+    "plot_batch_sizes",
     "plot_benchmark",
     "plot_latents",
     "plot_metrics",
+    "plot_metrics_along",
+    "plot_metrics_by_choice",
+    "plot_metrics_map",
     "plot_training",
     "spoken",
     "write_gallery",
     "write_report",
+    "write_sheet",
+    "write_sweep_page",
 ]

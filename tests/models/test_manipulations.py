@@ -1,0 +1,80 @@
+"""Every manipulation, as it is chosen, takes the latents of every class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from tests.conftest import NETWORKS
+from tests.test_config import composed
+from vae_experiments import MovingCircle
+from vae_experiments.companions import clip_of
+from vae_experiments.config import experiment_from
+from vae_experiments.explanation import grouped
+from vae_experiments.manipulations import chain, outcome
+from vae_experiments.options import kinds
+from vae_experiments.runner import bent, in_step
+from vae_experiments.tensors import Size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from vae_experiments.manipulations import Link
+    from vae_experiments.models import Autoencoder
+
+SIZE, COUNT = Size(67, 65), 9
+
+
+@pytest.fixture(scope="module")
+def links() -> Sequence[Link]:
+    """Give every manipulation with the settings of its file in conf/."""
+    every = ",".join(sorted(kinds("manipulation")))
+    links: Sequence[Link] = experiment_from(composed(f"manipulation=[{every}]")).manipulations
+    assert len(links) == len(kinds("manipulation")) >= 47
+    return links
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_manipulation_takes_the_latents_of_every_class(
+    name: str, load: Callable[[str], Autoencoder], links: Sequence[Link]
+) -> None:
+    autoencoder = load(name)
+    source = MovingCircle(size=str(SIZE), frames=COUNT)
+    clip = clip_of(source, autoencoder, 4)
+    latents = torch.cat(list(autoencoder.encode(source.chunks(4))))
+    before, same = latents.clone(), []
+    for link in links:
+        link.check(clip)
+        changed = torch.cat(list(chain([link], latents.split(2), clip)))
+        assert changed.isfinite().all(), link
+        assert changed.shape[1:] == latents.shape[1:], link
+        assert len(changed) == (outcome([link], clip).latents or len(latents)), link
+        assert torch.equal(latents, before), f"{link} wrote into its input"
+        same += [link.name] if torch.equal(changed, latents) else []
+    # bend changes weights and no latents; where a latent stands for 4 frames, there are few to move in time.
+    idle = {"bend", "posterior_temperature"} if not autoencoder.has_posterior else {"bend"}  # type: ignore[attr-defined]
+    idle |= set(grouped()["Motion and time"]) if len(latents) < COUNT else set()
+    assert set(same) <= idle
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_changed_latents_are_decoded_to_as_many_frames(
+    name: str, load: Callable[[str], Autoencoder], links: Sequence[Link]
+) -> None:
+    autoencoder, by_name = load(name), {link.name: link for link in links}
+    source = MovingCircle(size=str(SIZE), frames=COUNT)
+    clip = clip_of(source, autoencoder, 4)
+    latents = torch.cat(list(autoencoder.encode(source.chunks(4))))
+    chained = [by_name["noise"], by_name["wave"], by_name["bend"]]
+    changed = chain(chained, latents.split(2), clip)
+    decoded: Any = bent(autoencoder, chained).decode(changed, SIZE)
+    untouched = autoencoder.decode([latents], SIZE)
+    steps = list(in_step(autoencoder.time_stride, source.chunks(4), untouched, decoded))
+    assert sum(step.frames for step in steps) == COUNT
+    for step in steps:
+        assert step.changed is not None
+        assert step.changed.shape == step.original.shape  # type: ignore[union-attr]
+        assert step.changed.isfinite().all()
+        assert not torch.allclose(step.changed, step.reconstructed, atol=1e-4)  # type: ignore[arg-type]

@@ -1,0 +1,182 @@
+"""A sweep encodes once, survives a job that fails and a kill, goes on where it was, and ends on one page."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from tests.conftest import REPOSITORY
+from vae_experiments.config import sweep_from
+from vae_experiments.errors import SettingError
+from vae_experiments.files import SUMS, is_whole
+from vae_experiments.multirun import FAILURE, Sweep
+from vae_experiments.run_folder import FINISHED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Command = Callable[..., subprocess.CompletedProcess[str]]
+
+SMALL = ("run.py", "-m", "source.size=32", "source.frames=4", "output=minimal")
+
+
+def metrics_of(folder: Path) -> dict[str, Any]:
+    metrics: dict[str, Any] = json.loads((folder / FINISHED).read_text())
+    return metrics
+
+
+def traces(folder: Path) -> dict[str, tuple[int, int]]:
+    """Say when each file of a folder was last written, and how long it is."""
+    files = [file for file in folder.rglob("*") if file.is_file()]
+    return {str(file): (file.stat().st_mtime_ns, file.stat().st_size) for file in files}
+
+
+def encodings(folder: Path) -> int:
+    timings = [metrics_of(file.parent)["timing"] for file in folder.glob(f"*/{FINISHED}")]
+    return sum(timing["encode_seconds"] != "cached" for timing in timings)
+
+
+def test_a_job_that_fails_costs_its_own_job_only_and_resuming_does_the_rest(
+    type_command: Command, tmp_path: Path
+) -> None:
+    sweep = tmp_path / "sweep"
+    command = (*SMALL, "noise.scale=0.1,-1,1", f"hydra.sweep.dir={sweep}")
+    first = type_command(*command)
+    assert first.returncode == 1
+    lines = first.stderr.splitlines()
+    assert len(lines) == 2, "one when it happened, one in the summary"
+    assert all("noise.scale=-1: must be at least 0" in line for line in lines)
+    assert lines[-1].startswith("error: job 1 (noise.scale=-1): ")
+    assert "2 of 3 jobs finished, all on one page: " in first.stdout
+    assert [is_whole(sweep / job, FINISHED) for job in "012"] == [True, False, True]
+    assert json.loads((sweep / "1" / FAILURE).read_text())["sentence"].startswith("noise.scale=-1")
+    assert encodings(sweep) == 1
+    with (sweep / "sweep.csv").open() as file:
+        assert [row["status"] for row in csv.DictReader(file)] == ["finished", "failed", "finished"]
+    assert (sweep / "sweep.html").exists()
+
+    (sweep / "2" / "reconstructed.mp4").write_bytes(b"damaged later")
+    before = traces(sweep / "0")
+    again = type_command(*command)
+    assert again.returncode == 1
+    assert "noise.scale=0.1) is finished already, in " in again.stdout
+    assert traces(sweep / "0") == before
+    assert is_whole(sweep / "2", FINISHED)
+
+
+def test_a_folder_of_other_settings_is_never_taken_for_the_same_sweep(
+    type_command: Command, tmp_path: Path
+) -> None:
+    where = f"hydra.sweep.dir={tmp_path / 'sweep'}"
+    assert type_command(*SMALL, "noise.scale=1,2", where).returncode == 0
+    before = traces(tmp_path / "sweep")
+    other = type_command(*SMALL, "noise.scale=1,3", where)
+    assert other.returncode == 1
+    assert "holds a finished run already; choose another folder" in other.stderr
+    assert traces(tmp_path / "sweep") == before
+
+
+def finished_in(sweep: Path) -> list[Path]:
+    return [path.parent for path in sweep.glob(f"*/{SUMS}")]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kill -9 is Unix's")
+def test_a_sweep_that_was_killed_goes_on_and_touches_nothing_that_was_finished(
+    type_command: Command, tmp_path: Path
+) -> None:
+    scales = ",".join(str(number / 10) for number in range(12))
+    sweep = tmp_path / "sweep"
+    command = (*SMALL, f"noise.scale={scales}", f"hydra.sweep.dir={sweep}")
+    sweeping = subprocess.Popen([sys.executable, *command], cwd=REPOSITORY, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 100
+    while len(finished_in(sweep)) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    sweeping.send_signal(signal.SIGKILL)
+    sweeping.wait(30)
+    before = {folder: traces(folder) for folder in finished_in(sweep)}
+    assert 3 <= len(before) < 12
+    resumed = type_command(*command)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "12 of 12 jobs finished" in resumed.stdout
+    assert {folder: traces(folder) for folder in before} == before
+    assert all(is_whole(sweep / str(job), FINISHED) for job in range(12))
+    assert encodings(sweep) in (1, 2)
+    costs = [metrics_of(sweep / str(job))["reconstructed_with_noise"]["psnr_db"] for job in range(12)]
+    assert costs == sorted(costs, reverse=True)
+
+
+def test_the_last_sweep_of_the_same_settings_is_found(tmp_path: Path) -> None:
+    def type_it(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(REPOSITORY / "run.py"), *SMALL[1:], *words]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+
+    missing = type_it("noise.scale=1,2", "sweep.resume=last")
+    assert missing.returncode == 1
+    assert missing.stderr == (
+        "error: sweep.resume=last: finds no sweep of these settings in outputs/sweeps; "
+        "leave it out the first time\n"
+    )
+    assert type_it("noise.scale=1,2").returncode == 0
+    assert type_it("noise.scale=1,3").returncode == 0
+    before = traces(tmp_path / "outputs")
+    resumed = type_it("noise.scale=1,2", "sweep.resume=last")
+    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.stdout.count("is finished already") == 2
+    assert len(list((tmp_path / "outputs" / "sweeps").glob("*/*"))) == 2
+    jobs = {name: trace for name, trace in before.items() if Path(name).parent.name in "01"}
+    assert jobs == {name: trace for name, trace in traces(tmp_path / "outputs").items() if name in jobs}
+    assert len(jobs) == 4 * 6, "three videos, numbers, digests and a log of each"
+
+
+def test_a_sweep_over_batch_sizes_measures_each_and_takes_nothing_from_the_cache(
+    type_command: Command, tmp_path: Path
+) -> None:
+    result = type_command(*SMALL, "batch_size=1,3", f"hydra.sweep.dir={tmp_path / 'sweep'}")
+    assert result.returncode == 0, result.stderr
+    assert encodings(tmp_path / "sweep") == 2
+    for job in "01":
+        timing = metrics_of(tmp_path / "sweep" / job)["timing"]
+        assert isinstance(timing["frames_per_second"], float)
+    assert "the metrics agree to 0 dB over batch sizes 1, 3" in result.stdout
+    assert "recommended batch size: " in result.stdout
+
+
+def sweep_of(*overrides: str) -> Sweep:
+    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+        return sweep_from(compose("config", list(overrides)))
+
+
+@pytest.mark.parametrize(
+    ("objective", "value"),
+    [
+        ("psnr_db", 20.5),
+        ("reconstructed.psnr_db", float("inf")),
+        ("timing.total_seconds", 3),
+        ("frames", 24),
+    ],
+)
+def test_a_sweeper_that_optimises_is_given_the_objective(objective: str, value: float) -> None:
+    metrics = {
+        "frames": 24,
+        "reconstructed": {"psnr_db": None},
+        "reconstructed_with_noise": {"psnr_db": 20.5},
+        "timing": {"total_seconds": 3},
+    }
+    assert sweep_of(f"sweep.objective={objective}").value(metrics) == value
+
+
+@pytest.mark.parametrize("objective", ["psnr", "timing", "reconstructed.identical"])
+def test_an_objective_that_is_no_number_is_refused(objective: str) -> None:
+    metrics = {"reconstructed": {"psnr_db": 3.0, "identical": False}, "timing": {"total_seconds": 3}}
+    with pytest.raises(SettingError, match=f"sweep.objective={objective}: is no number of metrics.json"):
+        sweep_of(f"sweep.objective={objective}").value(metrics)

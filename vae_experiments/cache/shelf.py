@@ -1,0 +1,133 @@
+"""The shelf of one run: each stream that others may want again, taken from the cache or kept for them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from vae_experiments.errors import WriteError
+from vae_experiments.files import digest_of
+from vae_experiments.latents import ENCODED
+from vae_experiments.tensors import to_frames, to_pixels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from torch import Tensor
+
+    from vae_experiments.cache.store import Store
+    from vae_experiments.latents import LatentFolder
+    from vae_experiments.tensors import Frames
+
+log = logging.getLogger(__name__)
+FORMAT = 1
+"""Counted up when a change of this program changes latents: what older versions kept is then left alone."""
+
+
+def _as_it_is(chunk: Tensor) -> Tensor:
+    return chunk
+
+
+@dataclass
+class Slot:
+    """One stream of chunks on its way by: read where it was kept before, else kept."""
+
+    store: Store | None = None
+    name: str = ""
+    still_true: Callable[[], bool] = lambda: True
+    """Asked before publishing: what the key stands for must not have changed meanwhile."""
+    pack: Callable[[Tensor], Tensor] = _as_it_is
+    unpack: Callable[[Tensor], Tensor] = _as_it_is
+    found: bool = field(init=False)
+    """Whether the cache has the stream; False again when what it has turned out to be damaged."""
+
+    def __post_init__(self) -> None:
+        self.found = self.store is not None and self.store.has(self.name)
+
+    def through(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Give the stream: from the cache, where ``chunks`` are not even begun, or from them.
+
+        A damaged entry is thrown away with one warning, and ``chunks`` go on where it broke off.
+        """
+        given = 0
+        if self.store is not None and self.found:
+            try:
+                for chunk in self.store.read(self.name):
+                    yield self.unpack(chunk)
+                    given += len(chunk)
+                return
+            except ValueError as error:
+                log.warning("cache: an entry is damaged (%s); it is computed again", error)
+                self.store.discard(self.name)
+                self.found = False
+        for chunk in self._kept(chunks):
+            if given < len(chunk):
+                # A network leaves its channels last in memory, and sums in that order differ in their last
+                # bits from those over what was read from a file.
+                yield chunk[given:].contiguous()
+            given = max(0, given - len(chunk))
+
+    def _kept(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Write chunks down on their way by; a cache that cannot be written to is said once and left."""
+        writing = self._begun()
+        try:
+            for chunk in chunks:
+                writing = self._written(writing, chunk)
+                yield chunk
+            if writing is not None and self.store is not None and self.still_true():
+                self.store.publish(self.name, writing)
+                writing = None
+        except WriteError as error:
+            log.warning("cache: %s; going on without it", error.problem)
+        finally:
+            if writing is not None:
+                writing.abandon()
+
+    def _begun(self) -> LatentFolder | None:
+        try:
+            return None if self.store is None else self.store.write(self.name)
+        except WriteError as error:
+            log.warning("cache: %s; going on without it", error.problem)
+            return None
+
+    def _written(self, writing: LatentFolder | None, chunk: Tensor) -> LatentFolder | None:
+        if writing is None:
+            return None
+        try:
+            writing.write(ENCODED, self.pack(chunk))
+        except WriteError as error:
+            log.warning("cache: %s; going on without it", error.problem)
+            writing.abandon()
+            return None
+        return writing
+
+
+@dataclass
+class Shelf:
+    """What one run may find in the cache: its latents, and its frames decoded untouched."""
+
+    latents: Slot = field(default_factory=Slot)
+    frames: Slot = field(default_factory=Slot)
+
+    @classmethod
+    def of(cls, store: Store | None, what: Mapping[str, Any], still_true: Callable[[], bool]) -> Shelf:
+        """Open the shelf of everything that decides the latents, and nothing else."""
+        if store is None:
+            return cls()
+        key = digest_of(FORMAT, dict(what))[:40]
+        return cls(
+            Slot(store, f"{key}-latents", still_true),
+            Slot(store, f"{key}-frames", still_true, _as_pixels, _from_pixels),
+        )
+
+
+def _as_pixels(frames: Frames) -> Tensor:
+    """Turn frames into the 8-bit levels that videos and metrics are made of: nothing is lost to them."""
+    import torch
+
+    return torch.from_numpy(to_pixels(frames))
+
+
+def _from_pixels(pixels: Tensor) -> Frames:
+    return to_frames(pixels.numpy())

@@ -1,0 +1,138 @@
+"""Entries of the cache on disk: whole or absent, checked at each read, the least recently used go first.
+
+    <folder>/<key>-latents/       normalised latents of one video through one model
+    <folder>/<key>-frames/        the same, decoded untouched, as 8-bit pixels
+
+Nothing is ever locked. A writer prepares its entry under a hidden name of its own and publishes it by
+rename; of several that missed the same entry one wins, and the others throw theirs away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import shutil
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from vae_experiments.errors import WriteError
+from vae_experiments.files import is_whole
+from vae_experiments.latents import ENCODED, INDEX, LatentFolder, checked_chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from torch import Tensor
+
+log = logging.getLogger(__name__)
+ABANDONED_SECONDS = 24 * 3600
+_OURS = re.compile(r"\.[0-9a-f]{40}-(latents|frames)\.\d+\.[0-9a-f]{8}")
+_ENTRY = re.compile(r"[0-9a-f]{40}-(latents|frames)")
+
+
+class Entry(NamedTuple):
+    """One entry as ``python -m vae_experiments.cache list`` shows it."""
+
+    name: str
+    size_bytes: int
+    used: float
+    """When it was last used, in seconds since 1970."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """Finds, reads, writes and evicts entries."""
+
+    folder: Path
+    limit_bytes: float
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is anything of that name; only reading it shows whether it is whole."""
+        return (self.folder / name).exists()
+
+    def read(self, name: str) -> Iterator[Tensor]:
+        """Read an entry, chunk by chunk.
+
+        Raises:
+            ValueError: it is not what was written; nothing wrong was given.
+        """
+        with contextlib.suppress(OSError):
+            os.utime(self.folder / name)
+        yield from checked_chunks(self.folder / name, ENCODED)
+
+    def write(self, name: str) -> LatentFolder:
+        """Begin an entry.
+
+        Raises:
+            WriteError: the folder cannot be written to.
+        """
+        return LatentFolder(self.folder / name)
+
+    def publish(self, name: str, written: LatentFolder) -> None:
+        """Make a finished entry visible, unless another process was faster, and keep to the limit.
+
+        Raises:
+            WriteError: the disk is full.
+        """
+        try:
+            written.finish()
+        except WriteError:
+            written.abandon()
+            if self.has(name):
+                return
+            raise
+        self._sweep()
+        self._evict(spared=name)
+
+    def discard(self, name: str) -> None:
+        """Take an entry away, at once for whoever looks for it."""
+        hidden = self.folder / f".{name}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+        with contextlib.suppress(OSError):
+            (self.folder / name).replace(hidden)
+            hidden.unlink() if hidden.is_file() else shutil.rmtree(hidden, ignore_errors=True)
+
+    def entries(self) -> list[Entry]:
+        """List the entries, the least recently used first."""
+        found = []
+        for place in self._names(_ENTRY):
+            # Another process may evict it meanwhile.
+            with contextlib.suppress(OSError):
+                used = (self.folder / place).stat().st_mtime
+                found.append(Entry(place, _bytes_in(self.folder / place), used))
+        return sorted(found, key=lambda entry: entry.used)
+
+    def damaged(self) -> list[str]:
+        """Name the entries that are not what was written, each file read and compared."""
+        return [entry.name for entry in self.entries() if not is_whole(self.folder / entry.name, INDEX)]
+
+    def _evict(self, spared: str) -> None:
+        entries = self.entries()
+        total = sum(entry.size_bytes for entry in entries)
+        for entry in entries:
+            if total <= self.limit_bytes:
+                return
+            if entry.name != spared:
+                self.discard(entry.name)
+                total -= entry.size_bytes
+
+    def _sweep(self) -> None:
+        """Remove what processes that were killed left half-written; a day old, nobody writes it any more."""
+        for name in self._names(_OURS):
+            with contextlib.suppress(OSError):
+                if time.time() - (self.folder / name).stat().st_mtime > ABANDONED_SECONDS:
+                    shutil.rmtree(self.folder / name, ignore_errors=True)
+
+    def _names(self, pattern: re.Pattern[str]) -> Iterable[str]:
+        try:
+            return [path.name for path in self.folder.iterdir() if pattern.fullmatch(path.name)]
+        except OSError:
+            return []
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*"))

@@ -1,0 +1,119 @@
+"""How much memory a network will need for a large group, measured on a small one."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from vae_experiments.memory import free_memory_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+    from torch import Tensor
+
+    from vae_experiments.models.way import Call, Way
+
+PROBE_SIDE = 64
+INSIDE = 2
+"""What convolutions need inside, beyond the tensors that torch sees: measured on the CPU, the whole was 1.02
+to 2.0 times the tensors (2-D networks up to 1.3, Mochi 1.6, Wan 2.0)."""
+
+
+class Footprint(NamedTuple):
+    """What the tensors of a small group took, in bytes."""
+
+    peak_bytes: int
+    remembered_bytes: int
+    """Of which this stays until the next group."""
+
+    def bytes_for(self, at_once: float, clip: float) -> int:
+        """Say what a group takes that is so many times as large, of a clip that is so many times as large."""
+        working = self.peak_bytes - self.remembered_bytes
+        return int(INSIDE * working * at_once + self.remembered_bytes * max(at_once, clip))
+
+
+class Forecast:
+    """Says whether the memory of this machine suffices for a group, before it is tried."""
+
+    def __init__(self) -> None:
+        self.footprints: dict[tuple[str, tuple[int, ...]], Footprint] = {}
+        self.fitting: set[tuple[str, torch.Size, int | None]] = set()
+
+    def fits(self, way: Way, group: Tensor, called: Callable[[Call, Tensor, int], Tensor]) -> bool:
+        """Compare what a group will take, in the tiles of its way, with the memory that is free."""
+        same = (way.half, group.shape, way.side)
+        if same not in self.fitting:
+            wanted = self._wanted_bytes(way, group, called)
+            free = free_memory_bytes(wanted)
+            if free is not None and free < wanted:
+                return False
+            self.fitting.add(same)
+        return True
+
+    def _wanted_bytes(self, way: Way, group: Tensor, called: Callable[[Call, Tensor, int], Tensor]) -> int:
+        lengths = (*(len(earlier) for earlier, _ in way.past or ()), len(group)) if way.remembers else (1,)
+        known = self.footprints.get((way.half, lengths))
+        if known is None:
+            known = self.footprints[way.half, lengths] = _of_small_groups(way, group, lengths, called)
+        tiles = way.tiles(group)
+        probe = (PROBE_SIDE // way.stride) ** 2
+        times = 1 if way.remembers else len(group)
+        return known.bytes_for(
+            times * tiles.most_cells / probe, times * tiles.cells[0] * tiles.cells[1] / probe
+        )
+
+
+def _of_small_groups(
+    way: Way, like: Tensor, lengths: tuple[int, ...], called: Callable[[Call, Tensor, int], Tensor]
+) -> Footprint:
+    """Take small groups of these lengths through the network, and measure the last of them."""
+    side = PROBE_SIDE // way.stride * way.scale
+    call, first = way.begin(), 0
+    for length in lengths[:-1]:
+        called(call, like.new_zeros(length, like.shape[1], side, side), first)
+        first += length
+    last = like.new_zeros(lengths[-1], like.shape[1], side, side)
+    return measured(lambda: called(call, last, first))
+
+
+def measured(work: Callable[[], Any]) -> Footprint:
+    """Do some work, and count the bytes of the tensors that are alive at once while it is done."""
+    from torch import Tensor
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+
+    alive: dict[int, weakref.ref[Any]] = {}
+    count = {"now": 0, "peak": 0}
+
+    def enter(storage: Any) -> None:
+        key, size = id(storage), storage.nbytes()
+        if key in alive and alive[key]() is storage:
+            return
+
+        def leave(_: object) -> None:
+            count["now"] -= size
+            alive.pop(key, None)
+
+        alive[key] = weakref.ref(storage, leave)
+        count["now"] += size
+        count["peak"] = max(count.values())
+
+    class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(
+            self, operation: Any, _types: Any, arguments: Any = (), named: Any = None
+        ) -> Any:
+            results = operation(*arguments, **(named or {}))
+            given = {
+                id(each.untyped_storage()) for each in tree_leaves(arguments) if isinstance(each, Tensor)
+            }
+            for result in tree_leaves(results):
+                # A view of what was there before, a weight say, takes nothing.
+                if isinstance(result, Tensor) and id(result.untyped_storage()) not in given:
+                    enter(result.untyped_storage())
+            return results
+
+    with Counter():  # type: ignore[no-untyped-call]
+        work()
+    return Footprint(count["peak"], count["now"])

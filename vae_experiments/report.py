@@ -1,0 +1,84 @@
+"""The page over the jobs of a sweep, made again; or one page over several sweeps.
+
+python -m vae_experiments.report outputs/sweeps/2026-01-31/12-30-00
+python -m vae_experiments.report SWEEP SWEEP --into FOLDER
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from vae_experiments.command_line import UNREADABLE, WRONG, complain
+from vae_experiments.composition import claim
+from vae_experiments.errors import VaeExperimentsError, WriteError
+from vae_experiments.sweep import write_sweep
+from vae_experiments.sweep.jobs import read_jobs
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ELSEWHERE = "choose another folder with --into FOLDER"
+
+
+class Parser(argparse.ArgumentParser):
+    """Says a mistake in one line, as all commands here do."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with the sentence that argparse has found."""
+        complain(f"{message}; try python -m vae_experiments.report --help")
+        raise SystemExit(UNREADABLE)
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Make the page that the command line asks for, say where it is, and give the exit status."""
+    parser = Parser(
+        prog="python -m vae_experiments.report",
+        description="Write sweep.html, sweep.csv and their pictures over the jobs of sweeps.",
+    )
+    parser.add_argument("sweeps", metavar="DIR", nargs="+", type=Path, help="folder of a sweep")
+    into = "where the page goes; the sweep's own folder, or for several sweeps a new one in outputs/reports/"
+    parser.add_argument("--into", metavar="FOLDER", type=Path, help=into)
+    asked = parser.parse_args(words)
+    try:
+        read_jobs(asked.sweeps)  # a mistake must not leave a folder behind
+        summary = write_sweep(asked.sweeps, _target(asked.into, asked.sweeps))
+    except VaeExperimentsError as error:
+        complain(f"{error.problem}; {ELSEWHERE}" if isinstance(error, WriteError) else str(error))
+        return WRONG
+    for line in (*summary.failures, *summary.remarks):
+        print(line)
+    print(f"{summary.jobs} jobs, {summary.finished} finished: {summary.page}")
+    return 0
+
+
+def _target(wish: Path | None, sweeps: Sequence[Path]) -> Path:
+    """Make the folder that the page goes to.
+
+    Raises:
+        WriteError: it cannot be made.
+    """
+    if wish is None and len(sweeps) == 1:
+        return sweeps[0]
+    now = datetime.now().astimezone()
+    try:
+        if wish is None:
+            return claim(Path("outputs/reports") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}")
+        wish.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise WriteError(f"cannot make {error.filename} ({reason})", ELSEWHERE) from error
+    return wish
+
+
+if __name__ == "__main__":
+    status = main()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    raise SystemExit(status)

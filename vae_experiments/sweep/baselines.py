@@ -1,0 +1,64 @@
+"""Baselines: what encoding and decoding alone cost, once for each source and model of a sweep."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+from vae_experiments.run_folder import NUMBERS, RECONSTRUCTED
+from vae_experiments.sweep.jobs import SWEEP, Status
+from vae_experiments.sweep.settings import Swept, same
+from vae_experiments.sweep.verdicts import ROUNDING_DB
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from vae_experiments.sweep.jobs import Job
+
+LABEL = "manipulation=none"
+SCOPE = {SWEEP, "source", "model", "device"}
+"""What decides how well untouched latents are decoded; no manipulation and no batch size does."""
+
+
+class Baseline(NamedTuple):
+    """The untouched video of jobs that have source and model in common."""
+
+    jobs: Sequence[Job]
+    values: Mapping[str, str]
+    """What sets these jobs apart from the others, of source, model and device."""
+    scores: Mapping[str, float | None]
+    """The median over these jobs of each number."""
+    is_identical: bool
+    remark: str
+    """Where the jobs do not agree, by how much."""
+
+
+def baselines(jobs: Iterable[Job], swept: Sequence[Swept]) -> list[Baseline]:
+    """Find the baselines of a sweep, in the order of their first jobs."""
+    scope = [setting for setting in swept if setting.key.partition(".")[0] in SCOPE]
+    groups: dict[tuple[object, ...], list[Job]] = defaultdict(list)
+    for job in jobs:
+        if job.status is Status.finished:
+            groups[tuple(same(setting.of(job)) for setting in scope)].append(job)
+    return [_baseline(group, scope) for group in groups.values()]
+
+
+def has_own_row(baseline: Baseline) -> bool:
+    """Tell whether one of the jobs is the baseline itself, having no manipulation."""
+    return any(job.shown == RECONSTRUCTED for job in baseline.jobs)
+
+
+def _baseline(jobs: Sequence[Job], scope: Iterable[Swept]) -> Baseline:
+    known = {name: _known(jobs, name) for name in NUMBERS}
+    scores = {name: median(values) if values else None for name, values in known.items()}
+    values = {setting.key: value for setting in scope if (value := setting.of(jobs[0])) is not None}
+    psnrs, remark = known["psnr_db"], ""
+    if psnrs and max(psnrs) - min(psnrs) > ROUNDING_DB:
+        remark = f"the median of jobs with {min(psnrs):.2f} to {max(psnrs):.2f} dB"
+    is_identical = not psnrs and all(job.is_identical(RECONSTRUCTED) for job in jobs)
+    return Baseline(jobs, values, scores, is_identical, remark)
+
+
+def _known(jobs: Iterable[Job], name: str) -> list[float]:
+    return [value for job in jobs if (value := job.number(RECONSTRUCTED, name)) is not None]

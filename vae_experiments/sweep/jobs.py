@@ -1,0 +1,212 @@
+"""The jobs of a sweep as their folders tell of them; a bad one becomes a row, never an error."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections import Counter
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from vae_experiments.errors import VaeExperimentsError
+from vae_experiments.run_folder import FINISHED, ORIGINAL, RECONSTRUCTED
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+FAILED = "failure.json"
+OVERRIDES = ".hydra/overrides.yaml"
+CHANGED = f"{RECONSTRUCTED}_with_"
+LARGEST = 1e300
+SWEEP = "sweep"
+"""A setting that no one typed: which sweep a job belongs to, where its overrides do not tell."""
+CURE = "give the folder of a sweep, such as outputs/sweeps/<date>/<time>"
+
+
+class Status(Enum):
+    """What has become of a job."""
+
+    finished = "finished"
+    failed = "failed"
+    not_finished = "not finished"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run folder of a sweep."""
+
+    name: str
+    """The folder's own, as in ``3``; of several sweeps with theirs before it, ``12-30-00/3``."""
+    folder: Path
+    overrides: Mapping[str, str] | None
+    """What was typed, by key, or None where that was not written down."""
+    status: Status
+    sentence: str
+    """Why it did not finish; empty for one that did."""
+    metrics: Mapping[str, Any]
+    """As in its metrics.json; empty for one that did not finish."""
+
+    def at(self, *keys: str) -> Any:
+        """Give whatever stands in the metrics at the end of that way; None where nothing does."""
+        value: Any = self.metrics
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+    def number(self, *keys: str) -> float | None:
+        """Give a number of the metrics; None where there is none, or words instead."""
+        value = self.at(*keys)
+        return value if is_number(value) else None
+
+    def word(self, *keys: str) -> str | None:
+        """Give what stands in the metrics for a number that was not measured: ``cached``."""
+        value = self.at(*keys)
+        return value if isinstance(value, str) else None
+
+    @property
+    def shown(self) -> str:
+        """Name the decoded video that the job is about: the changed one, or without a manipulation the only one."""
+        return next((name for name in self.metrics if name.startswith(CHANGED)), RECONSTRUCTED)
+
+    def is_identical(self, video: str) -> bool:
+        """Tell whether a video has no error at all, so that its PSNR has no number."""
+        return self.at(video, "identical") is True
+
+    def frames(self) -> int | None:
+        """Say how many frames the shown video has."""
+        count = self.number(self.shown, "frames") or self.number("frames")
+        return None if count is None else int(count)
+
+    def videos(self) -> dict[str, Path]:
+        """Name the videos that are there, the original first."""
+        paths = {name: self.folder / f"{name}.mp4" for name in (ORIGINAL, RECONSTRUCTED, self.shown)}
+        return {name: path for name, path in paths.items() if path.exists()}
+
+
+def is_number(value: object) -> bool:
+    """Tell a finite number from all else that JSON as Python reads it may hold: words, truths, NaN, infinity."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and -LARGEST < value < LARGEST
+
+
+def read_jobs(folders: Sequence[Path]) -> list[Job]:
+    """Read every job below the folders of one or several sweeps, in the order of their numbers.
+
+    Raises:
+        VaeExperimentsError: a folder is not there, or holds no job.
+    """
+    labels = dict(zip(folders, _labels(folders), strict=True))
+    jobs = []
+    for folder in folders:
+        places = _places(folder)
+        if not places:
+            raise VaeExperimentsError(f"{folder} holds no jobs", CURE)
+        before = f"{labels[folder]}/" if len(folders) > 1 else ""
+        found = [_read(place, f"{before}{place.name}") for place in places]
+        if len(folders) > 1:
+            found = [_of_sweep(job, labels[folder]) for job in found]
+        jobs += found
+    return jobs if _needs_sweep(jobs) else [_without_sweep(job) for job in jobs]
+
+
+def _labels(folders: Sequence[Path]) -> list[str]:
+    """Name each sweep by the end of its path, as much of it as tells it from the others."""
+    whole = [folder.resolve().parts for folder in folders]
+    most = max(map(len, whole))
+    for count in range(1, most + 1):
+        labels = ["/".join(parts[-count:]) for parts in whole]
+        if len(set(labels)) == len(labels):
+            return labels
+    raise VaeExperimentsError(f"{folders[0]} is named twice", "name each sweep once")
+
+
+def _places(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        problem = "is not a folder" if folder.exists() else "does not exist"
+        raise VaeExperimentsError(f"{folder} {problem}", CURE)
+    return sorted((path for path in folder.iterdir() if path.is_dir() and _is_job(path)), key=_in_order)
+
+
+def _is_job(folder: Path) -> bool:
+    """Tell a job from other folders; one that was killed at once may have no more than its number."""
+    return folder.name.isdecimal() or any(
+        (folder / name).exists() for name in (FINISHED, FAILED, OVERRIDES, f"{ORIGINAL}.mp4")
+    )
+
+
+def _in_order(folder: Path) -> tuple[float, str]:
+    return (float(folder.name) if folder.name.isdecimal() else math.inf, folder.name)
+
+
+def _read(folder: Path, name: str) -> Job:
+    overrides = _overrides(folder / OVERRIDES)
+    metrics: dict[str, Any] = {}
+    if (folder / FAILED).exists():
+        failure = _json(folder / FAILED) or {}
+        status, sentence = (
+            Status.failed,
+            " ".join(str(failure.get("sentence") or "it does not say why").split()),
+        )
+    elif not (folder / FINISHED).exists():
+        status, sentence = Status.not_finished, "stopped before its end, or still running"
+    elif (found := _json(folder / FINISHED)) is None or not isinstance(found.get(RECONSTRUCTED), dict):
+        status, sentence = Status.failed, f"its {FINISHED} is not that of a run"
+    else:
+        status, sentence, metrics = Status.finished, "", found
+    return Job(name, folder, overrides, status, sentence, metrics)
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(_readable(json.dumps(value, ensure_ascii=False)))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _overrides(path: Path) -> dict[str, str] | None:
+    """Read ``- key=value`` lines; of a key that was typed twice the last one counts, as in Hydra."""
+    from omegaconf import OmegaConf
+
+    try:
+        words = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except Exception:  # no file, no yaml, an interpolation that is none: all the same to the sweep
+        return None
+    if not isinstance(words, list):
+        return {} if not words else None
+    return dict(_pair(_readable(str(word))) for word in words)
+
+
+def _readable(text: str) -> str:
+    """Replace what is no letter (half a surrogate pair), which fonts and files refuse."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _pair(word: str) -> tuple[str, str]:
+    key, _, value = word.partition("=")
+    if key.startswith("~"):
+        return key, "left out"
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        value = value[1:-1].replace(f"\\{value[0]}", value[0])
+    return key.lstrip("+"), value
+
+
+def _needs_sweep(jobs: Sequence[Job]) -> bool:
+    """Tell whether two jobs of different sweeps would look the same without it."""
+    known = [_without_sweep(job).overrides for job in jobs if job.overrides is not None]
+    return max(Counter(json.dumps(typed, sort_keys=True) for typed in known).values(), default=0) > 1
+
+
+def _of_sweep(job: Job, label: str) -> Job:
+    if job.overrides is None:
+        return job
+    return dataclasses.replace(job, overrides={SWEEP: label, **job.overrides})
+
+
+def _without_sweep(job: Job) -> Job:
+    if job.overrides is None or SWEEP not in job.overrides:
+        return job
+    return dataclasses.replace(job, overrides={k: v for k, v in job.overrides.items() if k != SWEEP})

@@ -1,0 +1,120 @@
+"""The rows of the page's table, and the words under its frames."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vae_experiments.run_folder import RECONSTRUCTED
+from vae_experiments.sweep.baselines import LABEL
+from vae_experiments.sweep.jobs import Status
+from vae_experiments.sweep.settings import as_number, in_words, values_of
+from vae_experiments.sweep.table import relative
+from vae_experiments.writers import Card, Cell, Row
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from vae_experiments.sweep.baselines import Baseline
+    from vae_experiments.sweep.jobs import Job
+    from vae_experiments.sweep.settings import Swept
+
+REPORT = "report.html"
+SCORES = {"psnr_db": ("PSNR (dB)", ".2f"), "ssim": ("SSIM", ".4f"), "flicker": ("flicker (levels)", ".3f")}
+AGAINST = "psnr_db_against_reconstructed"
+MB = 10**6
+TIMES = {
+    "frames_per_second": ("frames per second", ".2f"),
+    "encode_seconds": ("encode (s)", ".2f"),
+    "decode_seconds": ("decode (s)", ".2f"),
+    "total_seconds": ("total (s)", ".2f"),
+}
+
+
+def columns_of(swept: Sequence[Swept], has_failures: bool) -> list[str]:
+    """Name the columns of the table."""
+    return [
+        "job",
+        *(setting.key for setting in swept),
+        *(["status"] if has_failures else []),
+        *(title for title, _ in SCORES.values()),
+        "PSNR against reconstr. (dB)",
+        *(title for title, _ in TIMES.values()),
+        "peak memory (MB)",
+    ]
+
+
+def job_row(job: Job, swept: Sequence[Swept], into: Path, has_failures: bool) -> Row:
+    """Write a job's row; what is not known is an empty cell."""
+    memory = job.number("peak_memory_bytes")
+    cells = [
+        Cell(job.name),
+        *(_typed(setting.of(job)) for setting in swept),
+        *([Cell(job.status.value, hint=job.sentence)] if has_failures else []),
+        *(_score(job.number(job.shown, name), name, job.is_identical(job.shown)) for name in SCORES),
+        _number(job.number(job.shown, AGAINST), ".2f"),
+        *(_time(job, name) for name in TIMES),
+        _number(None if memory is None else memory / MB, ".0f"),
+    ]
+    return Row(cells, _link(job, into), job.status is Status.finished)
+
+
+def baseline_row(baseline: Baseline, swept: Sequence[Swept], has_failures: bool) -> Row:
+    """Write the row of the untouched latents: scores, and of the settings only what they depend on."""
+    scores = [_score(baseline.scores[name], name, baseline.is_identical) for name in SCORES]
+    values = [_typed(baseline.values.get(setting.key)) for setting in swept]
+    values += [Cell("")] * has_failures
+    empty = [Cell("")] * (len(columns_of(swept, has_failures)) - 1 - len(values) - len(scores))
+    label = Cell(f"{LABEL} ({baseline.remark})" if baseline.remark else LABEL)
+    return Row([label, *values, *scores, *empty], None, is_finished=True)
+
+
+def job_card(job: Job, swept: Sequence[Swept], into: Path) -> Card:
+    """Say what stands under a job's frame, and what it plays: the original beside the changed video."""
+    caption = in_words(values_of(job, swept)) or f"job {job.name}"
+    if job.status is not Status.finished:
+        return Card(caption, job.status.value, None, {})
+    psnr = _score(job.number(job.shown, "psnr_db"), "psnr_db", job.is_identical(job.shown)).text
+    videos = {_spoken(name): relative(path, into) for name, path in job.videos().items()}
+    score = psnr if psnr in ("", "identical") else f"{psnr} dB"
+    return Card(caption, score, _link(job, into), videos)
+
+
+def baseline_cards(baseline: Baseline, names: Sequence[str], into: Path) -> list[Card]:
+    """Say what stands under the frames of the original and the reconstructed video."""
+    first = next((job for job in baseline.jobs if RECONSTRUCTED in job.videos()), baseline.jobs[0])
+    videos = {_spoken(name): relative(path, into) for name, path in first.videos().items() if name in names}
+    words = in_words(baseline.values)
+    psnr = _score(baseline.scores["psnr_db"], "psnr_db", baseline.is_identical).text
+    scores = {RECONSTRUCTED: psnr if psnr in ("", "identical") else f"{psnr} dB"}
+    return [Card(f"{name}, {words}" if words else name, scores.get(name, ""), None, videos) for name in names]
+
+
+def _link(job: Job, into: Path) -> str | None:
+    """Lead to the run's page, or to its folder where it has none."""
+    report = job.folder / REPORT
+    return relative(report, into) if report.exists() else f"{relative(job.folder, into)}/"
+
+
+def _typed(value: str | None) -> Cell:
+    return Cell("") if value is None else Cell(value, as_number(value))
+
+
+def _score(value: float | None, name: str, is_identical: bool) -> Cell:
+    if value is None and is_identical and name == "psnr_db":
+        # Sorted above every number: no error is the best there is.
+        return Cell("identical", 1e9)
+    return _number(value, SCORES[name][1])
+
+
+def _time(job: Job, name: str) -> Cell:
+    word = job.word("timing", name)
+    return _number(job.number("timing", name), TIMES[name][1]) if word is None else Cell(word)
+
+
+def _number(value: float | None, form: str) -> Cell:
+    return Cell("") if value is None else Cell(f"{value:{form}}", value)
+
+
+def _spoken(name: str) -> str:
+    return name.replace("_", " ")

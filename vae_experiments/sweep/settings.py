@@ -1,0 +1,111 @@
+"""Which settings a sweep swept, and in which order their values stand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from vae_experiments.sweep.jobs import Job
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A setting that is not the same in every job."""
+
+    key: str
+    values: tuple[str, ...]
+    """Each once: numbers by size, words in the order of their first job."""
+
+    @cached_property
+    def is_numeric(self) -> bool:
+        """Whether every value is a number."""
+        return all(as_number(value) is not None for value in self.values)
+
+    @cached_property
+    def _numbers(self) -> dict[float | str | None, int]:
+        return {same(value): number for number, value in enumerate(self.values)}
+
+    def of(self, job: Job) -> str | None:
+        """Give a job's value, as the first job with an equal one wrote it; None where it has none."""
+        value = (job.overrides or {}).get(self.key)
+        return None if value is None else self.values[self._numbers[same(value)]]
+
+    def place(self, job: Job) -> int:
+        """Say where a job stands along this setting; before all others where it has no value."""
+        value = self.of(job)
+        return -1 if value is None else self._numbers[same(value)]
+
+
+def as_number(text: str) -> float | None:
+    """Read a finite number; None for anything else."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def same(text: str | None) -> float | str | None:
+    """Give what two values have in common that mean the same: 0.1 and 0.10."""
+    value = None if text is None else as_number(text)
+    return text if value is None else value
+
+
+def swept_settings(jobs: Sequence[Job]) -> list[Swept]:
+    """Find the settings whose values differ between jobs, in the order in which they were typed.
+
+    A key that one job has and another has not counts as well. Jobs whose overrides nobody knows do
+    not count.
+    """
+    typed = [job.overrides for job in jobs if job.overrides is not None]
+    keys = dict.fromkeys(key for overrides in typed for key in overrides)
+    return [
+        Swept(key, tuple(_ordered(overrides[key] for overrides in typed if key in overrides)))
+        for key in keys
+        if len({same(overrides.get(key)) for overrides in typed}) > 1
+    ]
+
+
+def shared_settings(jobs: Sequence[Job], swept: Sequence[Swept]) -> dict[str, str]:
+    """Give the settings that every job was given alike."""
+    typed = next((job.overrides for job in jobs if job.overrides is not None), {})
+    return {key: value for key, value in typed.items() if key not in {setting.key for setting in swept}}
+
+
+def in_order(jobs: Iterable[Job], swept: Sequence[Swept]) -> list[Job]:
+    """Sort jobs by the swept settings, the first one first; equal ones stay as they were."""
+    return sorted(jobs, key=lambda job: [setting.place(job) for setting in swept])
+
+
+def values_of(job: Job, swept: Iterable[Swept]) -> dict[str, str]:
+    """Give a job's values of swept settings by key; those that it has."""
+    return {setting.key: value for setting in swept if (value := setting.of(job)) is not None}
+
+
+def in_words(values: Mapping[str, str]) -> str:
+    """Write values as they are typed: ``noise.scale=0.5, batch_size=4``."""
+    return ", ".join(f"{key}={value}" for key, value in values.items())
+
+
+def short_names(swept: Sequence[Swept]) -> dict[str, str]:
+    """Shorten each key to its last word, where no other one ends in the same."""
+    ends = [setting.key.rpartition(".")[2] for setting in swept]
+    return {
+        setting.key: end if ends.count(end) == 1 else setting.key
+        for setting, end in zip(swept, ends, strict=True)
+    }
+
+
+def _ordered(values: Iterable[str]) -> list[str]:
+    found: dict[float | str | None, str] = {}
+    for value in values:
+        found.setdefault(same(value), value)
+    distinct = list(found.values())
+    if any(as_number(value) is None for value in distinct):
+        return distinct
+    return sorted(distinct, key=lambda value: as_number(value) or 0.0)

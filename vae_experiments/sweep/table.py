@@ -1,0 +1,81 @@
+"""sweep.csv: a row a job, with what was typed, what was measured, and what became of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vae_experiments.run_folder import NUMBERS, RECONSTRUCTED
+from vae_experiments.sweep.jobs import CHANGED, is_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from vae_experiments.sweep.jobs import Job
+
+SCORES = (*NUMBERS, "identical", "psnr_db_against_reconstructed")
+FIRST = (*SCORES, *(f"{RECONSTRUCTED}.{name}" for name in (*NUMBERS, "identical")))
+LAST = ("peak_memory_bytes", "folder", "status", "sentence")
+
+
+def as_csv(jobs: Sequence[Job], into: Path) -> str:
+    """Write the table; its folders are relative to ``into``, where it will stand.
+
+    Numbers of the video that a job is about stand under their own names, all others under their way
+    in metrics.json: ``reconstructed.ssim``. A number that is not there is an empty cell.
+    """
+    keys = dict.fromkeys(key for job in jobs for key in (job.overrides or {}))
+    measured = [dict(_flat(job)) for job in jobs]
+    there = dict.fromkeys(name for row in measured for name in row)
+    first = [name for name in FIRST if name in there]
+    others = [name for name in there if name not in {*first, *keys, *LAST}]
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["job", *keys, *first, *others, *LAST])
+    for job, values in zip(jobs, measured, strict=True):
+        typed = job.overrides or {}
+        # What a job was not given by hand, as batch_size, may stand in its metrics.
+        known = [typed.get(key, _cell(values.get(key))) for key in keys]
+        numbers = [_cell(values.get(name)) for name in (*first, *others, LAST[0])]
+        where = [relative(job.folder, into), job.status.value, job.sentence]
+        rows.writerow([job.name, *known, *numbers, *where])
+    return text.getvalue()
+
+
+def relative(path: Path, into: Path) -> str:
+    """Write a path as seen from a folder, with ``/``; whole where it lies on another disk."""
+    try:
+        return Path(os.path.relpath(path, into)).as_posix()
+    except ValueError:
+        return path.resolve().as_posix()
+
+
+def _flat(job: Job) -> Iterator[tuple[str, Any]]:
+    """Give every number, word and truth of a job's metrics under one name; lists are left out."""
+    scores = job.metrics.get(job.shown)
+    for name, value in _leaves(scores if isinstance(scores, dict) else {}):
+        yield (name if name in SCORES else f"changed.{name}"), value
+    for name, value in job.metrics.items():
+        if isinstance(value, dict):
+            if not name.startswith(CHANGED):
+                yield from _leaves(value, f"{name}.")
+        elif not isinstance(value, list):
+            yield name, value
+
+
+def _leaves(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{before}{name}.")
+        elif not isinstance(value, list):
+            yield f"{before}{name}", value
+
+
+def _cell(value: Any) -> str:
+    """Write a value as JSON does; what is not known, and what is no number, is empty."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, str) or is_number(value) else ""
