@@ -96,7 +96,6 @@ class Experiment:
             log.info("latents: encoded before, taken from the cache")
         if self.timed:
             self._warm_up(autoencoder)
-            watch = Stopwatch()
         found = self._calibrated(autoencoder, clip, shelf, watch)
         links = found.links if found else self.manipulations
         outputs = RunFolder(folder, self.output, info, self._names(), lengths_differ(links))

@@ -11,7 +11,9 @@ frames rounded as they are written, never of a compressed file.
 
 from __future__ import annotations
 
+import csv
 import functools
+import io
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,13 +21,18 @@ from typing import TYPE_CHECKING
 from vae_experiments.errors import NumbersError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
 
     from vae_experiments.tensors import Latents, Pixels
 
 WINDOW, SIGMA = 11, 1.5
+PIXELS_AT_ONCE = 2**20
+"""Large frames are compared one by one."""
 BLOCK = 48
 REACH, BINS = 4.0, 80
+NUMBERS = ("psnr_db", "ssim", "flicker")
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
@@ -43,8 +50,8 @@ class Fidelity:
 
     def __init__(self) -> None:
         self.frames: list[FrameScore] = []
-        self._squared_error = 0.0
-        self._values = 0
+        self._squared_errors: list[float] = []
+        """Of each frame: summed at the end, so that chunks do not change the last bits."""
         self._last_error: torch.Tensor | None = None
 
     def update(self, original: Pixels, other: Pixels) -> None:
@@ -52,22 +59,24 @@ class Fidelity:
         import torch
 
         assert original.shape == other.shape, (original.shape, other.shape)
-        if not len(original):
-            return
-        first, second = (torch.from_numpy(pixels).movedim(-1, 1).float() for pixels in (original, other))
+        at_once = max(1, PIXELS_AT_ONCE // math.prod(original.shape[1:3]))
+        for start in range(0, len(original), at_once):
+            parts = (pixels[start : start + at_once] for pixels in (original, other))
+            self._compare(*(torch.from_numpy(pixels).movedim(-1, 1).float() for pixels in parts))
+
+    def _compare(self, first: torch.Tensor, second: torch.Tensor) -> None:
         error = second - first
-        squared = error.square().flatten(1).mean(1).double()
+        squared = error.square().flatten(1).mean(1).tolist()
         similarity = ssim(first, second)
         changes = self._changes(error)
-        for number, mse in enumerate(squared.tolist()):
+        for number, mse in enumerate(squared):
             alike = None if similarity is None else float(similarity[number])
             self.frames.append(FrameScore(psnr_db(mse), alike, changes[number]))
-        self._squared_error += float(squared.sum()) * error[0].numel()
-        self._values += error.numel()
+        self._squared_errors += squared
 
     def summary(self) -> dict[str, float | bool | None]:
         """Give the numbers of the whole video."""
-        mse = self._squared_error / max(self._values, 1)
+        mse = math.fsum(self._squared_errors) / max(len(self._squared_errors), 1)
         return {
             "psnr_db": psnr_db(mse),
             "ssim": _mean([frame.ssim for frame in self.frames]),
@@ -88,6 +97,17 @@ class Fidelity:
         return changes
 
 
+def as_table(fidelities: Mapping[str, Fidelity], frames: int) -> str:
+    """Write the numbers of every video as CSV, a row a frame; empty where a video has no such frame."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["frame", *(f"{name}.{number}" for name in fidelities for number in NUMBERS)])
+    for frame in range(frames):
+        scores = [video.frames[frame] if frame < len(video.frames) else None for video in fidelities.values()]
+        rows.writerow([frame, *(getattr(score, number, None) for score in scores for number in NUMBERS)])
+    return text.getvalue()
+
+
 def psnr_db(mse: float) -> float | None:
     """Turn a mean squared error in 8-bit levels into decibels; None where there is no error."""
     return 10 * math.log10(255**2 / mse) if mse > 0 else None
@@ -97,16 +117,26 @@ def ssim(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor | None:
     """Give the structural similarity of each frame, for ``T 3 H W`` in 8-bit levels.
 
     The windows lie wholly inside the frame, as in scikit-image and torchmetrics. None where the
-    frame is smaller than the window.
+    frame is smaller than the window. A large frame is taken in strips, since it needs 140 bytes a pixel.
     """
-    if min(first.shape[-2:]) < WINDOW:
+    height, width = first.shape[-2:]
+    if min(height, width) < WINDOW:
         return None
+    rows = max(WINDOW, PIXELS_AT_ONCE // (4 * width))
+    total = first.new_zeros(len(first)).double()
+    for top in range(0, height - WINDOW + 1, rows):
+        strip = slice(top, top + rows + WINDOW - 1)
+        total += _similarities(first[..., strip, :], second[..., strip, :]).flatten(1).double().sum(1)
+    return total / (3 * (height - WINDOW + 1) * (width - WINDOW + 1))
+
+
+def _similarities(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Give the similarity at every place where a window lies wholly inside."""
     mean_first, mean_second = _blurred(first), _blurred(second)
     product, squares = mean_first * mean_second, mean_first.square() + mean_second.square()
     covariance = _blurred(first * second) - product
     variances = _blurred(first.square() + second.square()) - squares
-    similar = (2 * product + C1) * (2 * covariance + C2) / ((squares + C1) * (variances + C2))
-    return similar.flatten(1).mean(1)
+    return (2 * product + C1) * (2 * covariance + C2) / ((squares + C1) * (variances + C2))
 
 
 def _blurred(values: torch.Tensor) -> torch.Tensor:

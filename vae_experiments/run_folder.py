@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.files import SUMS, write_json, write_sums, write_text
 from vae_experiments.latents import CHANGED, ENCODED, LatentFolder
-from vae_experiments.metrics import REACH, Fidelity, LatentStatistics, psnr_db
+from vae_experiments.metrics import NUMBERS, REACH, Fidelity, LatentStatistics, as_table, psnr_db
 from vae_experiments.options import Option, setting
 from vae_experiments.tensors import to_pixels
 from vae_experiments.writers import (
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
 LONGEST_NAME = 160
 FINISHED = "metrics.json"
 ORIGINAL, RECONSTRUCTED = "original", "reconstructed"
-NUMBERS = ("psnr_db", "ssim", "flicker")
 
 
 class Output(Option, family="output", single=True):
@@ -145,7 +142,7 @@ class RunFolder:
         if self._latent_folder:
             self._latent_folder.finish()
         if self.wants.table:
-            write_text(self.folder / "metrics.csv", self._table())
+            write_text(self.folder / "metrics.csv", as_table(self.fidelity, self.frames))
         if self.wants.pictures:
             self._draw()
         if self.wants.provenance:
@@ -171,19 +168,6 @@ class RunFolder:
         change = (untouched.astype("int32") - changed) ** 2
         self._squared_change += float(change.sum())
         self._values += change.size
-
-    def _table(self) -> str:
-        text = io.StringIO()
-        rows = csv.writer(text, lineterminator="\n")
-        rows.writerow(["frame", *(f"{name}.{number}" for name in self.fidelity for number in NUMBERS)])
-        for frame in range(self.frames):
-            scores = [
-                fidelity.frames[frame] if frame < len(fidelity.frames) else None
-                for fidelity in self.fidelity.values()
-            ]
-            numbers = (getattr(score, number, None) for score in scores for number in NUMBERS)
-            rows.writerow([frame, *numbers])
-        return text.getvalue()
 
     def _draw(self) -> None:
         curves = {

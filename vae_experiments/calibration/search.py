@@ -23,7 +23,7 @@ DIGITS = 4
 """Of a share that is tried: enough for 0.01 dB, and few enough to be typed again."""
 USUAL_SLOPE, LEAST_SLOPE, GREATEST_SLOPE = 2.0, 0.05, 8.0
 """Of the error over the strength, both logarithmic: small changes add up as squares, large ones saturate."""
-FARTHEST = math.log(10)
+FARTHEST = math.log(30)
 """That a guess may lie from the nearest trial, as the logarithm of a factor."""
 
 
