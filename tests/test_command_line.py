@@ -282,9 +282,7 @@ def test_a_sweep_runs_every_job_and_one_failure_does_not_stop_the_others(
 
 
 def test_manipulations_can_be_swept_like_any_setting(type_command: Command, tmp_path: Path) -> None:
-    result = type_command(
-        "run.py", "-m", *TINY_RUN[1:], "manipulation=none,noise,[noise]", f"hydra.sweep.dir={tmp_path}"
-    )
+    result = type_command(*TINY_RUN, "manipulation=none,noise,[noise]", "-m", f"hydra.sweep.dir={tmp_path}")
     assert result.returncode == 0, result.stderr
     third = [(tmp_path / job / "reconstructed_with_noise.mp4").exists() for job in "012"]
     assert third == [False, True, True]

@@ -29,13 +29,13 @@ FLOORS: list[set[str]] = [
     {"models", "sources", "manipulations", "writers", "metrics", "latents"},
     {"runner", "companions", "explanation", "timings", "cache"},
     {"run_folder", "calibration"},
-    {"experiment", "sweep"},
+    {"experiment", "sweep", "workbench"},
     {"mistakes", "composition"},
     {"multirun"},
     {"config"},
     {"command_line"},
 ]
-TOOLS = {"analysis", "benchmark", "doctor", "download", "gallery", "report", "training"}
+TOOLS = {"analysis", "benchmark", "doctor", "download", "gallery", "report", "training", "web"}
 """The top floor: commands beside run.py."""
 DOORS = {
     "diffusers": {"models", "manipulations", "training"},
@@ -48,6 +48,10 @@ DOORS = {
     "hydra": {"composition", "multirun", "config", "mistakes", "command_line", *TOOLS},
     "omegaconf": {"composition", "multirun", "config", "mistakes", "command_line", "sweep", *TOOLS},
     "safetensors": {"latents", "models", "training"},
+    "gradio": {"web"},
+    "fastapi": {"web"},
+    "starlette": {"web"},
+    "uvicorn": {"web"},
 }
 HEAVY = {
     "torch",

@@ -9,16 +9,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from vae_experiments.device import Device
 from vae_experiments.errors import VaeExperimentsError
-from vae_experiments.experiment import Experiment, Result
+from vae_experiments.experiment import Experiment
 from vae_experiments.latents import load_latents
 from vae_experiments.manipulations import Clip, Manipulation, Noise, WholeClip
-from vae_experiments.models import Autoencoder, Bundled, Folder, Hub
+from vae_experiments.models import Bundled, Folder, Hub
 from vae_experiments.options import Scheduled, setting
 from vae_experiments.run_folder import Output
-from vae_experiments.sources import MovingCircle, Source
+from vae_experiments.sources import MovingCircle, Source, Video
+from vae_experiments.workbench import Workbench
 
 __all__ = [
-    "Autoencoder",
     "Bundled",
     "Clip",
     "Device",
@@ -29,11 +29,12 @@ __all__ = [
     "MovingCircle",
     "Noise",
     "Output",
-    "Result",
     "Scheduled",
     "Source",
     "VaeExperimentsError",
+    "Video",
     "WholeClip",
+    "Workbench",
     "load_latents",
     "setting",
 ]

@@ -10,6 +10,7 @@ import shlex
 import signal
 import sys
 import traceback
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -35,6 +36,7 @@ log = logging.getLogger("vae_experiments.mistakes")
 WRONG, UNREADABLE = 1, 2
 HYDRA_FUNCTIONS = set(create_functions().functions)
 FULL_ERROR = "HYDRA_FULL_ERROR"
+MULTIRUN = ("-m", "--multirun")
 TRACE = "VAE_EXPERIMENTS_TRACE"
 """Carries to the workers of a launcher whether a person asked for tracebacks: we set Hydra's variable in any case."""
 wants_trace = os.environ.get(TRACE, os.environ.get(FULL_ERROR)) == "1"
@@ -165,10 +167,14 @@ def _prepare() -> None:
     """Settle what happens on signals, on a closed pipe, and to a config path."""
     # Hydra prints several lines of its own for a mistake, unless it is told to raise it.
     os.environ[TRACE], os.environ[FULL_ERROR] = str(int(wants_trace)), "1"
+    # joblib replaces a worker that grew by 300 MB, as by loading torch or by a larger clip. That is as it should be.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     # A reader who has left, as in `| head`, is no reason for tracebacks.
     logging.raiseExceptions = False
     signal.signal(signal.SIGTERM, _terminated)
     sys.argv[1:] = [word if word.startswith("-") else quoted(word) for word in sys.argv[1:]]
+    # Hydra refuses what follows a flag that stands between settings.
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in MULTIRUN)
     # Hydra looks for a relative path beside run.py; people mean the folder that they are in.
     for place, flag in enumerate(sys.argv[:-1]):
         if flag in ("--config-path", "-cp") and Path(sys.argv[place + 1]).is_dir():

@@ -5,14 +5,30 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
 log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 15.0
+_onlooker: ContextVar[Callable[[int, int | None], None] | None] = ContextVar("onlooker", default=None)
+
+
+@contextmanager
+def shown_to(look: Callable[[int, int | None], None]) -> Iterator[None]:
+    """Show the progress of this block to a function, as how much is done and of how much in all.
+
+    An error that the function raises ends what is under way: so a page cancels a run between chunks.
+    """
+    before = _onlooker.set(look)
+    try:
+        yield
+    finally:
+        _onlooker.reset(before)
 
 
 class Progress:
@@ -39,6 +55,8 @@ class Progress:
     def add(self, count: int, remark: str = "") -> None:
         """Count what is finished, and say how it stands."""
         self.done += count
+        if (look := _onlooker.get()) is not None:
+            look(self.done, self.total)
         now = time.perf_counter()
         if self._bar is not None:
             self._bar.set_postfix_str(remark, refresh=False)

@@ -3,6 +3,7 @@
 from vae_experiments.writers.comparison import Comparison
 from vae_experiments.writers.gallery import Tile, write_gallery
 from vae_experiments.writers.mp4 import Mp4, open_mp4
+from vae_experiments.writers.player import Player
 from vae_experiments.writers.plots import (
     LatentPicture,
     plot_benchmark,
@@ -30,6 +31,7 @@ __all__ = [
     "LatentPicture",
     "Measurement",
     "Mp4",
+    "Player",
     "Plot",
     "Row",
     "Sheet",

@@ -1,0 +1,207 @@
+"""The bench and its desk: one at a time, a bounded queue, cancelled within a chunk, one line for a mistake."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.web.conftest import small, until, waited
+from vae_experiments.errors import VaeExperimentsError
+from vae_experiments.web import cards
+from vae_experiments.web.bench import Bench
+from vae_experiments.web.desk import FAULT, Desk, State, Ticket
+from vae_experiments.web.job import without_paths
+from vae_experiments.web.order import Asked
+from vae_experiments.web.uploads import Limits
+
+
+def test_a_run_gives_videos_numbers_a_line_an_archive_and_a_place_in_the_history(bench: Bench) -> None:
+    visit = bench.visit("me")
+    kept = waited(bench.run(visit, small())).result
+    assert kept.videos() == ["original", "reconstructed", "reconstructed_with_noise"]
+    assert visit.history == [kept]
+    assert bench.results.get(kept.id) is kept
+    with zipfile.ZipFile(kept.file("run.zip")) as archive:
+        names = {Path(name).name for name in archive.namelist()}
+    assert names == {path.name for path in kept.folder.iterdir() if path.name[0] != "."}
+    html = cards.result(kept)
+    assert f"{kept.metrics['reconstructed_with_noise']['psnr_db']!r}" in html
+    assert kept.command in html
+    assert str(bench.outputs) not in html
+
+
+def test_only_files_of_the_run_have_a_name(bench: Bench, tmp_path: Path) -> None:
+    kept = waited(bench.run(bench.visit("me"), small())).result
+    (tmp_path / "secret.png").write_text("secret")
+    (kept.folder / "link.png").symlink_to(tmp_path / "secret.png")
+    for name in (
+        "../secret.png",
+        "link.png",
+        "/etc/passwd",
+        "",
+        ".",
+        "..",
+        "nothing.png",
+        "SHA256SUMS",
+        "%2e%2e",
+    ):
+        assert kept.file(name) is None
+    assert kept.file("latents.png") == kept.folder / "latents.png"
+    assert bench.results.get("x") is None
+    assert bench.results.get(None) is None
+
+
+def test_a_cancelled_run_stops_within_a_chunk_and_leaves_no_folder(bench: Bench) -> None:
+    visit = bench.visit("me")
+    ticket = bench.run(visit, small(source_values={"size": "64", "frames": 4000}))
+    until(lambda: "encoding" in ticket.phase or "decoding" in ticket.phase)
+    bench.desk.cancel("me")
+    assert waited(ticket, 10).state is State.cancelled
+    assert ticket.share < 1
+    assert not [path for path in bench.outputs.rglob("*") if path.is_file()]
+    assert visit.history == []
+    assert waited(bench.run(visit, small())).state is State.done
+
+
+def test_a_run_that_takes_too_long_is_ended_with_a_sentence(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "outputs", Limits(seconds=0.5))
+    ticket = waited(bench.run(bench.visit("me"), small(source_values={"size": "128", "frames": 3000})))
+    bench.close()
+    assert ticket.state is State.failed
+    assert ticket.sentence.startswith("it took more than 0.5 seconds; choose fewer or smaller frames")
+
+
+def test_progress_never_goes_back_and_ends_at_the_whole(bench: Bench) -> None:
+    shares = [0.0]
+    ticket = bench.run(bench.visit("me"), small(source_values={"size": "64", "frames": 40}))
+    while not ticket.is_over:
+        shares.append(ticket.share)
+        threading.Event().wait(0.002)
+    assert shares == sorted(shares)
+    assert len(set(shares)) > 2
+    assert ticket.share == 1.0
+
+
+def test_orders_are_done_one_at_a_time_in_turn_and_no_more_wait_than_may() -> None:
+    desk, go, running, done = Desk(most_waiting=2), threading.Event(), [0], []
+
+    def work(name: str) -> Any:
+        def do(ticket: Ticket) -> None:
+            running[0] += 1
+            assert running[0] == 1
+            go.wait(10)
+            done.append(name)
+            running[0] -= 1
+
+        return do
+
+    first = desk.order("a", work("a"))
+    until(lambda: first.state is State.running)
+    waiting = [desk.order(name, work(name)) for name in "bc"]
+    assert [desk.ahead_of(ticket) for ticket in waiting] == [1, 2]
+    with pytest.raises(VaeExperimentsError, match="2 runs are waiting already; try again in a minute"):
+        desk.order("d", work("d"))
+    waiting[0].cancel()
+    go.set()
+    assert waited(waiting[1]).state is State.done
+    assert waiting[0].state is State.cancelled
+    assert done == ["a", "c"]
+    desk.close()
+
+
+def test_one_person_has_one_run_at_a_time() -> None:
+    desk, go = Desk(), threading.Event()
+    ticket = desk.order("a", lambda _: go.wait(10))
+    with pytest.raises(VaeExperimentsError, match="your last run is still going; wait for it, or cancel it"):
+        desk.order("a", lambda _: None)
+    go.set()
+    waited(ticket)
+    assert waited(desk.order("a", lambda _: None)).state is State.done
+    desk.close()
+
+
+def test_a_fault_of_ours_is_logged_whole_and_told_without_its_inside(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    desk = Desk()
+    with caplog.at_level(logging.ERROR):
+        ticket = waited(desk.order("a", lambda _: {}["/secret/place"]))
+    assert ticket.sentence == FAULT
+    assert "/secret/place" in caplog.text
+    assert waited(desk.order("a", lambda _: 1)).result == 1
+    desk.close()
+
+
+def test_what_fails_says_its_sentence_without_places_of_this_machine(
+    bench: Bench, clip: Path, tmp_path: Path
+) -> None:
+    visit = bench.visit("me")
+    upload = bench.receive(visit, clip, "clip.mp4")
+    upload.path.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    with pytest.raises(VaeExperimentsError) as caught:
+        bench.run(visit, Asked(source="video"))
+    sentence = bench.sentence(caught.value)
+    assert sentence.startswith("source.path=clip.mp4: ")
+    assert "/" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown"),
+    [
+        ("cannot write /srv/data/x/run.mp4 (full); free some", "cannot write run.mp4 (full); free some"),
+        ("see ~/a/b/c.log and ../d/e", "see c.log and e"),
+        ("a rate of 30000/1001 and/or 8", "a rate of 30000/1001 and/or 8"),
+        ("in out/runs/1/x.mp4", "in x.mp4"),
+    ],
+)
+def test_a_sentence_for_the_browser_keeps_names_and_loses_places(sentence: str, shown: str) -> None:
+    assert without_paths(sentence, Path("out/runs")) == shown
+
+
+def test_a_preview_is_there_within_2_seconds_and_leaves_no_run_folder(bench: Bench) -> None:
+    visit = bench.visit("me")
+    asked = [Asked(values={"noise": {"scale": scale}}) for scale in (0.5, 0.7)]
+    first = waited(bench.preview(visit, asked[0]) or pytest.fail("busy")).result
+    ticket = bench.preview(visit, asked[1])
+    assert ticket is not None
+    second = waited(ticket, 2).result
+    assert second.videos()[-1] == "reconstructed_with_noise"
+    assert not first.folder.exists()
+    assert not bench.outputs.exists()
+    assert visit.history == []
+
+
+def test_a_preview_steps_back_while_a_run_goes_on(bench: Bench) -> None:
+    ticket = bench.run(bench.visit("a"), small(source_values={"size": "64", "frames": 4000}))
+    assert bench.preview(bench.visit("b"), Asked()) is None
+    ticket.cancel()
+    waited(ticket)
+
+
+def test_a_full_disk_is_said_before_a_run_begins(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "outputs", Limits(free_bytes=2**60))
+    with pytest.raises(VaeExperimentsError, match="the disk is nearly full; free some space"):
+        bench.run(bench.visit("me"), small())
+    bench.close()
+
+
+def test_text_in_a_card_is_text() -> None:
+    assert "<script>" not in cards.mistake("<script>alert(1)</script>")
+    assert "<b>" not in cards.command("python run.py '<b>'")
+
+
+def test_the_history_keeps_the_last_runs_and_closing_clears_the_scratch(tmp_path: Path) -> None:
+    bench = Bench(tmp_path / "outputs")
+    visit = bench.visit("me")
+    kept = [waited(bench.run(visit, small(chain=[name]))).result for name in ("noise", "blur")]
+    assert visit.history == kept[::-1]
+    shown = cards.history(visit.history)
+    assert shown.index("with blur") < shown.index("with noise")
+    bench.close()
+    assert not bench.scratch.exists()
+    assert kept[0].folder.exists()

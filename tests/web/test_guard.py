@@ -1,0 +1,178 @@
+"""The guard, asked as a server would ask it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from vae_experiments.web.guard import JOIN, UPLOAD, Guard
+
+HOST = "127.0.0.1:7860"
+TRAVERSALS = [
+    "/../etc/passwd",
+    "/results/../../etc/passwd",
+    "/results/%2e%2e/%2e%2e/etc/passwd",
+    "/results/..%2f..%2fetc/passwd",
+    "/results/%252e%252e/x",
+    "/results/..\\..\\x",
+    "/results/%5c..%5c",
+    "/results/a/%00.png",
+    "//etc/passwd",
+    "/static//etc/passwd",
+    "/assets/..;/x",
+    "/gradio_api/file=/etc/passwd",
+    "/file=/etc/passwd",
+    "/gradio_api/file/etc/passwd",
+]
+NOT_FOR_THE_PAGE = [
+    "/gradio_api/proxy=http://a.example/x",
+    "/proxy=http://a.example/x",
+    "/monitoring",
+    "/gradio_api/info",
+    "/gradio_api/openapi.json",
+    "/gradio_api/api/run",
+    "/gradio_api/call/run",
+    "/gradio_api/run/run",
+    "/gradio_api/component_server",
+    "/gradio_api/vibe-code",
+    "/gradio_api/deep_link",
+    "/runs",
+    "/docs",
+    "/openapi.json",
+    "/login",
+]
+
+
+async def inside(scope: Any, receive: Any, send: Any) -> None:
+    while (await receive()).get("more_body"):
+        pass
+    headers = [(b"access-control-allow-origin", b"http://a.example"), (b"x-inside", b"1")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": b"inside"})
+
+
+def ask(
+    path: str = "/",
+    method: str = "GET",
+    body: tuple[bytes, ...] = (b"",),
+    room: bool = True,
+    kind: str = "http",
+    **headers: str,
+) -> tuple[int, dict[str, str], str]:
+    guard = Guard(inside, [HOST, "localhost:7860"], 10**6, lambda _: room)
+    given = {"host": HOST, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    from urllib.parse import unquote
+
+    scope = {
+        "type": kind,
+        "method": method,
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "headers": [(name.encode(), value.encode()) for name, value in given.items()],
+    }
+    parts = [{"type": "http.request", "body": part, "more_body": True} for part in body]
+    parts[-1]["more_body"] = False
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> Any:
+        return parts.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(guard(scope, receive, send))
+    if sent[0]["type"] != "http.response.start":
+        return 0, {}, sent[0]["type"]
+    found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], found, sent[1]["body"].decode()
+
+
+def test_what_the_page_asks_for_goes_through_with_a_strict_policy_and_opens_to_no_other_page() -> None:
+    status, headers, body = ask(origin=f"http://{HOST}", sec_fetch_site="same-origin")
+    assert (status, body, headers["x-inside"]) == (200, "inside", "1")
+    assert "connect-src 'self'" in headers["content-security-policy"]
+    assert not [name for name in headers if name.startswith("access-control")]
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:7860", "127.0.0.1", "127.0.0.1:80", "127.0.0.1.evil.example:7860", "", f"{HOST}@evil.example"]
+)  # fmt: skip
+def test_a_foreign_host_gets_403(host: str) -> None:
+    assert ask(host=host)[0] == 403
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", f"http://{HOST}.evil.example", "http://127.0.0.1:8080", "", "file://"]
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["/", UPLOAD, "/gradio_api/queue/join"])
+def test_a_foreign_origin_gets_403(origin: str, path: str) -> None:
+    assert ask(path, "POST", origin=origin)[0] == 403
+
+
+def test_a_page_elsewhere_may_link_here_but_not_send_or_embed() -> None:
+    assert ask(sec_fetch_site="cross-site", sec_fetch_mode="navigate")[0] == 200
+    assert ask(sec_fetch_site="cross-site", sec_fetch_mode="no-cors")[0] == 403
+    assert ask(UPLOAD, "POST", sec_fetch_site="cross-site", sec_fetch_mode="navigate")[0] == 403
+
+
+@pytest.mark.parametrize("path", TRAVERSALS)
+def test_a_traversal_gets_nothing(path: str) -> None:
+    assert ask(path)[0] == 404
+    assert ask(path, "POST")[0] == 404
+
+
+@pytest.mark.parametrize("path", NOT_FOR_THE_PAGE)
+def test_what_the_page_does_not_need_is_not_there(path: str) -> None:
+    assert ask(path)[0] == 404
+
+
+def test_a_body_that_is_too_large_gets_413_whether_it_says_so_or_not() -> None:
+    assert ask(UPLOAD, "POST", content_length=str(10**7))[0] == 413
+    assert ask(UPLOAD, "POST", (b"x" * 10**6,) * 3)[0] == 413
+    assert ask("/gradio_api/queue/join", "POST", (b"x" * 10**6,) * 3)[0] == 413
+    assert ask(UPLOAD, "POST", (b"x" * 10**6,))[0] == 200
+    for length in ("-1", "abc", "1e3", ""):
+        assert ask(UPLOAD, "POST", content_length=length)[0] == 413
+
+
+def test_uploads_stop_when_there_is_no_more_room() -> None:
+    assert ask(UPLOAD, "POST", room=False)[0] == 507
+    assert ask("/", room=False)[0] == 200
+
+
+def test_who_sends_slowly_keeps_nobody_waiting() -> None:
+    guard = Guard(inside, [HOST], 10**6, lambda _: True)
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": JOIN,
+        "raw_path": JOIN.encode(),
+        "headers": [(b"host", HOST.encode())],
+    }
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def at_once() -> Any:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def never() -> Any:
+        await asyncio.sleep(60)
+
+    async def both() -> None:
+        slow = asyncio.create_task(guard(scope, never, send))
+        await asyncio.sleep(0.01)
+        await asyncio.wait_for(guard(scope, at_once, send), 5)
+        slow.cancel()
+
+    asyncio.run(both())
+    assert [message.get("status") for message in sent] == [200, None]
+
+
+def test_other_methods_and_other_kinds_of_connection_are_refused() -> None:
+    for method in ("PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT"):
+        assert ask(method=method)[0] == 405
+    assert ask(kind="websocket")[2] == "websocket.close"

@@ -1,0 +1,205 @@
+"""Orders: what the page runs is what the printed line runs."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.test_config import composed
+from tests.web.conftest import small, waited
+from vae_experiments.command_line import quoted
+from vae_experiments.config import experiment_from
+from vae_experiments.errors import SettingError, SourceError, VaeExperimentsError
+from vae_experiments.web.bench import Bench
+from vae_experiments.web.choices import offered
+from vae_experiments.web.order import Asked, Order, order_of
+from vae_experiments.web.settings import Control
+from vae_experiments.web.uploads import Limits, Uploads
+
+LIMITS = Limits()
+
+
+def another(control: Control) -> Any:
+    """Give a value that is not the default."""
+    if control.shape == "checkbox":
+        return not control.default
+    if control.shape == "dropdown":
+        return next(name for name in reversed(control.choices) if name != control.default)
+    if control.shape == "slider":
+        assert control.minimum is not None
+        assert control.maximum is not None
+        assert control.step is not None
+        share = 2 / 3 if control.name.startswith("high") else 1 / 3
+        steps = round((control.maximum - control.minimum) / control.step * share)
+        value = control.minimum + steps * control.step
+        return value if value != control.default else value + control.step
+    if control.shape == "number":
+        return 3
+    texts = {"frames": "25%:75%", "channels": "0, 2", "mask": "outside circle(ramp(0,1),0.5,0.2)"}
+    return texts.get(control.name, "*up*")
+
+
+def typed_in_a_shell(order: Order) -> Any:
+    words = shlex.split(order.command)
+    assert words[:2] == ["python", "run.py"]
+    return experiment_from(composed(*map(quoted, words[2:])))
+
+
+@pytest.mark.parametrize("name", offered("manipulation"))
+def test_the_line_of_every_manipulation_composes_to_the_very_options(name: str) -> None:
+    controls = offered("manipulation")[name].controls()
+    for values in ({}, {control.name: another(control) for control in controls}):
+        order = order_of(Asked(chain=[name], values={name: values}), None, LIMITS)
+        experiment = typed_in_a_shell(order)
+        assert tuple(experiment.manipulations) == order.links
+        assert (experiment.model, experiment.source) == (order.model, order.source)
+
+
+@pytest.mark.parametrize("text", ["ramp(0,1)", "sine(period=2s,low=0,high=1)", "0s:0 1s:0.5", "7"])
+def test_a_schedule_goes_through_the_line_unharmed(text: str) -> None:
+    order = order_of(Asked(values={"noise": {"scale": text}}), None, LIMITS)
+    assert str(typed_in_a_shell(order).manipulations[0].scale) == text
+
+
+def test_only_what_differs_from_the_defaults_is_printed() -> None:
+    assert order_of(Asked(), None, LIMITS).command == "python run.py"
+    asked = Asked(
+        source="plasma",
+        source_values={"size": "64x48", "frames": 5, "fps": "8"},
+        chain=["noise", "blur"],
+        values={"noise": {"scale": 0.30000000000000004, "seed": 0}, "blur": {"mask": "circle(0.5,0.5,0.3)"}},
+    )
+    assert order_of(asked, None, LIMITS).command == (
+        "python run.py source=plasma source.size=64x48 source.frames=5 'manipulation=[noise,blur]' "
+        "noise.scale=0.3 'blur.mask=circle(0.5,0.5,0.3)'"
+    )
+    assert order_of(Asked(chain=[]), None, LIMITS).command == "python run.py manipulation=none"
+
+
+def test_an_uploaded_clip_run_on_the_page_and_by_its_line_gives_the_same_numbers(
+    bench: Bench, clip: Path, tmp_path: Path
+) -> None:
+    visit = bench.visit("me")
+    upload = bench.receive(visit, clip, "my 'clip', (1).mp4")
+    assert upload.name == "my_clip_1_.mp4"
+    asked = Asked(source="video", source_values={"frames": 4}, chain=["noise", "blur"])
+    kept = waited(bench.run(visit, asked)).result
+    (tmp_path / upload.name).write_bytes(clip.read_bytes())
+    words = shlex.split(kept.command)
+    words[:2] = [sys.executable, str(REPOSITORY / "run.py")]
+    subprocess.run(
+        [*words, "hydra.run.dir=typed"], cwd=tmp_path, check=True, capture_output=True, timeout=120
+    )
+    metrics = json.loads((tmp_path / "typed" / "metrics.json").read_text())
+    for name in ("reconstructed", "reconstructed_with_noise_blur", "latents", "changed_latents", "frames"):
+        assert metrics[name] == kept.metrics[name]
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        (Asked(source="/etc/passwd"), "source=etcpasswd: no such choice; choose from: bars"),
+        (Asked(model="hub"), "model=hub: no such choice; choose from: tiny"),
+        (Asked(model="../../x"), "model=x: no such choice"),
+        (Asked(chain=["os.system"]), "manipulation=ossystem: no such choice"),
+        (Asked(chain=["noise", "noise"]), "names one twice"),
+        (Asked(chain=["noise"] * 7), "too many in a row; choose at most 6"),
+        (Asked(chain="noise"), "too many in a row"),
+        (Asked(source_values={"frames": 10**6}), "1000000 frames of 256x256 are more than this page takes"),
+        (Asked(source_values={"size": "0"}), "must be one or two whole numbers"),
+        (Asked(source_values={"size": "99999"}), "must be at most"),
+        (Asked(source="video"), "no video was uploaded; upload one, or choose a pattern"),
+        (Asked(values={"noise": {"scale": -1}}), "noise.scale=-1.0: must be at least 0"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(asked: Asked, sentence: str) -> None:
+    with pytest.raises(VaeExperimentsError) as caught:
+        order_of(asked, None, LIMITS)
+    assert sentence in str(caught.value)
+
+
+def test_a_path_that_the_browser_sends_for_a_video_is_not_looked_at(clip: Path, tmp_path: Path) -> None:
+    upload = Uploads(tmp_path / "up", LIMITS).take(clip, clip.name)
+    order = order_of(Asked(source="video", source_values={"path": "/etc/passwd"}), upload, LIMITS)
+    assert order.source.path == str(upload.path)  # type: ignore[attr-defined]
+
+
+def test_a_preview_is_the_same_run_on_few_small_frames() -> None:
+    order = order_of(small(source="plasma", source_values={"size": "640x360", "frames": 100}), None, LIMITS)
+    preview = order.preview()
+    assert str(preview.source.info.size) == "128x72"
+    assert preview.source.info.frames == 8
+    assert preview.links == order.links
+
+
+def test_uploads_are_refused_or_kept_under_safe_names_and_the_oldest_go(clip: Path, tmp_path: Path) -> None:
+    size = clip.stat().st_size
+    uploads = Uploads(tmp_path / "up", Limits(upload_bytes=2 * size, stored_bytes=3 * size))
+    names = ["../../x.mp4", "..\\a b.mp4", "\0.mp4", f"{'n' * 400}.mp4", "ok.MP4"]
+    kept = [uploads.take(clip, name) for name in names]
+    for upload in kept:
+        assert upload.path.is_relative_to(tmp_path / "up")
+        assert len(upload.name) <= 80
+    assert [uploads.get(upload.id) for upload in kept[-3:]] == kept[-3:]
+    assert not kept[0].path.exists()
+    for key in (kept[0].id, "../up", None, ["x"]):
+        with pytest.raises(SourceError, match="upload it again"):
+            uploads.get(key)
+    big = tmp_path / "big.mp4"
+    big.write_bytes(clip.read_bytes() * 3)
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(clip.read_bytes()[:100])
+    for file, name, sentence in (
+        (big, "big.mp4", "big.mp4: more than 0 MB"),
+        (clip, "clip.exe", "clip.exe: no kind of file that this page takes"),
+        (broken, "broken.mp4", "broken.mp4"),
+    ):
+        with pytest.raises(SourceError, match=sentence):
+            uploads.take(file, name)
+    assert len(list((tmp_path / "up").iterdir())) == 3
+
+
+def test_a_cut_file_is_kept_with_a_warning_and_runs_in_part_where_that_is_wished(
+    bench: Bench, clip: Path, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.mp4"
+    content = clip.read_bytes()
+    # The moov box comes first in our own films, so that the frames are what is missing.
+    cut.write_bytes(content[: int(len(content) * 0.8)])
+    visit = bench.visit("me")
+    upload = bench.receive(visit, cut, "cut.mp4")
+    assert "cut.mp4: the file is cut short" in upload.damage
+    with pytest.raises(SourceError, match="the file is cut short"):
+        bench.run(visit, Asked(source="video"))
+    whole = {"frames": 2, "allow_partial": True}
+    kept = waited(bench.run(visit, Asked(source="video", source_values=whole))).result
+    assert "source.allow_partial=true" in kept.command
+
+
+def test_a_sweep_takes_only_numbers_of_the_chain(bench: Bench) -> None:
+    from vae_experiments.web.sweeping import Range
+
+    visit = bench.visit("me")
+    for setting in ("noise.mask", "blur.sigma", "noise", "__class__.x"):
+        with pytest.raises(SettingError):
+            bench.sweep(visit, small(), Range.of(setting, 0, 1, 3))
+    for numbers in (("a", 1, 3), (0, float("nan"), 3), (0, 1, 10**9), (1, 1, 3), (0, 1e300, 3)):
+        with pytest.raises(SettingError):
+            Range.of("noise.scale", *numbers)
+
+
+def test_a_sweep_leaves_a_contact_sheet_a_plot_and_the_line_that_repeats_it(bench: Bench) -> None:
+    from vae_experiments.web.sweeping import Range
+
+    kept = waited(bench.sweep(bench.visit("me"), small(), Range.of("noise.scale", 0.5, 1, 2))).result
+    assert kept.command == "python run.py -m source.size=48 source.frames=3 noise.scale=0.5,1"
+    assert kept.file("contact_sheet.png")
+    assert (kept.folder / "sweep.csv").read_text().count("\n") >= 3
+    assert list(kept.folder.glob("*noise*scale*.png")) or len(list(kept.folder.glob("*.png"))) > 1

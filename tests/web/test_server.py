@@ -1,0 +1,266 @@
+"""The page served: nothing leaks, nobody gets another's video, and it answers whatever was sent."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.web.serving import Visitor, quick, results_in, served
+from tests.web.test_guard import NOT_FOR_THE_PAGE, TRAVERSALS
+from vae_experiments.sources import Video
+
+SMALL = {"size": "48", "frames": 2}
+
+
+def test_without_gradio_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    from vae_experiments.web import command
+
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    assert command.main([]) == 1
+    said = capsys.readouterr()
+    assert said.err == (
+        "error: the page needs gradio, which is not installed; pip install 'vae_experiments[web]'\n"
+    )
+    assert said.out == ""
+
+
+def test_the_page_answers_to_local_names_only_unless_another_host_is_given() -> None:
+    from vae_experiments.web.command import names
+
+    assert names("127.0.0.1", 7860) == ["127.0.0.1:7860", "[::1]:7860", "localhost:7860"]
+    assert "192.0.2.7:80" in names("192.0.2.7", 80)
+    assert not [name for name in names("0.0.0.0", 80) if name.startswith("0.")]
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    pytest.importorskip("gradio")
+    with served(tmp_path_factory.mktemp("served")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def trap() -> Iterator[list[str]]:
+    """Listen on another port, where nobody should ever come."""
+    hits: list[str] = []
+
+    class Trap(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            hits.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = http.server.HTTPServer(("127.0.0.1", 0), Trap)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    hits.append(f"http://127.0.0.1:{server.server_port}")
+    yield hits
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_taken_port_is_said_in_one_line(address: str) -> None:
+    words = [sys.executable, "-m", "vae_experiments.web", "--port", address.rpartition(":")[2]]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: cannot listen on 127.0.0.1:")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_page_is_whole_and_names_no_other_machine(address: str) -> None:
+    visitor = Visitor(address)
+    status, page = visitor.get("/")
+    assert status == 200
+    assert b"fonts.googleapis" not in page
+    assert len(visitor.components) > 300
+    assert "/home/" not in json.dumps(visitor.config)
+    assert str(Path(__file__).parents[2]) not in json.dumps(visitor.config)
+
+
+def test_a_run_shows_videos_numbers_and_its_line(address: str) -> None:
+    visitor = Visitor(address)
+    said = visitor.run()
+    assert "process_completed" in said
+    assert "python run.py" in said
+    assert "data-metric" in said
+    for name in ("original.mp4", "reconstructed.mp4", "reconstructed_with_noise.mp4"):
+        assert name in said
+
+
+def test_traversals_and_doors_of_gradio_that_the_page_does_not_need_get_nothing(address: str) -> None:
+    visitor = Visitor(address)
+    for path in [*TRAVERSALS, *NOT_FOR_THE_PAGE]:
+        assert visitor.get(path)[0] == 404, path
+
+
+def test_a_foreign_host_or_origin_gets_403(address: str) -> None:
+    visitor = Visitor(address)
+    assert visitor.get("/", Host="evil.example")[0] == 403
+    for origin in ("http://evil.example", "null"):
+        assert visitor.get("/", Origin=origin)[0] == 403
+        assert visitor.post("/gradio_api/queue/join", {}, Origin=origin)[0] == 403
+    assert visitor.post("/gradio_api/upload", b"x", Origin="http://evil.example")[0] == 403
+
+
+def test_paths_and_addresses_in_place_of_an_upload_are_never_followed(address: str, trap: list[str]) -> None:
+    visitor, place = Visitor(address), trap[0]
+    forged: list[Any] = [
+        "/etc/passwd",
+        "../../etc/passwd",
+        "file:///etc/passwd",
+        f"{place}/x.mp4",
+        f"concat:{place}",
+    ]
+    forged += [
+        {"path": path, "url": f"{place}/x.mp4", "meta": {"_type": "gradio.FileData"}} for path in forged
+    ]
+    forged += [
+        {"url": f"{place}/x.mp4", "meta": {"_type": "gradio.FileData"}},
+        {"path": [f"{place}/x"]},
+        7,
+        None,
+    ]
+    for one in forged:
+        said = visitor.receive(one)
+        assert "root:" not in said
+        assert " frames, " not in said
+    assert len(trap) == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"source": "/etc/passwd"}, "source=etcpasswd: no such choice"),
+        ({"model": "hub"}, "model=hub: no such choice"),
+        ({"chain": ["_target_", "os.system"]}, "no such choice"),
+        ({"source": "video"}, "upload it again"),
+        ({"mask": "/etc/passwd"}, "has signs that this page does not take"),
+        ({"mask": "${oc.env:HOME}"}, "has signs that this page does not take"),
+        ({"scale": "abc"}, "noise.scale=abc: must be a number or a schedule"),
+        ({"scale": {"a": [1]}}, "must be a number"),
+        ({"size": "http://127.0.0.1/x"}, "has signs that this page does not take"),
+    ],
+)
+def test_text_from_the_browser_becomes_a_sentence_and_nothing_else(
+    address: str, changed: dict[str, Any], sentence: str
+) -> None:
+    said = Visitor(address).run(**changed)
+    assert sentence in said
+    assert "Traceback" not in said
+
+
+def test_files_that_are_too_large_or_no_video_are_refused_in_one_line(address: str, clip: Path) -> None:
+    visitor = Visitor(address)
+    assert visitor.post("/gradio_api/upload", b"", **{"Content-Length": str(10**10)})[0] == 413
+    for name, content, sentence in (
+        ("text.mp4", b"hello", "text.mp4"),
+        ("empty.mp4", b"", "empty.mp4"),
+        ("list.m3u8", b"#EXTM3U\n", "no kind of file that this page takes"),
+        ("cut.mp4", clip.read_bytes()[:900], "cut.mp4"),
+        ("ok.mp4", clip.read_bytes(), "6 frames, 64x48"),
+    ):
+        status, answer = visitor.upload(name, content)
+        said = visitor.receive(json.loads(answer)[0])
+        assert status == 200
+        assert sentence in said
+        assert ("mistake" in said) == (name != "ok.mp4")
+        shown = said[said.index("mistake") :] if "mistake" in said else ""
+        assert "/tmp" not in shown
+    assert "reconstructed_with_noise.mp4" in visitor.run(source="video")
+
+
+def test_who_leaves_has_cancelled(address: str) -> None:
+    leaver, next_one = Visitor(address), Visitor(address)
+    body = {
+        "data": leaver.values(size="64", frames=""),
+        "fn_index": leaver.run_event["id"],
+        "session_hash": leaver.session,
+    }
+    place = leaver.run_event["inputs"].index(
+        next(key for key in leaver.run_event["inputs"] if label_of(leaver, key) == "frames")
+    )
+    body["data"][place] = 10_000
+    assert leaver.post("/gradio_api/queue/join", body)[0] == 200
+    stream = urllib.request.urlopen(
+        f"{address}/gradio_api/queue/data?session_hash={leaver.session}", timeout=60
+    )
+    while b"frame" not in stream.readline():
+        pass
+    stream.close()
+    began = time.perf_counter()
+    assert "reconstructed_with_noise.mp4" in next_one.run(size="32")
+    assert time.perf_counter() - began < 25
+
+
+def test_the_scratch_goes_when_the_server_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gradio")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with served(tmp_path) as address:
+        Visitor(address)
+        assert list(tmp_path.glob("vae_experiments_web_*"))
+    assert not list(tmp_path.glob("vae_experiments_web_*"))
+
+
+@pytest.mark.slow
+def test_50_who_ask_at_once_get_each_their_own_video_while_the_page_answers_within_a_second(
+    address: str, tmp_path: Path
+) -> None:
+    visitors = [Visitor(address) for _ in range(50)]
+    key = next(key for key in visitors[0].run_event["inputs"] if label_of(visitors[0], key) == "frames")
+    place = visitors[0].run_event["inputs"].index(key)
+    said: dict[int, str] = {}
+
+    def ask(number: int) -> None:
+        values = visitors[number].values(size="32")
+        values[place] = number + 1
+        said[number] = json.dumps(visitors[number].fire(visitors[number].run_event, values))
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(50)]
+    for thread in threads:
+        thread.start()
+    slowest = 0.0
+    while any(thread.is_alive() for thread in threads):
+        slowest = max(slowest, quick(address))
+        time.sleep(0.2)
+    assert slowest < 1
+    for number in range(50):
+        videos = [name for name in results_in(said[number]) if name.endswith("/original.mp4")]
+        assert len(videos) == 1, said[number][-500:]
+        file = tmp_path / f"{number}.mp4"
+        file.write_bytes(visitors[number].get(f"/{videos[0]}")[1])
+        assert Video(path=str(file)).info.frames == number + 1
+    print(f"slowest answer {slowest:.2f} s")
+
+
+def label_of(visitor: Visitor, key: int) -> str:
+    return str(visitor.components[key]["props"].get("label"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/net").exists() or shutil.which("strace") is None, reason="needs strace")
+def test_no_connection_leaves_the_machine(tmp_path: Path) -> None:
+    pytest.importorskip("gradio")
+    log = tmp_path / "connections"
+    before = ["strace", "-f", "-qq", "-e", "trace=connect,sendto", "-o", str(log)]
+    with served(tmp_path, before=before) as address:
+        assert "reconstructed_with_noise.mp4" in Visitor(address).run(size="32")
+    text = log.read_text()
+    assert "connect(" in text or "sendto(" in text
+    strangers = [
+        line for line in text.splitlines() if "AF_INET" in line and not re.search(r"127\.0\.0\.1|::1", line)
+    ]
+    assert strangers == []

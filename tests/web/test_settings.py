@@ -1,0 +1,152 @@
+"""Controls and values: the declaration that the command line uses is the one that the page uses."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vae_experiments.errors import SettingError
+from vae_experiments.manipulations import Manipulation
+from vae_experiments.options import Choice, Scheduled, setting
+from vae_experiments.web.choices import models, offered
+from vae_experiments.web.settings import Control, control, typed
+
+EVERY = [(family, name) for family in ("manipulation", "source") for name in offered(family)] + [
+    ("model", name) for name in models()
+]
+NAMES = [name for _, name in EVERY]
+
+
+class Weather(Choice):
+    """What a test chooses from."""
+
+    rain = "rain"
+    sun = "sun"
+
+
+class Kite(Manipulation):
+    """Flies, in a test only."""
+
+    height: Scheduled = setting("how high", default=3.0, unit="metres", minimum=0, maximum=8)
+    tail: bool = setting("whether it has one", default=True)
+    weather: Weather = setting("what it is like", default=Weather.sun)
+    strings: int = setting("how many", default=2, minimum=1)
+    colour: str = setting("what it is painted", default="red")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_kite_elsewhere() -> Any:
+    yield
+    from vae_experiments import options
+
+    options._FAMILIES["manipulation"].pop("kite")
+
+
+def of_kite(name: str) -> Control:
+    default, rule = next((default, rule) for key, default, rule in Kite.settings() if key == name)
+    return control(Kite, name, default, rule)
+
+
+def test_a_manipulation_nobody_has_heard_of_gets_a_control_for_each_of_its_settings() -> None:
+    height = of_kite("height")
+    assert (height.shape, height.minimum, height.maximum, height.default) == ("slider", 0, 8, 3.0)
+    assert height.help == "How high, in metres"
+    assert height.scheduled
+    assert of_kite("tail").shape == "checkbox"
+    assert of_kite("weather").choices == ("rain", "sun")
+    assert (of_kite("strings").step, of_kite("strings").minimum) == (1, 1)
+    assert of_kite("colour").shape == "text"
+
+
+@pytest.mark.parametrize(("family", "name"), EVERY, ids=NAMES)
+def test_the_default_of_every_setting_lies_on_its_control_and_comes_back_from_it(
+    family: str, name: str
+) -> None:
+    one = offered(family)[name]
+    assert one.controls()
+    for made in one.controls():
+        if made.shape == "slider":
+            assert made.minimum is not None
+            assert made.maximum is not None
+            assert made.minimum <= made.default <= made.maximum
+            assert 0 < (made.step or 0) <= (made.maximum - made.minimum) / 5
+        if made.shape == "dropdown" and made.default is not None:
+            assert made.default in made.choices
+        if made.default is not None:
+            value, default = typed(one.kind, made.name, made.default, one.address), one.defaults[made.name]
+            assert value == default
+            assert not isinstance(default, Enum) or value is default
+
+
+@pytest.mark.parametrize(("family", "name"), EVERY, ids=NAMES)
+def test_both_ends_of_every_slider_keep_the_declared_rule(family: str, name: str) -> None:
+    one = offered(family)[name]
+    rules = {key: rule for key, _, rule in one.kind.settings()}
+    for made in one.controls():
+        for end in (made.minimum, made.maximum):
+            assert end is None or rules[made.name].admits(end), (made.name, end)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("height", "abc", "kite.height=abc: must be a number or a schedule"),
+        ("height", float("nan"), "kite.height=nan: must be a finite number"),
+        ("height", 1e400, "must be a finite number"),
+        ("height", 9, "must be at least 0 and at most 8 metres"),
+        ("height", None, "must be a number"),
+        ("height", True, "must be a number"),
+        ("strings", 1.5, "kite.strings=1.5: must be a whole number"),
+        ("strings", "2", None),
+        ("tail", "yes", "must be true or false"),
+        ("weather", "snow", "kite.weather=snow: no such choice; choose from: rain, sun"),
+        ("weather", ["rain"], "no such choice"),
+        ("colour", "../../etc/passwd", "has signs that this page does not take"),
+        ("colour", "${oc.env:HOME}", "has signs that this page does not take"),
+        ("colour", "http://a.example/b", "has signs that this page does not take"),
+        ("colour", "x" * 300, "has signs that this page does not take"),
+        ("colour", "a\nb", "has signs that this page does not take"),
+        ("mask", "clip.mp4", "no shape and no pattern"),
+        ("mask", "outside clip.mp4", "no shape and no pattern"),
+        ("mask", "circle(0.5,0.5,0.3)", None),
+        ("mask", "checkerboard", None),
+        ("channels", "0, 3", None),
+        ("channels", "a", "must be whole numbers"),
+    ],
+)
+def test_a_value_from_the_browser_is_typed_or_refused_in_one_line(
+    name: str, value: Any, sentence: str | None
+) -> None:
+    def build() -> Kite:
+        try:
+            return Kite(**{name: typed(Kite, name, value, "kite")})
+        except SettingError as error:
+            raise error.at("kite") from error
+
+    if sentence is None:
+        build()
+        return
+    with pytest.raises(SettingError) as caught:
+        build()
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_text_that_is_the_name_of_a_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "red").write_text("secret")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingError, match="names a file"):
+        typed(Kite, "colour", "red", "kite")
+
+
+def test_a_setting_that_is_a_path_takes_the_names_of_patterns_and_nothing_else() -> None:
+    blend = offered("manipulation")["blend"]
+    assert blend.build({"path": "rainbow"}).path == "rainbow"  # type: ignore[attr-defined]
+    for text in ("/etc/passwd", "clip.mp4", "http://a.example", None, ["rainbow"]):
+        with pytest.raises(SettingError, match="no such pattern; choose from: bars"):
+            blend.build({"path": text})

@@ -1,0 +1,155 @@
+"""The bench: what the page can do for one person, without the page: upload, run, preview, sweep."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from vae_experiments.web.desk import Desk, Ticket
+from vae_experiments.web.job import SMALL, check_room, new_folder, run_order, without_paths
+from vae_experiments.web.order import VIDEO, Asked, order_of
+from vae_experiments.web.results import Kept, Results
+from vae_experiments.web.sweeping import Range, orders_of, run_sweep, sweep_command
+from vae_experiments.web.uploads import Limits, Uploads
+
+if TYPE_CHECKING:
+    from vae_experiments.errors import VaeExperimentsError
+    from vae_experiments.web.order import Order
+    from vae_experiments.web.uploads import Upload
+
+MOST_VISITS, LONGEST_HISTORY = 1000, 8
+PREVIEW = "preview"
+
+
+@dataclass
+class Visit:
+    """One open page in one browser: its upload, its last runs, its preview."""
+
+    id: str
+    upload: str = ""
+    history: list[Kept] = field(default_factory=list)
+    preview: str = ""
+
+
+class Bench:
+    """Holds all that the page works with; ``close`` clears away what was only for the while."""
+
+    def __init__(self, outputs: Path, limits: Limits | None = None, most_waiting: int = 60) -> None:
+        self.outputs, self.limits = outputs, limits or Limits()
+        self._scratch = tempfile.TemporaryDirectory(prefix="vae_experiments_web_")
+        self.scratch = Path(self._scratch.name).resolve()
+        self.uploads = Uploads(self.scratch / "uploads", self.limits)
+        self.results = Results()
+        self.desk = Desk(most_waiting, self.limits.seconds)
+        self._visits: OrderedDict[str, Visit] = OrderedDict()
+        self._lock = Lock()
+
+    def warm_up(self) -> None:
+        """Run a preview of the default once, so that whoever comes first need not wait for the libraries."""
+        ticket = self.preview(self.visit("nobody"), Asked())
+        assert ticket is not None
+        ticket.finished.wait()
+
+    def close(self) -> None:
+        """Stop what runs, and remove uploads and previews."""
+        self.desk.close()
+        self._scratch.cleanup()
+
+    def visit(self, key: str | None) -> Visit:
+        """Find what belongs to one open page."""
+        with self._lock:
+            visit = self._visits.setdefault(str(key), Visit(str(key)))
+            self._visits.move_to_end(visit.id)
+            if len(self._visits) > MOST_VISITS:
+                self._visits.popitem(last=False)
+        return visit
+
+    def receive(self, visit: Visit, file: Path, name: str) -> Upload:
+        """Take a file that was uploaded.
+
+        Raises:
+            SourceError: it cannot be used; the visit then has none.
+        """
+        visit.upload = ""
+        upload = self.uploads.take(file, name)
+        visit.upload = upload.id
+        return upload
+
+    def order(self, visit: Visit, asked: Asked) -> Order:
+        """Check what was asked for.
+
+        Raises:
+            VaeExperimentsError: it cannot be done.
+        """
+        upload = self.uploads.get(visit.upload) if asked.source == VIDEO else None
+        return order_of(asked, upload, self.limits)
+
+    def run(self, visit: Visit, asked: Asked) -> Ticket:
+        """Queue a run; its result is a ``Kept``, which joins the visit's history.
+
+        Raises:
+            VaeExperimentsError: it cannot be done, or not now.
+        """
+        order = self.order(visit, asked)
+        check_room(self.outputs, self.limits.free_bytes)
+
+        def work(ticket: Ticket) -> Kept:
+            folder = new_folder(self.outputs)
+            result = run_order(order, folder, ticket)
+            kept = self.results.keep(folder, order.title, order.command, result.metrics)
+            visit.history = [kept, *visit.history][:LONGEST_HISTORY]
+            return kept
+
+        return self.desk.order(visit.id, work)
+
+    def preview(self, visit: Visit, asked: Asked) -> Ticket | None:
+        """Queue a run on few small frames, or nothing while a run goes on.
+
+        Raises:
+            VaeExperimentsError: it cannot be done.
+        """
+        order = self.order(visit, asked).preview()
+        if self.desk.is_busy:
+            return None
+
+        def work(ticket: Ticket) -> Kept:
+            folder = Path(tempfile.mkdtemp(prefix=f"{PREVIEW}_", dir=self.scratch))
+            result = run_order(order, folder, ticket, SMALL)
+            self.results.drop(visit.preview)
+            kept = self.results.keep(folder, order.title, "", result.metrics, passing=True)
+            visit.preview = kept.id
+            return kept
+
+        return self.desk.order(f"{visit.id} {PREVIEW}", work)
+
+    def sweep(self, visit: Visit, asked: Asked, over: Range) -> Ticket:
+        """Queue one run for each value of a setting, and the page over all of them.
+
+        Raises:
+            VaeExperimentsError: it cannot be done, or not now.
+        """
+        self.order(visit, asked)
+        orders = [self.order(visit, one) for one in orders_of(asked, over)]
+        check_room(self.outputs, self.limits.free_bytes)
+
+        def work(ticket: Ticket) -> Kept:
+            folder = new_folder(self.outputs / "sweeps")
+            try:
+                run_sweep(orders, over.setting, folder, ticket)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+            title = f"{over.setting} of {orders[0].title}"
+            return self.results.keep(folder, title, sweep_command(orders, over), {})
+
+        return self.desk.order(visit.id, work)
+
+    def sentence(self, error: VaeExperimentsError | str) -> str:
+        """Say a mistake to the browser: one line, without the places of this machine."""
+        line = " ".join(str(error).split())
+        return without_paths(line, self.scratch, self.outputs.resolve(), self.outputs)

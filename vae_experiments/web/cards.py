@@ -1,0 +1,155 @@
+"""Cards: what the page shows of runs, as HTML; every text in it is escaped."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from vae_experiments.web.desk import State
+from vae_experiments.web.results import ARCHIVE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from vae_experiments.web.desk import Ticket
+    from vae_experiments.web.results import Kept
+    from vae_experiments.web.uploads import Upload
+
+COLUMNS = {"psnr_db": "PSNR (dB)", "ssim": "SSIM", "flicker": "flicker (levels)"}
+BAR = (
+    '<div class="bar"><button type="button" class="play" aria-label="play or pause all">❚❚</button>'
+    '<input class="seek" type="range" min="0" max="1000" value="0" aria-label="moment"></div>'
+)
+
+
+def mistake(sentence: str) -> str:
+    """Show one line that says what is wrong."""
+    return f'<p class="mistake on" role="alert">{escape(sentence)}</p>'
+
+
+def note(sentence: str) -> str:
+    """Show one line of no great weight."""
+    return f'<p class="note on">{escape(sentence)}</p>'
+
+
+def progress(ticket: Ticket, ahead: int) -> str:
+    """Show how an order stands while it is not over."""
+    if ticket.state is State.waiting and ahead:
+        text = f"waiting, {ahead} before you" if ahead > 1 else "next in the queue"
+    else:
+        text = ticket.phase or "beginning"
+    share = round(100 * ticket.share)
+    return (
+        f'<div class="progress on" role="status"><progress max="100" value="{share}"></progress>'
+        f"<span>{escape(text)}</span></div>"
+    )
+
+
+def uploaded(upload: Upload) -> str:
+    """Say what a file was found to be."""
+    info = upload.info
+    count = "" if info.frames is None else f"{info.frames} frames, "
+    facts = f"{upload.name}: {count}{info.size} at {float(info.fps):g} fps"
+    remarks = "".join(f"<br>{escape(remark)}" for remark in info.remarks)
+    return f'<p class="note on">{escape(facts)}{remarks}</p>'
+
+
+def players(kept: Kept, names: Sequence[str], captions: Sequence[str] = ()) -> str:
+    """Show videos of one run side by side, playing together."""
+    shown = captions or [spoken_name(name) for name in names]
+    figures = "".join(
+        f'<figure><video src="{kept.url(f"{name}.mp4")}" muted playsinline preload="auto"></video>'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+        for name, caption in zip(names, shown, strict=True)
+    )
+    return f'<div class="together"><div class="videos count-{len(names)}">{figures}</div>{BAR}</div>'
+
+
+def spoken_name(name: str) -> str:
+    """Make of ``reconstructed_with_noise_blur`` a caption."""
+    return name.replace("reconstructed_with_", "with ").replace("_", " ")
+
+
+def result(kept: Kept) -> str:
+    """Show one finished run whole: videos, numbers, pictures, the line that repeats it, the archive."""
+    pictures = "".join(
+        f'<figure><img src="{kept.url(file)}" alt="{escape(title)}" loading="lazy"><figcaption>{escape(title)}</figcaption></figure>'
+        for file, title in (("latents.png", "The latents"), ("metrics.png", "The numbers over time"))
+    )
+    return (
+        f'<article class="run" data-run="{kept.id}">{players(kept, kept.videos())}{numbers([kept])}'
+        f'{command(kept.command)}<p class="links"><a href="{kept.url(ARCHIVE)}" download="{escape(kept.folder.name)}.zip">'
+        f'download the run (zip)</a> <a href="{kept.url("report.html")}" target="_blank" rel="noopener">open its report</a></p>'
+        f'<div class="pictures">{pictures}</div></article>'
+    )
+
+
+def numbers(runs: Sequence[Kept]) -> str:
+    """Put the metrics of one or several runs into a table."""
+    rows = []
+    for number, kept in enumerate(runs, 1):
+        alone = len(runs) == 1
+        for name in kept.videos()[1 if alone else -1 :]:
+            label = spoken_name(name) if alone else f"{number}: {spoken_name(name)}"
+            score = kept.metrics[name]
+            cells = "".join(f'<td data-metric="{key}">{_said(score, key)}</td>' for key in COLUMNS)
+            rows.append(f'<tr data-video="{escape(name)}"><th>{escape(label)}</th>{cells}</tr>')
+    heads = "".join(f"<th>{title}</th>" for title in COLUMNS.values())
+    caption = "" if len(runs) > 1 else _timing(runs[0])
+    return f'<table class="numbers"><thead><tr><th>against the original</th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>{caption}'
+
+
+def command(line: str) -> str:
+    """Show what to type in a shell for the same."""
+    return (
+        f'<div class="command"><code>{escape(line)}</code>'
+        '<button type="button" class="copy">copy</button></div>'
+    )
+
+
+def preview(kept: Kept) -> str:
+    """Show a few small frames, untouched and changed."""
+    names = kept.videos()[1:]
+    captions = ["preview, untouched", *(f"preview, {spoken_name(name)}" for name in names[1:])]
+    return f'<div class="preview on">{players(kept, names, captions)}</div>'
+
+
+def history(runs: Sequence[Kept]) -> str:
+    """Show the last runs beside each other: their changed videos, their numbers, their lines."""
+    if not runs:
+        return note("No run yet. What you run shows here, the newest first, to be compared.")
+    cards = "".join(
+        f'<figure><video src="{kept.url(f"{kept.videos()[-1]}.mp4")}" muted playsinline preload="auto"></video>'
+        f'<figcaption>{number}: {escape(kept.title)} <a href="{kept.url(ARCHIVE)}" download="{escape(kept.folder.name)}.zip">zip</a></figcaption></figure>'
+        for number, kept in enumerate(runs, 1)
+    )
+    lines = "".join(command(kept.command) for kept in runs)
+    return f'<div class="together"><div class="videos many">{cards}</div>{BAR}</div>{numbers(runs)}{lines}'
+
+
+def sweep(kept: Kept) -> str:
+    """Show a sweep: its contact sheet, its plots, its line, its archive."""
+    plots = sorted(path.name for path in kept.folder.glob("*.png") if path.name != "contact_sheet.png")
+    pictures = "".join(f'<figure><img src="{kept.url(file)}" alt="plot"></figure>' for file in plots)
+    return (
+        f'<article class="run" data-run="{kept.id}"><div class="sheet"><img src="{kept.url("contact_sheet.png")}" '
+        f'alt="the same frame of every run"></div><div class="pictures">{pictures}</div>{command(kept.command)}'
+        f'<p class="links"><a href="{kept.url(ARCHIVE)}" download="sweep.zip">download the sweep (zip)</a> '
+        f'<a href="{kept.url("sweep.html")}" target="_blank" rel="noopener">open its page</a></p></article>'
+    )
+
+
+def _said(score: Any, key: str) -> str:
+    value = score.get(key)
+    if value is None:
+        return "identical" if score.get("identical") else "-"
+    return f'<span title="{value!r}">{value:.4g}</span>'
+
+
+def _timing(kept: Kept) -> str:
+    timing = kept.metrics["timing"]
+    encoding = timing["encode_seconds"]
+    said = "latents from the cache" if isinstance(encoding, str) else f"encoded in {encoding:.1f} s"
+    shape = " x ".join(map(str, kept.metrics["latents"]["shape"]))
+    facts = f"{kept.metrics['frames']} frames, latents {shape}, {said}, {timing['total_seconds']:.1f} s in all, on {kept.metrics['device']}"
+    return f'<p class="note on">{escape(facts)}</p>'

@@ -1,0 +1,182 @@
+"""Choices: what the yaml files offer by name, as the command line offers it, with their defaults."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from vae_experiments.composition import CONF
+from vae_experiments.errors import ModelError, SettingError
+from vae_experiments.models import Bundled, Hub
+from vae_experiments.options import Option, kind_named, snake_case
+from vae_experiments.plugins import plugin_confs
+from vae_experiments.web.settings import Control, control, defaults_of, typed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+DEFAULT = {"model": "tiny", "source": "moving_circle", "manipulation": ["noise"]}
+"""What conf/config.yaml chooses: of these the command says nothing."""
+
+PLAIN = re.compile(r"[\w.%*+:-]+", re.ASCII)
+CALL = re.compile(r"(outside )?(circle|box|ramp|ease|sine|triangle|square)\([\w ,.=()%-]*\)", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Offered:
+    """One choice of a group: its class, and the defaults that its yaml gives."""
+
+    family: str
+    name: str
+    kind: type[Option]
+    defaults: Mapping[str, Any]
+    title: str
+    """What its yaml says of it in its first line."""
+
+    @property
+    def address(self) -> str:
+        """Say where its settings are typed."""
+        return self.name if self.family == "manipulation" else self.family
+
+    def controls(self) -> list[Control]:
+        """List the controls of its settings, those that every kind has at the end."""
+        known = {name: rule for name, _, rule in self.kind.settings()}
+        return [control(self.kind, name, self.defaults.get(name), rule) for name, rule in known.items()]
+
+    def common(self) -> set[str]:
+        """Name the settings that it shares with every other manipulation."""
+        base = next((kind for kind in self.kind.__mro__ if kind.__name__ == "Manipulation"), None)
+        assert base is None or issubclass(base, Option)
+        return {name for name, _, _ in base.settings()} if base else set()
+
+    def build(self, values: Mapping[str, Any]) -> Option:
+        """Make the option of values from the browser; what is not among them keeps its default.
+
+        Raises:
+            SettingError: a value has not the type, or is outside the range, that was declared.
+        """
+        known = {name for name, _, _ in self.kind.settings()}
+        assert set(values) <= known, (self.name, values)
+        given = {name: typed(self.kind, name, value, self.address) for name, value in values.items()}
+        return self.made({**self.defaults, **given})
+
+    def made(self, values: Mapping[str, Any]) -> Option:
+        """Make the option of values that have their types."""
+        try:
+            return self.kind(**values)
+        except SettingError as error:
+            raise error.at(self.address) from error
+
+    def words(self, option: Option) -> list[str]:
+        """Say as it is typed what differs from the defaults."""
+        return [
+            f"{self.address}.{name}={said(value)}"
+            for name, _, _ in self.kind.settings()
+            if (value := getattr(option, name)) != self.defaults.get(name)
+        ]
+
+
+def said(value: Any) -> str:
+    """Write a value as Hydra reads it; a text that its grammar might read otherwise stands in quotes."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, list):
+        return f"[{','.join(map(said, value))}]"
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    if isinstance(value, str) and not _is_plain(value):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return str(value)
+
+
+def _is_plain(text: str) -> bool:
+    """Tell whether Hydra reads a text, without quotes, as that very text; run.py itself quotes ``ramp(0,1)``."""
+    if CALL.fullmatch(text):
+        return True
+    if not PLAIN.fullmatch(text) or text.lower() in ("null", "true", "false"):
+        return False
+    try:
+        float(text)
+    except ValueError:
+        return True
+    return text.isdecimal() and str(int(text)) == text
+
+
+@cache
+def offered(family: str) -> dict[str, Offered]:
+    """Read what a group offers, by the names that select it; what needs a file of its own is left out."""
+    found = {}
+    for folder in (CONF, *plugin_confs()):
+        for file in sorted((folder / family).glob("*.yaml")):
+            one = _read(family, file)
+            if one is not None:
+                found[one.name] = one
+    return found
+
+
+def models() -> dict[str, Offered]:
+    """Give the models that are on this machine: the page downloads nothing."""
+    return {name: one for name, one in offered("model").items() if _is_here(one)}
+
+
+def chosen(family: str, name: object) -> Offered:
+    """Find one choice by the name that the browser sent.
+
+    Raises:
+        SettingError: there is none of that name.
+    """
+    known = models() if family == "model" else offered(family)
+    if not isinstance(name, str) or name not in known:
+        shown = "".join(sign for sign in str(name) if sign.isalnum() or sign in "_-")[:40]
+        raise SettingError(family, shown, "no such choice", f"choose from: {', '.join(known)}")
+    return known[name]
+
+
+def _read(family: str, file: Path) -> Offered | None:
+    values = OmegaConf.load(file)
+    assert isinstance(values, DictConfig), file
+    schema = next((str(line) for line in values.pop("defaults", []) if "/hydra/schema/" in str(line)), None)
+    if schema is None:
+        return None
+    kind = kind_named(family, snake_case(schema.partition("@")[0].rpartition("/")[2]))
+    node = values.get(file.stem, {}) if family == "manipulation" else values
+    plain = OmegaConf.create({"seed": 0, "node": node})
+    settings = OmegaConf.to_container(plain.node, resolve=True)
+    assert isinstance(settings, dict), file
+    own = {str(name): value for name, value in settings.items() if value != "???" and name != "kind"}
+    title = file.read_text(encoding="utf-8").splitlines()
+    line = next((text.lstrip("# ") for text in title if text.startswith("#") and "@package" not in text), "")
+    return Offered(family, file.stem, kind, _with_types(kind, defaults_of(kind, own)), line)
+
+
+def _with_types(kind: type[Option], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Give values of a yaml the types that Hydra would give them."""
+    node = OmegaConf.structured(kind)
+    for name, value in values.items():
+        node[name] = value
+    plain = OmegaConf.to_container(node, enum_to_str=False)
+    assert isinstance(plain, dict)
+    return {name: plain[name] for name in values}
+
+
+def _is_here(one: Offered) -> bool:
+    if one.kind is Bundled:
+        return True
+    if one.kind is not Hub or "repository" not in one.defaults:
+        return False
+    try:
+        model = one.made(one.defaults)
+        assert isinstance(model, Hub)
+        return model.place.cached() is not None
+    except ModelError:
+        return False

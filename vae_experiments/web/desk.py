@@ -1,0 +1,165 @@
+"""The desk: takes orders, does one at a time, and tells everybody how theirs stands."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from vae_experiments.errors import VaeExperimentsError
+from vae_experiments.mistakes import mistake_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger(__name__)
+FAULT = "something went wrong inside; the terminal that serves this page says more"
+
+
+class CancelError(VaeExperimentsError):
+    """Somebody pressed cancel, or left."""
+
+
+class State(Enum):
+    """What has become of an order."""
+
+    waiting = "waiting"
+    running = "running"
+    done = "done"
+    failed = "failed"
+    cancelled = "cancelled"
+
+
+@dataclass
+class Ticket:
+    """One order at the desk."""
+
+    owner: str
+    work: Callable[[Ticket], Any]
+    seconds: float
+    state: State = State.waiting
+    share: float = 0.0
+    """How much is done, 0 to 1."""
+    phase: str = ""
+    result: Any = None
+    sentence: str = ""
+    """Why it failed."""
+    began: float | None = None
+    finished: threading.Event = field(default_factory=threading.Event)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+
+    def cancel(self) -> None:
+        """Stop it: at once while it waits, within a chunk while it runs."""
+        self._stopped.set()
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether nothing more will come."""
+        return self.finished.is_set()
+
+    def tick(self, share: float | None = None, phase: str = "") -> None:
+        """Say how far it is; called by the work, once a chunk.
+
+        Raises:
+            CancelError: it should not go on.
+        """
+        if self._stopped.is_set():
+            raise CancelError("cancelled", "press run to begin again")
+        if self.began is not None and time.monotonic() - self.began > self.seconds:
+            problem = f"it took more than {self.seconds:g} seconds"
+            raise VaeExperimentsError(problem, "choose fewer or smaller frames, or type the command yourself")
+        self.share = self.share if share is None else share
+        self.phase = phase or self.phase
+
+
+class Desk:
+    """One worker and a bounded queue before it."""
+
+    def __init__(self, most_waiting: int = 60, seconds: float = 600.0) -> None:
+        self.most_waiting, self.seconds = most_waiting, seconds
+        self._waiting: deque[Ticket] = deque()
+        self._running: Ticket | None = None
+        self._changed = threading.Condition()
+        self._closed = False
+        self._thread = threading.Thread(target=self._serve, name="desk", daemon=True)
+        self._thread.start()
+
+    def order(self, owner: str, work: Callable[[Ticket], Any]) -> Ticket:
+        """Queue one order; each owner has one at a time.
+
+        Raises:
+            VaeExperimentsError: too many wait already, or the owner's last one is not over.
+        """
+        ticket = Ticket(owner, work, self.seconds)
+        with self._changed:
+            if any(other.owner == owner for other in (*self._waiting, self._running) if other):
+                raise VaeExperimentsError("your last run is still going", "wait for it, or cancel it")
+            if len(self._waiting) >= self.most_waiting:
+                problem = f"{len(self._waiting)} runs are waiting already"
+                raise VaeExperimentsError(problem, "try again in a minute")
+            self._waiting.append(ticket)
+            self._changed.notify()
+        return ticket
+
+    def ahead_of(self, ticket: Ticket) -> int:
+        """Count the orders that come before one that waits."""
+        with self._changed:
+            before = list(self._waiting)
+        return before.index(ticket) + 1 if ticket in before else 0
+
+    @property
+    def is_busy(self) -> bool:
+        """Tell whether something runs or waits."""
+        return self._running is not None or bool(self._waiting)
+
+    def cancel(self, owner: str) -> None:
+        """Stop whatever an owner has here."""
+        with self._changed:
+            for ticket in (*self._waiting, self._running):
+                if ticket is not None and ticket.owner == owner:
+                    ticket.cancel()
+
+    def close(self) -> None:
+        """Stop everything and wait for the worker."""
+        with self._changed:
+            self._closed = True
+            for ticket in (*self._waiting, self._running):
+                if ticket is not None:
+                    ticket.cancel()
+            self._changed.notify()
+        self._thread.join(timeout=30)
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting and not self._closed:
+                    self._changed.wait()
+                if not self._waiting:
+                    return
+                self._running = ticket = self._waiting.popleft()
+            _do(ticket)
+            self._running = None
+            ticket.finished.set()
+
+
+def _do(ticket: Ticket) -> None:
+    ticket.began = time.monotonic()
+    try:
+        ticket.tick()
+        ticket.state = State.running
+        ticket.result = ticket.work(ticket)
+        ticket.state = State.done
+    except CancelError:
+        ticket.state = State.cancelled
+    except BaseException as error:
+        ticket.state = State.failed
+        with contextlib.suppress(Exception):
+            ticket.sentence = mistake_of(error) or ""
+        if not ticket.sentence:
+            log.error("%s", FAULT, exc_info=error)
+            ticket.sentence = FAULT

@@ -1,0 +1,205 @@
+"""The guard: what reaches the page at all. Plain ASGI; it knows neither Gradio nor the project.
+
+A browser lets any web page send requests to 127.0.0.1, and a name that a stranger owns may be made to
+point there. So a request counts only when it was addressed to a name that this server answers to, and
+when the page that sent it, if it says, is this one. What the page needs is listed; all else is not there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+
+    Message: TypeAlias = MutableMapping[str, Any]
+    Receive: TypeAlias = Callable[[], Awaitable[Message]]
+    Send: TypeAlias = Callable[[Message], Awaitable[None]]
+    App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
+
+UPLOAD, JOIN = "/gradio_api/upload", "/gradio_api/queue/join"
+EXACT = {
+    "/",
+    "/config",
+    "/theme.css",
+    "/favicon.ico",
+    "/manifest.json",
+    "/robots.txt",
+    "/gradio_api/theme.css",
+    "/gradio_api/startup-events",
+    JOIN,
+    "/gradio_api/queue/data",
+    "/gradio_api/upload_progress",
+    "/gradio_api/cancel",
+    "/gradio_api/reset",
+    UPLOAD,
+}
+BELOW = ("/assets/", "/static/", "/svelte/", "/results/", "/gradio_api/heartbeat/")
+METHODS = ("GET", "HEAD", "POST")
+BODY_BYTES = 2 * 10**6
+"""The largest request that is no upload: the values of all controls are some tens of kilobytes."""
+PAUSE_SECONDS = 0.06
+"""Between two who press a button: Gradio takes some 70 ms of everybody's time to make room for a new visitor."""
+ENVELOPE_BYTES = 10**5
+"""What a form may need besides the file in it."""
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; connect-src 'self'; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
+HEADERS = {
+    "content-security-policy": POLICY,
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+}
+_SNEAKY = re.compile(rb"%2e|%2f|%5c|%00|%25|\\|//|\.\.", re.IGNORECASE)
+
+
+class RefusalError(Exception):
+    """A request that goes no further."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status, self.sentence = status, sentence
+
+
+class Guard:
+    """Lets through what the page itself asks for.
+
+    Args:
+        app: what is guarded.
+        hosts: names and ports that this server answers to, as ``127.0.0.1:7860``.
+        upload_bytes: the largest file.
+        has_room: tells whether so many bytes more may be stored.
+    """
+
+    def __init__(
+        self, app: App, hosts: Iterable[str], upload_bytes: int, has_room: Callable[[int], bool]
+    ) -> None:
+        self.app, self.hosts = app, {host.lower() for host in hosts}
+        self.upload_bytes, self.has_room = upload_bytes, has_room
+        self._turn = asyncio.Lock()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request, or hand it on."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        try:
+            if scope["type"] != "http":
+                raise RefusalError(403, "no such kind of connection")
+            most = self._checked(scope)
+        except RefusalError as refused:
+            await _answer(send, refused, scope["type"])
+            return
+        if scope["path"] == JOIN:
+            await self._take_turns(scope, receive, send, most)
+        else:
+            await self._hand_on(scope, receive, send, most)
+
+    async def _take_turns(self, scope: Message, receive: Receive, send: Send, most: int) -> None:
+        """Hand on one after the other, each when all of it has arrived: who is slow keeps nobody waiting."""
+        arrived: list[Message] = []
+        while not arrived or arrived[-1].get("more_body"):
+            arrived.append(await receive())
+            if sum(len(message.get("body", b"")) for message in arrived) > most:
+                await _answer(send, RefusalError(413, f"more than {most // 10**6} MB"), "http")
+                return
+
+        async def again() -> Message:
+            return arrived.pop(0) if arrived else await receive()
+
+        async with self._turn:
+            await self._hand_on(scope, again, send, most)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    def _checked(self, scope: Message) -> int:
+        """Check all that comes before the body, and say how large that may be."""
+        headers = _headers(scope)
+        self._check_place(headers)
+        if scope["method"] not in METHODS:
+            raise RefusalError(405, "no such method here")
+        path = str(scope["path"])
+        if _SNEAKY.search(scope.get("raw_path") or path.encode()) or _SNEAKY.search(path.encode()):
+            raise RefusalError(404, "there is nothing of that name")
+        if path not in EXACT and not path.startswith(BELOW):
+            raise RefusalError(404, "there is nothing of that name")
+        if scope["method"] == "POST" and "origin" not in headers and headers.get("sec-fetch-site"):
+            raise RefusalError(403, "a page must say where it is from")
+        most = self.upload_bytes + ENVELOPE_BYTES if path == UPLOAD else BODY_BYTES
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > most:
+            raise RefusalError(413, f"more than {most // 10**6} MB")
+        if path == UPLOAD and not self.has_room(int(length)):
+            raise RefusalError(507, "no room for more uploads; try again later")
+        return most
+
+    def _check_place(self, headers: dict[str, str]) -> None:
+        if headers.get("host", "").lower() not in self.hosts:
+            raise RefusalError(403, "this server does not answer to that name")
+        origin = headers.get("origin")
+        if origin is not None and origin.lower().partition("://")[2] not in self.hosts:
+            raise RefusalError(403, "another page may not ask this server")
+        site = headers.get("sec-fetch-site", "none")
+        if site not in ("none", "same-origin") and headers.get("sec-fetch-mode") != "navigate":
+            raise RefusalError(403, "another page may not ask this server")
+
+    async def _hand_on(self, scope: Message, receive: Receive, send: Send, most: int) -> None:
+        received, begun = 0, False
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > most:
+                raise RefusalError(413, f"more than {most // 10**6} MB")
+            return message
+
+        async def with_headers(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                ours = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+                theirs = [(k, v) for k, v in message.get("headers", []) if not _opens_up(k)]
+                message["headers"] = [*theirs, *ours]
+            await send(message)
+
+        try:
+            await self.app(scope, counted, with_headers)
+        except RefusalError as refused:
+            if not begun:
+                await _answer(send, refused, "http")
+
+
+def _opens_up(name: bytes) -> bool:
+    """Tell the headers by which Gradio lets other pages read its answers."""
+    return name.lower().startswith(b"access-control-")
+
+
+def _headers(scope: Message) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        key = name.decode("latin-1").lower()
+        if key in found and key in ("host", "origin", "content-length"):
+            raise RefusalError(400, "a header stands there twice")
+        found[key] = value.decode("latin-1")
+    return found
+
+
+async def _answer(send: Send, refused: RefusalError, kind: str) -> None:
+    if kind == "websocket":
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    body = f"{refused.sentence}\n".encode()
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+        *((name.encode(), value.encode()) for name, value in HEADERS.items()),
+    ]
+    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,108 @@
+"""Jobs: one order run into a folder of its own, watched a chunk at a time."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from vae_experiments.composition import claim
+from vae_experiments.errors import WriteError
+from vae_experiments.progress import shown_to
+from vae_experiments.run_folder import Output
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from vae_experiments.experiment import Result
+    from vae_experiments.sources import Source
+    from vae_experiments.tensors import Frames
+    from vae_experiments.web.desk import Ticket
+    from vae_experiments.web.order import Order
+
+READING, DECODING = 0.3, 0.7
+"""How much of a run it is, about, to read and encode, and to decode twice."""
+SMALL = Output(comparison=False, table=False, pictures=False, report=False, provenance=False)
+_PATH = re.compile(r"(?<![\w.~/])[~.]{0,2}/(?:[^\s/;,]+/)+")
+
+
+class Watched:
+    """A source that says how far it was read, and stops being read when its run was cancelled.
+
+    A run may encode the whole clip before its first frame comes out; this is looked at meanwhile.
+    """
+
+    def __init__(self, source: Source, ticket: Ticket) -> None:
+        self._source, self._ticket = source, ticket
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def chunks(self, count: int) -> Iterator[Frames]:
+        """Yield the frames as the source does."""
+        total, read = self._source.info.frames or 1, 0
+        for frames in self._source.chunks(count):
+            self._ticket.tick()
+            yield frames
+            read += len(frames)
+            if self._ticket.share <= READING:
+                self._ticket.tick(READING * min(1.0, read / total), f"encoding frame {read} of {total}")
+
+
+def new_folder(outputs: Path, now: datetime | None = None) -> Path:
+    """Claim a folder as ``python run.py`` does, under the day and the second.
+
+    Raises:
+        WriteError: it cannot be made.
+    """
+    moment = now or datetime.now()
+    try:
+        return claim(outputs / f"{moment:%Y-%m-%d}" / f"{moment:%H-%M-%S}")
+    except OSError as error:
+        raise WriteError(
+            "cannot write the folder of results", "start the page with another --outputs"
+        ) from error
+
+
+def check_room(outputs: Path, free_bytes: int) -> None:
+    """Refuse to begin on a disk that is nearly full.
+
+    Raises:
+        WriteError: there is too little room.
+    """
+    outputs.mkdir(parents=True, exist_ok=True)
+    if shutil.disk_usage(outputs).free < free_bytes:
+        raise WriteError("the disk is nearly full", "free some space, then run again")
+
+
+def run_order(order: Order, folder: Path, ticket: Ticket, output: Output | None = None) -> Result:
+    """Run one order into a folder; what is cancelled or fails leaves no folder behind.
+
+    Raises:
+        VaeExperimentsError: a sentence for a person, or CancelError.
+    """
+    experiment = order.experiment(output)
+    experiment.source = cast("Source", Watched(order.source, ticket))
+
+    def look(done: int, total: int | None) -> None:
+        share = min(1.0, done / total) if total else 0.5
+        ticket.tick(READING + DECODING * share, f"decoding frame {done} of {total or '?'}")
+
+    try:
+        ticket.tick(0.0, "loading the model")
+        with shown_to(look):
+            result = experiment.run(folder)
+        ticket.tick(1.0, "done")
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return result
+
+
+def without_paths(sentence: str, *folders: Path) -> str:
+    """Take the places of this machine out of a sentence for the browser; names of files stay."""
+    for folder in folders:
+        sentence = re.sub(rf"{re.escape(str(folder))}/(?:[^\s/;,]+/)*", "", sentence)
+    return _PATH.sub("", sentence)

@@ -1,0 +1,191 @@
+"""Orders: what the browser asked for, as checked options and as the line that a person would type."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from vae_experiments.errors import SettingError, SourceError
+from vae_experiments.experiment import Experiment
+from vae_experiments.run_folder import Output
+from vae_experiments.web.choices import DEFAULT, Offered, chosen, said
+from vae_experiments.web.settings import typed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from vae_experiments.manipulations import Link
+    from vae_experiments.models import Model
+    from vae_experiments.sources import Source, Video
+    from vae_experiments.web.uploads import Limits, Upload
+
+VIDEO = "video"
+LONGEST_CHAIN = 6
+NOT_ASKED = ("path", "max_pixels")
+"""Settings of a video that the page decides."""
+PREVIEW_SIDE, PREVIEW_FRAMES = 128, 8
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the browser sent, untyped and unchecked: names of choices and values of settings."""
+
+    source: str = "moving_circle"
+    source_values: Mapping[str, Any] = field(default_factory=dict)
+    model: str = "tiny"
+    model_values: Mapping[str, Any] = field(default_factory=dict)
+    chain: Sequence[str] = ("noise",)
+    values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The settings of each manipulation, by its name."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """One run: its parts, checked, and what to type for them."""
+
+    source: Source
+    model: Model
+    links: tuple[Link, ...]
+    words: tuple[str, ...]
+    title: str
+
+    @property
+    def command(self) -> str:
+        """Say what to type in a shell for the same run."""
+        return shlex.join(["python", "run.py", *self.words])
+
+    def experiment(self, output: Output | None = None) -> Experiment:
+        """Make the experiment that ``python run.py`` would make of those words."""
+        return Experiment(
+            source=self.source,
+            manipulations=list(self.links),
+            model=self.model,
+            output=output or Output(),
+            command=self.command,
+        )
+
+    def swept_words(self, setting: str) -> list[str]:
+        """Give the words with one setting among them, though it be at its default."""
+        if any(word.startswith(f"{setting}=") for word in self.words):
+            return list(self.words)
+        name, _, key = setting.partition(".")
+        link = next(link for link in self.links if link.name == name)
+        return [*self.words, f"{setting}={said(getattr(link, key))}"]
+
+    def preview(self) -> Order:
+        """Give the same with few small frames."""
+        width, height = self.source.info.size
+        share = PREVIEW_SIDE / max(width, height)
+        sides = [max(8, round(side * min(1.0, share) / 8) * 8) for side in (width, height)]
+        small: dict[str, Any] = {"size": f"{sides[0]}x{sides[1]}"}
+        count = self.source.info.frames
+        if count is None or count > PREVIEW_FRAMES:
+            small["frames"] = PREVIEW_FRAMES
+        return replace(self, source=replace(self.source, **small))
+
+
+def order_of(asked: Asked, upload: Upload | None, limits: Limits) -> Order:
+    """Turn what the browser sent into options.
+
+    Raises:
+        VaeExperimentsError: a name is unknown, a value breaks its rule, or it is too much work.
+    """
+    source, source_words = _source(asked, upload)
+    offered = chosen("model", asked.model)
+    model = cast("Model", offered.build(asked.model_values))
+    chain = _chain(asked.chain)
+    links = tuple(cast("Link", one.build(asked.values.get(one.name, {}))).named(one.name) for one in chain)
+    check_work(source, limits)
+    words = [*source_words, *_choice("model", asked.model), *offered.words(model), *_choice_of(chain)]
+    for one, link in zip(chain, links, strict=True):
+        words += one.words(link)
+    title = " + ".join(one.name for one in chain) or "nothing changed"
+    return Order(source, model, links, tuple(words), title)
+
+
+def with_value(asked: Asked, setting: str, value: float) -> Asked:
+    """Give the same with one setting of a manipulation changed, as ``noise.scale``.
+
+    Raises:
+        SettingError: the chain has no such setting.
+    """
+    name, _, key = setting.partition(".")
+    if name not in asked.chain or not any(c.name == key for c in chosen("manipulation", name).controls()):
+        raise SettingError("setting", setting, "not part of this chain", "choose one of the list")
+    return replace(asked, values={**asked.values, name: {**asked.values.get(name, {}), key: value}})
+
+
+def check_work(source: Source, limits: Limits) -> None:
+    """Refuse what would keep everybody else waiting.
+
+    Raises:
+        SourceError: there are more pixels than the page takes.
+    """
+    info = source.info
+    width, height = info.size
+    # A damaged file may have fewer frames than were asked for, and never more.
+    count = getattr(source, "frames", None) if info.frames is None else info.frames
+    if count is None:
+        raise SourceError("how many frames it has shows only at its end", "set the number of frames")
+    if count * width * height > limits.pixels:
+        problem = f"{count} frames of {info.size} are more than this page takes"
+        raise SourceError(
+            problem, f"at most {limits.pixels // 10**6} million pixels: fewer frames or smaller ones"
+        )
+
+
+def first_settings(upload: Upload, side: int = 256, frames: int = 48) -> dict[str, Any]:
+    """Suggest a size and a length that a laptop turns around in seconds; its own where that is smaller."""
+    width, height = upload.info.size
+    share = side / max(width, height)
+    size = "" if share >= 1 else "x".join(str(max(8, round(s * share / 8) * 8)) for s in (width, height))
+    count = upload.info.frames
+    return {"size": size, "frames": None if count is not None and count <= frames else frames}
+
+
+def _source(asked: Asked, upload: Upload | None) -> tuple[Source, list[str]]:
+    offered = chosen("source", asked.source)
+    given = {key: value for key, value in asked.source_values.items() if key not in NOT_ASKED}
+    if asked.source != VIDEO:
+        source = cast("Source", offered.build(given))
+        return source, [*_choice("source", asked.source), *offered.words(source)]
+    if upload is None:
+        raise SourceError("no video was uploaded", "upload one, or choose a pattern")
+    values = {**_typed(offered, given), "path": str(upload.path)}
+    video = cast("Video", offered.made({**offered.defaults, **values}))
+    words = [word for word in offered.words(video) if not word.startswith("source.path=")]
+    return video, ["source=video", f"source.path={said(upload.name)}", *words]
+
+
+def _typed(offered: Offered, values: Mapping[str, Any]) -> dict[str, Any]:
+    known = {name for name, _, _ in offered.kind.settings()}
+    return {
+        name: typed(offered.kind, name, value, offered.address)
+        for name, value in values.items()
+        if name in known
+    }
+
+
+def _chain(names: Sequence[str]) -> list[Offered]:
+    if not isinstance(names, list | tuple) or len(names) > LONGEST_CHAIN:
+        raise SettingError("manipulation", "...", "too many in a row", f"choose at most {LONGEST_CHAIN}")
+    chain = [chosen("manipulation", name) for name in names]
+    if len(set(names)) < len(names):
+        raise SettingError("manipulation", ",".join(names), "names one twice", "choose each once")
+    return chain
+
+
+def _choice(family: str, name: str) -> list[str]:
+    return [] if name == DEFAULT[family] else [f"{family}={name}"]
+
+
+def _choice_of(chain: Sequence[Offered]) -> list[str]:
+    names = [one.name for one in chain]
+    if names == DEFAULT["manipulation"]:
+        return []
+    return (
+        ["manipulation=none"]
+        if not names
+        else [f"manipulation={names[0] if len(names) == 1 else '[' + ','.join(names) + ']'}"]
+    )

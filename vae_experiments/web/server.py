@@ -1,0 +1,80 @@
+"""The server: the page, the files of finished runs, and the guard before both."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from vae_experiments.web.guard import Guard
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from vae_experiments.web.bench import Bench
+
+CACHE = "GRADIO_TEMP_DIR"
+LEAST_BYTES = 10**6
+
+
+def serve_no_one_else() -> None:
+    """Tell Gradio and the hub's library, before they are imported, to speak to nobody."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = os.environ["GRADIO_RUN_HISTORY"] = "False"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def application(bench: Bench, hosts: Iterable[str]) -> Guard:
+    """Make the whole ASGI application: guard, files of runs, page."""
+    cache = bench.scratch / "gradio"
+    cache.mkdir(exist_ok=True)
+    os.environ[CACHE] = str(cache)
+    import gradio as gr
+    from fastapi import FastAPI
+
+    from vae_experiments.web.page import MOST_READERS, Page, style
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_api_route("/results/{key}/{name:path}", _sender(bench), methods=["GET", "HEAD"])
+    blocks = Page(bench).blocks.queue(max_size=MOST_READERS, api_open=False)
+    gr.mount_gradio_app(
+        app,
+        blocks,
+        path="",
+        footer_links=[],
+        allowed_paths=[],
+        show_error=False,
+        max_file_size=bench.limits.upload_bytes,
+        ssr_mode=False,
+        enable_monitoring=False,
+        pwa=False,
+        mcp_server=False,
+        **style(),
+    )
+
+    def has_room(count: int) -> bool:
+        return _taken_below(cache) + count <= bench.limits.stored_bytes
+
+    return Guard(app, hosts, bench.limits.upload_bytes, has_room)
+
+
+def _sender(bench: Bench) -> Any:
+    from starlette.responses import FileResponse, PlainTextResponse
+
+    from vae_experiments.web.results import ARCHIVE, SHOWN_INLINE
+
+    def send(key: str, name: str) -> Any:
+        kept = bench.results.get(key)
+        path = kept.file(name) if kept else None
+        if path is None:
+            return PlainTextResponse("there is nothing of that name\n", 404)
+        if name == ARCHIVE:
+            return FileResponse(path, media_type="application/zip", filename=f"{path.parent.name}.zip")
+        return FileResponse(path, media_type=SHOWN_INLINE[path.suffix])
+
+    return send
+
+
+def _taken_below(folder: Path) -> int:
+    """Count the bytes of what lies there; a small file counts as a large one, so that there are not too many."""
+    return sum(max(path.stat().st_size, LEAST_BYTES) for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,122 @@
+"""Sweeps from the page: one setting of the chain over a few values."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from vae_experiments.errors import SettingError
+from vae_experiments.files import write_json
+from vae_experiments.web.choices import offered
+from vae_experiments.web.job import run_order
+from vae_experiments.web.order import with_value
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from vae_experiments.web.desk import Ticket
+    from vae_experiments.web.order import Asked, Order
+
+FEWEST, MOST = 2, 9
+
+
+@dataclass(frozen=True)
+class Range:
+    """Values of one setting, evenly spaced."""
+
+    setting: str
+    first: float
+    last: float
+    count: int
+
+    @classmethod
+    def of(cls, setting: Any, first: Any, last: Any, count: Any) -> Range:
+        """Check what the browser sent.
+
+        Raises:
+            SettingError: no number, or too many values.
+        """
+        try:
+            low, high, number = float(first), float(last), int(count)
+        except (TypeError, ValueError, OverflowError):
+            raise SettingError("range", "...", "must be numbers", "give a first and a last value") from None
+        if not (FEWEST <= number <= MOST and abs(low) < 1e9 and abs(high) < 1e9 and low != high):
+            raise SettingError(
+                "range", f"{low:g} to {high:g}", f"must be {FEWEST} to {MOST} different values", "widen it"
+            )
+        return cls(str(setting)[:80], low, high, number)
+
+    def values(self) -> list[float]:
+        """List the values; whole ones, each once, for a setting that is counted."""
+        name, _, key = self.setting.partition(".")
+        one = offered("manipulation").get(name)
+        step = (self.last - self.first) / (self.count - 1)
+        values = [float(f"{self.first + step * number:.4g}") for number in range(self.count)]
+        if one is not None and any(c.name == key and c.step == 1 for c in one.controls()):
+            return list(dict.fromkeys(float(round(value)) for value in values))
+        return values
+
+
+def sweepable(chain: Sequence[str]) -> list[str]:
+    """Name the settings of a chain that are numbers."""
+    known = offered("manipulation")
+    return [
+        f"{name}.{control.name}"
+        for name in chain
+        if name in known
+        for control in known[name].controls()
+        if control.shape == "slider"
+    ]
+
+
+def orders_of(asked: Asked, over: Range) -> list[Asked]:
+    """Give what was asked for once with each value.
+
+    Raises:
+        SettingError: the chain has no such setting.
+    """
+    if over.setting not in sweepable(asked.chain):
+        raise SettingError("setting", "...", "not a number of this chain", "choose one of the list")
+    return [with_value(asked, over.setting, value) for value in over.values()]
+
+
+def sweep_command(orders: Sequence[Order], over: Range) -> str:
+    """Say what to type for the same sweep."""
+    values = ",".join(f"{value:g}" for value in over.values())
+    others = [word for word in orders[0].words if not word.startswith(f"{over.setting}=")]
+    return shlex.join(["python", "run.py", "-m", *others, f"{over.setting}={values}"])
+
+
+def run_sweep(orders: Sequence[Order], setting: str, folder: Path, ticket: Ticket) -> None:
+    """Run every order into a numbered folder, and write the page over all of them.
+
+    Raises:
+        VaeExperimentsError: a run failed or was cancelled.
+    """
+    for number, order in enumerate(orders):
+        place = folder / str(number)
+        (place / ".hydra").mkdir(parents=True)
+        # A list in JSON is one in YAML: this is the file that Hydra leaves.
+        write_json(place / ".hydra" / "overrides.yaml", order.swept_words(setting))
+        run_order(order, place, cast("Ticket", _Part(ticket, number, len(orders))))
+    ticket.tick(1.0, "drawing the page")
+    from vae_experiments.sweep import write_sweep
+
+    write_sweep([folder])
+
+
+@dataclass
+class _Part:
+    """The ticket of a sweep as one of its runs sees it."""
+
+    ticket: Ticket
+    number: int
+    count: int
+    share: float = 0.0
+
+    def tick(self, share: float | None = None, phase: str = "") -> None:
+        self.share = self.share if share is None else share
+        whole = (self.number + self.share) / self.count
+        self.ticket.tick(whole, f"run {self.number + 1} of {self.count}, {phase}" if phase else "")
