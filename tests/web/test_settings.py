@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from vae_experiments import options
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Manipulation
 from vae_experiments.options import Choice, Scheduled, setting
@@ -37,12 +38,8 @@ class Kite(Manipulation):
     colour: str = setting("what it is painted", default="red")
 
 
-@pytest.fixture(autouse=True, scope="module")
-def no_kite_elsewhere() -> Any:
-    yield
-    from vae_experiments import options
-
-    options._FAMILIES["manipulation"].pop("kite")
+# Tests of other modules go through every manipulation that there is.
+options._FAMILIES["manipulation"].pop("kite")
 
 
 def of_kite(name: str) -> Control:
