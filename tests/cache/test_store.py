@@ -208,7 +208,6 @@ def test_an_entry_evicted_while_it_is_read_is_computed_from_there(
     assert len(caplog.messages) == 1
 
 
-@pytest.mark.skipif(os.name == "nt", reason="permissions of folders are Unix's")
 def test_a_cache_that_cannot_be_written_to_is_said_once_and_left(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
