@@ -98,9 +98,9 @@ for resolver in (cores_up_to, cores_for_each):
 
 
 class Shared(dict[str, Any]):
-    """Schemas that are copied when one is taken out, and not with the whole store.
+    """Hydra's store, of which a part is copied when it is taken out, and not the whole each time.
 
-    Hydra copies its store more than a hundred times to answer ``--help``, which took 2 seconds.
+    Hydra copies all of it more than a hundred times to answer ``--help``, which took 2 seconds.
     """
 
     def __deepcopy__(self, memo: object) -> Shared:
@@ -178,7 +178,6 @@ def register(
         for kind, option_class in kinds(family).items():
             store.store(group=f"hydra/schema/{family}", name=kind, node=option_class)
     _make_room_for_our_launchers(store)
-    store.repo["hydra"]["schema"] = Shared(store.repo["hydra"]["schema"])
     store.store(group="hydra/job_logging", name="plain", node=JOB_LOGGING)
     text = help_text.replace("CHOICES", "\n".join(_choices((*families, *named))))
     text = text.replace("EXPLANATION", explain(asked_for(sys.argv)).replace("$", "$$") + "\n")
@@ -198,3 +197,4 @@ def register(
         callbacks={"claim_folder": {"_target_": f"{claim_folder.__module__}.{claim_folder.__name__}"}},
     )
     store.store(group="hydra", name="config", node=defaults, provider="hydra")
+    store.repo = Shared(store.repo)
