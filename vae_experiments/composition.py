@@ -98,13 +98,18 @@ for resolver in (cores_up_to, cores_for_each):
 
 
 class Shared(dict[str, Any]):
-    """Hydra's store, of which a part is copied when it is taken out, and not the whole each time.
+    """Hydra's store, whose copies are stores of their own that hold the same nodes: one is copied when it is taken out.
 
     Hydra copies all of it more than a hundred times to answer ``--help``, which took 2 seconds.
     """
 
     def __deepcopy__(self, memo: object) -> Shared:
-        return self
+        # Each copy has groups of its own: in a worker, a launcher's package adds to the store after it was copied.
+        return Shared(_same_nodes(self))
+
+
+def _same_nodes(groups: dict[str, Any]) -> dict[str, Any]:
+    return {name: _same_nodes(one) if isinstance(one, dict) else one for name, one in groups.items()}
 
 
 JOB_LOGGING = {
