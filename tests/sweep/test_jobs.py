@@ -187,6 +187,16 @@ def test_a_value_is_given_as_it_was_first_written(tmp_path: Path) -> None:
     assert [values_of(job, [setting]) for job in jobs] == [{"a": "0.10"}, {"a": "1"}, {"a": "0.10"}]
 
 
+def test_what_counting_up_in_steps_left_behind_is_not_shown_and_no_seed_is_rounded(tmp_path: Path) -> None:
+    counted = [str(0.1 * number) for number in range(1, 8)]
+    assert "0.30000000000000004" in counted
+    (setting,) = swept_settings(swept_by(tmp_path, *({"a": value} for value in counted)))
+    assert setting.values == ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7")
+    seeds = ("9007199254740990", "9007199254740991")
+    (setting,) = swept_settings(swept_by(tmp_path, *({"seed": seed} for seed in seeds)))
+    assert setting.values == seeds
+
+
 @pytest.mark.parametrize("text", ["", "nan", "inf", "1e999", "auto", "480x272", "ramp(0,1)", "null", "true"])
 def test_words_are_no_numbers(text: str) -> None:
     assert as_number(text) is None

@@ -51,9 +51,14 @@ def as_number(text: str) -> float | None:
 
 
 def same(text: str | None) -> float | str | None:
-    """Give what two values have in common that mean the same: 0.1 and 0.10."""
+    """Give what two values have in common that mean the same: 0.1 and 0.10, 0.3 and 0.30000000000000004."""
     value = None if text is None else as_number(text)
-    return text if value is None else value
+    return text if value is None else _rounded(value)
+
+
+def _rounded(value: float) -> float:
+    """Drop what counting up in steps of 0.1 leaves behind, as Hydra's ``range(0.1,1,0.1)`` does; never of a seed."""
+    return value if value.is_integer() else float(f"{value:.12g}")
 
 
 def swept_settings(jobs: Sequence[Job]) -> list[Swept]:
@@ -104,7 +109,9 @@ def short_names(swept: Sequence[Swept]) -> dict[str, str]:
 def _ordered(values: Iterable[str]) -> list[str]:
     found: dict[float | str | None, str] = {}
     for value in values:
-        found.setdefault(same(value), value)
+        number = as_number(value)
+        is_exact = number is None or number == _rounded(number)
+        found.setdefault(same(value), value if is_exact else str(same(value)))
     distinct = list(found.values())
     if any(as_number(value) is None for value in distinct):
         return distinct
