@@ -40,6 +40,18 @@ def first(chunks: Any, count: int) -> torch.Tensor:
     return torch.cat(list(islice(chunks, count)))[:count]
 
 
+def test_the_content_of_another_video_is_told_and_a_name_may_stand_for_its_place(
+    autoencoder: Autoencoder, tmp_path: Path
+) -> None:
+    film = str(write_film(tmp_path / "film.mkv", count=8))
+    clip = clip_of(SOURCE, autoencoder, 4, {"shown.mp4": film})
+    MotionTransfer(path="shown.mp4").named("motion").check(clip)
+    by_path = Companions(SOURCE.info, autoencoder, 4)
+    assert clip.digests == {"motion.path": by_path.source(film).digest()}
+    assert clip.latents_of is not None
+    assert torch.equal(first(clip.latents_of("shown.mp4"), 3), first(by_path.latents(film), 3))
+
+
 def test_a_pattern_takes_the_size_the_rate_and_the_length_of_the_source(autoencoder: Autoencoder) -> None:
     frames = first(Companions(SOURCE.info, autoencoder, 4).frames("bouncing_shapes"), 9)
     assert torch.equal(frames, frames_of(BouncingShapes(size="48x40", frames=9, fps="12")))

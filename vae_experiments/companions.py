@@ -7,7 +7,7 @@ its rate, begun again where it is shorter, and cut where it is longer.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from vae_experiments.options import kinds
 from vae_experiments.sources import Pattern, Source, SourceInfo, Video
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from vae_experiments.models import Autoencoder
     from vae_experiments.tensors import Frames, Latents
@@ -32,6 +32,10 @@ class Companions:
     info: SourceInfo
     autoencoder: Autoencoder
     batch_size: int
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Where files lie that are known by another name than their path."""
+    digests: dict[str, str] = field(default_factory=dict)
+    """The content of each that was looked over, by the setting that names it."""
 
     def check(self, path: str, setting: str) -> None:
         """Look a companion over before anything is written.
@@ -45,10 +49,13 @@ class Companions:
             raise SettingError(
                 setting, path, "names no video", f"give a file, or one of: {', '.join(patterns)}"
             )
-        if path not in patterns and path.isidentifier() and not Path(path).exists():
+        is_named = path in self.places or path in patterns
+        if not is_named and path.isidentifier() and not Path(path).exists():
             raise SettingError(setting, path, "no such file, and no such pattern", closest(path, patterns))
         try:
-            _ = self.source(path).info
+            source = self.source(path)
+            _ = source.info
+            self.digests[setting] = source.digest()
         except SourceError as error:
             raise _said_of(error, setting) from error
 
@@ -56,9 +63,9 @@ class Companions:
         """Open a companion, by the name of a pattern or of a file, at the size and rate of the source."""
         size, fps = str(self.info.size), str(self.info.fps)
         pattern = _patterns().get(path)
-        if pattern is not None:
+        if path not in self.places and pattern is not None:
             return pattern(size=size, fps=fps, frames=self.info.frames or PATTERN_FRAMES)
-        return Video(path=path, size=size, fps=fps)
+        return Video(path=self.places.get(path, path), size=size, fps=fps)
 
     def frames(self, path: str) -> Iterator[Frames]:
         """Give the frames of a companion without end, padded to whole latent cells as the source's are."""
@@ -78,10 +85,12 @@ class Companions:
             raise _said_of(error, "another video") from error
 
 
-def clip_of(source: Source, autoencoder: Autoencoder, batch_size: int) -> Clip:
-    """Say what manipulations may know of a source's clip."""
+def clip_of(
+    source: Source, autoencoder: Autoencoder, batch_size: int, places: Mapping[str, str] | None = None
+) -> Clip:
+    """Say what manipulations may know of a source's clip; ``places`` as in ``Companions``."""
     info = source.info
-    companions = Companions(info, autoencoder, batch_size)
+    companions = Companions(info, autoencoder, batch_size, places or {})
     return Clip(
         fps=float(info.fps),
         frames=info.frames,
@@ -92,6 +101,7 @@ def clip_of(source: Source, autoencoder: Autoencoder, batch_size: int) -> Clip:
         latents_of=companions.latents,
         frames_of=companions.frames,
         check_path=companions.check,
+        digests=companions.digests,
         spreads=lambda: autoencoder.spreads(source.chunks(batch_size)),
     )
 

@@ -25,7 +25,7 @@ from vae_experiments.threads import WriteBehind
 from vae_experiments.writers import spoken
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from vae_experiments.calibration import Calibration
@@ -74,6 +74,8 @@ class Experiment:
     """Whether to measure speed: warm up first, and take nothing from the cache."""
     seed: int = 0
     """Written down with the result; each part that draws by chance has a seed of its own."""
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Where another video lies that a manipulation knows by a name that is not its path."""
     command: str = ""
     """Written down with the result: what to type for this run, where it is not what started Python."""
 
@@ -108,7 +110,7 @@ class Experiment:
         watch.switch("finish")
         metrics = outputs.metrics() | self._measured(watch, chosen, outputs.frames, shelf)
         metrics |= {"target": found.summary()} if found else {}
-        outputs.finish(metrics, started | self._used(chosen, autoencoder, found), self._title())
+        outputs.finish(metrics, started | self._used(chosen, autoencoder, clip, found), self._title())
         self._conclude(folder, metrics)
         return Result(folder, metrics)
 
@@ -153,7 +155,7 @@ class Experiment:
 
     def _checked_clip(self, autoencoder: Autoencoder) -> Clip:
         """Tell every manipulation of the clip before anything is written."""
-        given = clip = clip_of(self.source, autoencoder, self.batch_size)
+        given = clip = clip_of(self.source, autoencoder, self.batch_size, self.places)
         for manipulation in self.manipulations:
             manipulation.check(clip)
             clip = manipulation.after(clip)
@@ -230,7 +232,9 @@ class Experiment:
             | ({"command": self.command} if self.command else {})
         )
 
-    def _used(self, chosen: Chosen, autoencoder: Autoencoder, found: Calibration | None) -> dict[str, Any]:
+    def _used(
+        self, chosen: Chosen, autoencoder: Autoencoder, clip: Clip, found: Calibration | None
+    ) -> dict[str, Any]:
         links = found.links if found else self.manipulations
         return {
             "seed": self.seed,
@@ -238,5 +242,6 @@ class Experiment:
             "weights_digest": autoencoder.weights_digest,
             "tiling": {"asked_for": str(self.model.tiling), **autoencoder.tiles_of(self.source.info.size)},
             "manipulations": {link.name: str(link) for link in links},
+            **({"other_videos_digests": dict(clip.digests)} if clip.digests else {}),
             **({"target": str(found)} if found else {}),
         }

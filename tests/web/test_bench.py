@@ -24,7 +24,7 @@ def test_a_run_gives_videos_numbers_a_line_an_archive_and_a_place_in_the_history
     visit = bench.visit("me")
     kept = waited(bench.run(visit, small())).result
     assert kept.videos() == ["original", "reconstructed", "reconstructed_with_noise"]
-    assert visit.history == [kept]
+    assert visit.guest.history == [kept]
     assert bench.results.get(kept.id) is kept
     with zipfile.ZipFile(kept.file("run.zip")) as archive:
         names = {Path(name).name for name in archive.namelist()}
@@ -33,6 +33,14 @@ def test_a_run_gives_videos_numbers_a_line_an_archive_and_a_place_in_the_history
     assert f"{kept.metrics['reconstructed_with_noise']['psnr_db']!r}" in html
     assert kept.command in html
     assert str(bench.outputs) not in html
+
+
+def test_the_history_is_there_when_the_same_browser_loads_the_page_again(bench: Bench) -> None:
+    kept = waited(bench.run(bench.visit("first load", "one browser"), small())).result
+    assert bench.visit("second load", "one browser").guest.history == [kept]
+    assert bench.visit("first load", "one browser").uploads == {}
+    assert bench.visit("third load", "another browser").guest.history == []
+    assert bench.visit("a client without cookies").guest.history == []
 
 
 def test_only_files_of_the_run_have_a_name(bench: Bench, tmp_path: Path) -> None:
@@ -64,7 +72,7 @@ def test_a_cancelled_run_stops_within_a_chunk_and_leaves_no_folder(bench: Bench)
     assert waited(ticket, 10).state is State.cancelled
     assert ticket.share < 1
     assert not [path for path in bench.outputs.rglob("*") if path.is_file()]
-    assert visit.history == []
+    assert visit.guest.history == []
     assert waited(bench.run(visit, small())).state is State.done
 
 
@@ -173,12 +181,13 @@ def test_a_preview_is_there_within_2_seconds_and_leaves_no_run_folder(bench: Ben
     assert second.videos()[-1] == "reconstructed_with_noise"
     assert not first.folder.exists()
     assert not bench.outputs.exists()
-    assert visit.history == []
+    assert visit.guest.history == []
 
 
 def test_a_preview_steps_back_while_a_run_goes_on(bench: Bench) -> None:
     ticket = bench.run(bench.visit("a"), small(source_values={"size": "64", "frames": 4000}))
     assert bench.preview(bench.visit("b"), Asked()) is None
+    assert (bench.desk.serves("a"), bench.desk.serves("b")) == (True, False)
     ticket.cancel()
     waited(ticket)
 
@@ -199,8 +208,8 @@ def test_the_history_keeps_the_last_runs_and_closing_clears_the_scratch(tmp_path
     bench = Bench(tmp_path / "outputs")
     visit = bench.visit("me")
     kept = [waited(bench.run(visit, small(chain=[name]))).result for name in ("noise", "blur")]
-    assert visit.history == kept[::-1]
-    shown = cards.history(visit.history)
+    assert visit.guest.history == kept[::-1]
+    shown = cards.history(visit.guest.history)
     assert shown.index("with blur") < shown.index("with noise")
     bench.close()
     assert not bench.scratch.exists()

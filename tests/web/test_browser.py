@@ -22,6 +22,8 @@ from tests.web.serving import served
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 FRAMES = 48
+REAL = REPOSITORY.parent / "shared" / "clips" / "cockatoo.mp4"
+"""A film of a camera, where there is one; the tests pass without."""
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +89,9 @@ def upload(page: Any, file: Path | dict[str, Any]) -> str:
 def test_a_person_uploads_a_clip_changes_its_latents_and_repeats_it_in_a_shell(
     page: Any, film: Path, tmp_path: Path
 ) -> None:
-    assert "48 frames, 480x272 at 8 fps" in upload(page, film)
+    film = REAL if REAL.exists() else film
+    facts = "280 frames, 1280x720 at 20 fps" if REAL.exists() else "48 frames, 480x272 at 8 fps"
+    assert facts in upload(page, film)
     choose(page, "#chain", "blur")
     page.wait_for_selector("#settings-blur")
     page.click("#run")
@@ -106,8 +110,8 @@ def test_a_person_uploads_a_clip_changes_its_latents_and_repeats_it_in_a_shell(
         for row in page.query_selector_all("#result .numbers tbody tr")
     }
     words = shlex.split(page.inner_text("#result .command code"))
-    assert words[:4] == ["python", "run.py", "source=video", "source.path=shapes.mp4"]
-    (tmp_path / "shapes.mp4").write_bytes(film.read_bytes())
+    assert words[:4] == ["python", "run.py", "source=video", f"source.path={film.name}"]
+    (tmp_path / film.name).write_bytes(film.read_bytes())
     command = [sys.executable, str(REPOSITORY / "run.py"), *words[2:], "hydra.run.dir=typed"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=200)
     metrics = json.loads((tmp_path / "typed" / "metrics.json").read_text())
@@ -118,8 +122,22 @@ def test_a_person_uploads_a_clip_changes_its_latents_and_repeats_it_in_a_shell(
     with page.expect_download() as download:
         page.click("#result a:has-text('download the run')")
     assert download.value.suggested_filename.endswith(".zip")
+    page.reload()
     page.click("button[role=tab]:has-text('History')")
     page.wait_for_selector("#history video")
+    assert "noise + blur" in page.inner_text("#history")
+
+
+def test_a_second_video_is_mixed_with_the_first(page: Any, film: Path) -> None:
+    assert not page.is_visible("#second")
+    choose(page, "#chain", "blend")
+    page.set_input_files("#second input[type=file]", film)
+    page.wait_for_selector("#second-facts .on")
+    page.click("#settings-blend input[aria-label='path']")
+    page.click("ul[role=listbox] li[aria-label='second video']")
+    page.click("#run")
+    page.wait_for_selector("#result video", timeout=120_000)
+    assert "blend.path=shapes.mp4" in page.inner_text("#result .command code")
 
 
 def test_a_second_run_is_cancelled_and_a_third_one_works(page: Any, film: Path) -> None:
@@ -155,7 +173,7 @@ def test_a_sweep_shows_a_contact_sheet_and_a_plot(page: Any) -> None:
     page.click("#sweep")
     page.wait_for_selector("#sheet .sheet img", timeout=180_000)
     assert page.locator("#sheet .pictures img").count() >= 1
-    assert "python run.py -m noise.scale=0.1,0.4,0.7,1" in page.inner_text("#sheet .command code")
+    assert "python run.py -m noise.scale=0.2,0.4,0.6,0.8,1" in page.inner_text("#sheet .command code")
 
 
 def test_a_telephone_shows_it_all_without_scrolling_sideways(page: Any) -> None:

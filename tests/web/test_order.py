@@ -20,7 +20,7 @@ from vae_experiments.errors import SettingError, SourceError, VaeExperimentsErro
 from vae_experiments.web.bench import Bench
 from vae_experiments.web.choices import offered
 from vae_experiments.web.order import Asked, Order, order_of
-from vae_experiments.web.settings import Control
+from vae_experiments.web.settings import SECOND, Control
 from vae_experiments.web.uploads import Limits, Uploads
 
 LIMITS = Limits()
@@ -31,7 +31,7 @@ def another(control: Control) -> Any:
     if control.shape == "checkbox":
         return not control.default
     if control.shape == "dropdown":
-        return next(name for name in reversed(control.choices) if name != control.default)
+        return next(name for name in reversed(control.choices) if name not in (control.default, SECOND))
     if control.shape == "slider":
         assert control.minimum is not None
         assert control.maximum is not None
@@ -92,14 +92,41 @@ def test_an_uploaded_clip_run_on_the_page_and_by_its_line_gives_the_same_numbers
     asked = Asked(source="video", source_values={"frames": 4}, chain=["noise", "blur"])
     kept = waited(bench.run(visit, asked)).result
     (tmp_path / upload.name).write_bytes(clip.read_bytes())
-    words = shlex.split(kept.command)
-    words[:2] = [sys.executable, str(REPOSITORY / "run.py")]
-    subprocess.run(
-        [*words, "hydra.run.dir=typed"], cwd=tmp_path, check=True, capture_output=True, timeout=120
-    )
-    metrics = json.loads((tmp_path / "typed" / "metrics.json").read_text())
+    metrics = typed_again(kept.command, tmp_path)
     for name in ("reconstructed", "reconstructed_with_noise_blur", "latents", "changed_latents", "frames"):
         assert metrics[name] == kept.metrics[name]
+
+
+def test_a_second_upload_is_known_by_its_name_and_its_line_gives_the_same_numbers(
+    bench: Bench, clip: Path, tmp_path: Path
+) -> None:
+    visit = bench.visit("me")
+    asked = small(chain=["noise", "blend"], values={"blend": {"path": SECOND, "weight": 0.7}})
+    with pytest.raises(
+        SourceError, match=r"blend.path: no second video was uploaded.*; upload one, or choose"
+    ):
+        bench.run(visit, asked)
+    upload = bench.receive(visit, clip, "my other.mp4", SECOND)
+    with pytest.raises(SourceError, match="no video was uploaded"):
+        bench.run(visit, small(source="video"))
+    kept = waited(bench.run(visit, asked)).result
+    assert "blend.path=my_other.mp4" in kept.command
+    (tmp_path / upload.name).write_bytes(clip.read_bytes())
+    metrics = typed_again(kept.command, tmp_path)
+    for name in ("reconstructed_with_noise_blend", "changed_latents"):
+        assert metrics[name] == kept.metrics[name]
+    texts = [file.read_text() for file in kept.folder.iterdir() if file.suffix in (".json", ".html", ".csv")]
+    assert any("my_other.mp4" in text for text in texts)
+    assert not any(str(bench.scratch) in text for text in texts)
+
+
+def typed_again(command: str, folder: Path) -> dict[str, Any]:
+    """Type a line in a shell that stands in a folder, and give what was measured."""
+    words = shlex.split(command)
+    words[:2] = [sys.executable, str(REPOSITORY / "run.py")]
+    subprocess.run([*words, "hydra.run.dir=typed"], cwd=folder, check=True, capture_output=True, timeout=120)
+    metrics: dict[str, Any] = json.loads((folder / "typed" / "metrics.json").read_text())
+    return metrics
 
 
 @pytest.mark.parametrize(
@@ -181,6 +208,27 @@ def test_a_cut_file_is_kept_with_a_warning_and_runs_in_part_where_that_is_wished
     whole = {"frames": 2, "allow_partial": True}
     kept = waited(bench.run(visit, Asked(source="video", source_values=whole))).result
     assert "source.allow_partial=true" in kept.command
+
+
+def test_every_number_of_a_chain_has_a_range_to_sweep_within_what_is_allowed() -> None:
+    from vae_experiments.web.sweeping import sweepable, usual_range
+
+    settings = sweepable(list(offered("manipulation")))
+    assert usual_range("noise.scale") == (0.2, 1.0)
+    assert len(settings) > 100
+    for setting in settings:
+        name, _, key = setting.partition(".")
+        rule = next(rule for known, _, rule in offered("manipulation")[name].kind.settings() if known == key)
+        first, last = usual_range(setting)
+        assert first != last
+        assert rule.admits(first)
+        assert rule.admits(last)
+
+
+def test_a_title_says_what_differs_from_the_defaults() -> None:
+    asked = Asked(chain=["noise", "blur"], values={"noise": {"scale": 0.3}})
+    assert order_of(asked, None, LIMITS).title == "noise scale=0.3 + blur"
+    assert order_of(Asked(chain=[]), None, LIMITS).title == "nothing changed"
 
 
 def test_a_sweep_takes_only_numbers_of_the_chain(bench: Bench) -> None:

@@ -20,6 +20,7 @@ import pytest
 from tests.web.serving import Visitor, quick, results_in, served
 from tests.web.test_guard import NOT_FOR_THE_PAGE, TRAVERSALS
 from vae_experiments.sources import Video
+from vae_experiments.web.guests import COOKIE
 
 SMALL = {"size": "48", "frames": 2}
 
@@ -89,6 +90,22 @@ def test_the_page_is_whole_and_names_no_other_machine(address: str) -> None:
     assert len(visitor.components) > 300
     assert "/home/" not in json.dumps(visitor.config)
     assert str(Path(__file__).parents[2]) not in json.dumps(visitor.config)
+
+
+def test_a_browser_is_given_a_name_once_which_no_script_reads(address: str) -> None:
+    def cookies(*sent: str) -> list[str]:
+        request = urllib.request.Request(f"{address}/", headers={"Cookie": sent[0]} if sent else {})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.headers.get_all("set-cookie") or []
+
+    (given,) = cookies()
+    assert re.fullmatch(
+        r"vae_experiments_guest=[\w-]{22}; Path=/; Max-Age=\d+; HttpOnly; SameSite=Lax", given
+    )
+    name = given.partition(";")[0]
+    assert cookies(f"other=1; {name}") == []
+    assert cookies()[0].partition(";")[0] != name
+    assert len(cookies(f"{COOKIE}=short")) == len(cookies("\x7f=;;")) == 1
 
 
 def test_a_run_shows_videos_numbers_and_its_line(address: str) -> None:

@@ -145,5 +145,5 @@ def test_a_setting_that_is_a_path_takes_the_names_of_patterns_and_nothing_else()
     blend = offered("manipulation")["blend"]
     assert blend.build({"path": "rainbow"}).path == "rainbow"  # type: ignore[attr-defined]
     for text in ("/etc/passwd", "clip.mp4", "http://a.example", None, ["rainbow"]):
-        with pytest.raises(SettingError, match="no such pattern; choose from: bars"):
+        with pytest.raises(SettingError, match="no such video here; choose from: second_video, bars"):
             blend.build({"path": text})

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from vae_experiments.schedules import Timeline
 from vae_experiments.tensors import Joined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from vae_experiments.tensors import Frames, Latents
 
@@ -38,6 +38,8 @@ class Clip:
     """Reads another video in the same way, as frames ``T 3 H W``, padded to whole cells."""
     check_path: Callable[[str, str], None] | None = None
     """Raises the sentence about another video, and the setting that named it, where it cannot be read."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """The content of other videos that were checked, by the setting that named each."""
     spreads: Callable[[], Iterator[Latents]] | None = None
     """Gives the standard deviations of the encoder's posterior, in step with the latents."""
 

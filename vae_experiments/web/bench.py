@@ -8,12 +8,14 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from vae_experiments.web.desk import Desk, Ticket
+from vae_experiments.web.guests import Guest
 from vae_experiments.web.job import SMALL, check_room, new_folder, run_order, without_paths
 from vae_experiments.web.order import VIDEO, Asked, order_of
 from vae_experiments.web.results import Kept, Results
+from vae_experiments.web.settings import SECOND
 from vae_experiments.web.sweeping import Range, orders_of, run_sweep, sweep_command
 from vae_experiments.web.uploads import Limits, Uploads
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from vae_experiments.web.order import Order
     from vae_experiments.web.uploads import Upload
 
+Known = TypeVar("Known")
 MOST_VISITS, LONGEST_HISTORY = 1000, 8
 PREVIEW = "preview"
 
@@ -31,8 +34,9 @@ class Visit:
     """One open page in one browser: its upload, its last runs, its preview."""
 
     id: str
-    upload: str = ""
-    history: list[Kept] = field(default_factory=list)
+    guest: Guest
+    uploads: dict[str, str] = field(default_factory=dict)
+    """The ids of the video to be changed and of the second one, which manipulations mix with it."""
     preview: str = ""
 
 
@@ -47,6 +51,7 @@ class Bench:
         self.results = Results()
         self.desk = Desk(most_waiting, self.limits.seconds)
         self._visits: OrderedDict[str, Visit] = OrderedDict()
+        self._guests: OrderedDict[str, Guest] = OrderedDict()
         self._lock = Lock()
 
     def warm_up(self) -> None:
@@ -60,24 +65,21 @@ class Bench:
         self.desk.close()
         self._scratch.cleanup()
 
-    def visit(self, key: str | None) -> Visit:
-        """Find what belongs to one open page."""
+    def visit(self, key: str | None, guest: str | None = None) -> Visit:
+        """Find what belongs to one open page, in the browser that goes by that name."""
         with self._lock:
-            visit = self._visits.setdefault(str(key), Visit(str(key)))
-            self._visits.move_to_end(visit.id)
-            if len(self._visits) > MOST_VISITS:
-                self._visits.popitem(last=False)
-        return visit
+            known = _last_used(self._guests, guest or str(key), Guest())
+            return _last_used(self._visits, str(key), Visit(str(key), known))
 
-    def receive(self, visit: Visit, file: Path, name: str) -> Upload:
-        """Take a file that was uploaded.
+    def receive(self, visit: Visit, file: Path, name: str, place: str = VIDEO) -> Upload:
+        """Take a file that was uploaded, as the video to be changed or as the ``SECOND`` one.
 
         Raises:
-            SourceError: it cannot be used; the visit then has none.
+            SourceError: it cannot be used; that place is then empty.
         """
-        visit.upload = ""
+        visit.uploads.pop(place, None)
         upload = self.uploads.take(file, name)
-        visit.upload = upload.id
+        visit.uploads[place] = upload.id
         return upload
 
     def order(self, visit: Visit, asked: Asked) -> Order:
@@ -86,8 +88,9 @@ class Bench:
         Raises:
             VaeExperimentsError: it cannot be done.
         """
-        upload = self.uploads.get(visit.upload) if asked.source == VIDEO else None
-        return order_of(asked, upload, self.limits)
+        upload = self.uploads.get(visit.uploads.get(VIDEO)) if asked.source == VIDEO else None
+        second = self.uploads.find(visit.uploads.get(SECOND))
+        return order_of(asked, upload, self.limits, second)
 
     def run(self, visit: Visit, asked: Asked) -> Ticket:
         """Queue a run; its result is a ``Kept``, which joins the visit's history.
@@ -102,7 +105,7 @@ class Bench:
             folder = new_folder(self.outputs)
             result = run_order(order, folder, ticket)
             kept = self.results.keep(folder, order.title, order.command, result.metrics)
-            visit.history = [kept, *visit.history][:LONGEST_HISTORY]
+            visit.guest.history = [kept, *visit.guest.history][:LONGEST_HISTORY]
             return kept
 
         return self.desk.order(visit.id, work)
@@ -153,3 +156,12 @@ class Bench:
         """Say a mistake to the browser: one line, without the places of this machine."""
         line = " ".join(str(error).split())
         return without_paths(line, self.scratch, self.outputs.resolve(), self.outputs)
+
+
+def _last_used(kept: OrderedDict[str, Known], key: str, new: Known) -> Known:
+    """Find one by its key, or keep a new one; whoever was not seen for longest has to go."""
+    found = kept.setdefault(key, new)
+    kept.move_to_end(key)
+    if len(kept) > MOST_VISITS:
+        kept.popitem(last=False)
+    return found

@@ -97,7 +97,7 @@ class Desk:
         """
         ticket = Ticket(owner, work, self.seconds)
         with self._changed:
-            if any(other.owner == owner for other in (*self._waiting, self._running) if other):
+            if self._has(owner):
                 raise VaeExperimentsError("your last run is still going", "wait for it, or cancel it")
             if len(self._waiting) >= self.most_waiting:
                 problem = f"{len(self._waiting)} runs are waiting already"
@@ -116,6 +116,14 @@ class Desk:
     def is_busy(self) -> bool:
         """Tell whether something runs or waits."""
         return self._running is not None or bool(self._waiting)
+
+    def serves(self, owner: str) -> bool:
+        """Tell whether something of an owner's runs or waits."""
+        with self._changed:
+            return self._has(owner)
+
+    def _has(self, owner: str) -> bool:
+        return any(ticket.owner == owner for ticket in (*self._waiting, self._running) if ticket)
 
     def cancel(self, owner: str) -> None:
         """Stop whatever an owner has here."""

@@ -9,7 +9,7 @@ from vae_experiments.explanation import grouped, sentence
 from vae_experiments.manipulations import Link
 from vae_experiments.web.choices import DEFAULT, models, offered
 from vae_experiments.web.order import LONGEST_CHAIN, NOT_ASKED, VIDEO, Asked
-from vae_experiments.web.settings import Control
+from vae_experiments.web.settings import SECOND, Control
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -78,6 +78,15 @@ class Form:
                         for control in controls[first : first + 2]:
                             self._add(Key("source", owner, control.name), control)
             self.groups[owner] = group
+
+    def mixes_two(self, chain: Sequence[Any]) -> bool:
+        """Tell whether a link of a chain has a setting that names another video."""
+        return any(
+            SECOND in control.choices
+            for name in chain
+            if name in offered("manipulation")
+            for control in offered("manipulation")[name].controls()
+        )
 
     def add_model(self) -> None:
         """Add the choice among the models that are on this machine, and its settings."""

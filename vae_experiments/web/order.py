@@ -10,7 +10,7 @@ from vae_experiments.errors import SettingError, SourceError
 from vae_experiments.experiment import Experiment
 from vae_experiments.run_folder import Output
 from vae_experiments.web.choices import DEFAULT, Offered, chosen, said
-from vae_experiments.web.settings import typed
+from vae_experiments.web.settings import SECOND, typed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,6 +49,8 @@ class Order:
     links: tuple[Link, ...]
     words: tuple[str, ...]
     title: str
+    places: Mapping[str, str] = field(default_factory=dict)
+    """Where the second upload lies, which the links know by its name."""
 
     @property
     def command(self) -> str:
@@ -62,6 +64,7 @@ class Order:
             manipulations=list(self.links),
             model=self.model,
             output=output or Output(),
+            places=self.places,
             command=self.command,
         )
 
@@ -85,8 +88,8 @@ class Order:
         return replace(self, source=replace(self.source, **small))
 
 
-def order_of(asked: Asked, upload: Upload | None, limits: Limits) -> Order:
-    """Turn what the browser sent into options.
+def order_of(asked: Asked, upload: Upload | None, limits: Limits, second: Upload | None = None) -> Order:
+    """Turn what the browser sent, and up to two uploads, into options.
 
     Raises:
         VaeExperimentsError: a name is unknown, a value breaks its rule, or it is too much work.
@@ -95,13 +98,16 @@ def order_of(asked: Asked, upload: Upload | None, limits: Limits) -> Order:
     offered = chosen("model", asked.model)
     model = cast("Model", offered.build(asked.model_values))
     chain = _chain(asked.chain)
-    links = tuple(cast("Link", one.build(asked.values.get(one.name, {}))).named(one.name) for one in chain)
+    links = tuple(_with_second(_link(one, asked), second).named(one.name) for one in chain)
     check_work(source, limits)
     words = [*source_words, *_choice("model", asked.model), *offered.words(model), *_choice_of(chain)]
+    titles = []
     for one, link in zip(chain, links, strict=True):
-        words += one.words(link)
-    title = " + ".join(one.name for one in chain) or "nothing changed"
-    return Order(source, model, links, tuple(words), title)
+        own = one.words(link)
+        words += own
+        titles.append(" ".join([one.name, *(word.removeprefix(f"{one.name}.") for word in own)]))
+    places = {} if second is None else {second.name: str(second.path)}
+    return Order(source, model, links, tuple(words), " + ".join(titles) or "nothing changed", places)
 
 
 def with_value(asked: Asked, setting: str, value: float) -> Asked:
@@ -156,6 +162,19 @@ def _source(asked: Asked, upload: Upload | None) -> tuple[Source, list[str]]:
     video = cast("Video", offered.made({**offered.defaults, **values}))
     words = [word for word in offered.words(video) if not word.startswith("source.path=")]
     return video, ["source=video", f"source.path={said(upload.name)}", *words]
+
+
+def _link(one: Offered, asked: Asked) -> Link:
+    return cast("Link", one.build(asked.values.get(one.name, {})))
+
+
+def _with_second(link: Link, second: Upload | None) -> Link:
+    """Let a link that asks for the second upload know it by its name, as it would be typed."""
+    asking = [name for name, _, _ in link.settings() if getattr(link, name) == SECOND]
+    if asking and second is None:
+        problem = f"{link.kind}.{asking[0]}: no second video was uploaded, or it is not kept any more"
+        raise SourceError(problem, "upload one, or choose a pattern")
+    return replace(link, **dict.fromkeys(asking, second.name)) if second and asking else link
 
 
 def _typed(offered: Offered, values: Mapping[str, Any]) -> dict[str, Any]:

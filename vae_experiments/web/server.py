@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.web.guard import Guard
+from vae_experiments.web.guests import Greeter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +33,8 @@ def application(bench: Bench, hosts: Iterable[str]) -> Guard:
     import gradio as gr
     from fastapi import FastAPI
 
-    from vae_experiments.web.page import MOST_READERS, Page, style
+    from vae_experiments.web.layout import style
+    from vae_experiments.web.page import MOST_READERS, Page
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_api_route("/results/{key}/{name:path}", _sender(bench), methods=["GET", "HEAD"])
@@ -55,7 +57,7 @@ def application(bench: Bench, hosts: Iterable[str]) -> Guard:
     def has_room(count: int) -> bool:
         return _taken_below(cache) + count <= bench.limits.stored_bytes
 
-    return Guard(app, hosts, bench.limits.upload_bytes, has_room)
+    return Guard(Greeter(app), hosts, bench.limits.upload_bytes, has_room)
 
 
 def _sender(bench: Bench) -> Any:

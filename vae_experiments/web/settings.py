@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from vae_experiments.options import Option, Rule
 
+SECOND = "second_video"
+"""What stands for the second upload wherever a setting names another video."""
 LONGEST_TEXT = 200
 FARTHEST = 20
 """A bound that is farther off than so many times the default is for what is typed, not for a hand's slider."""
@@ -66,7 +68,7 @@ def control(kind: type[Option], name: str, default: Any, rule: Rule) -> Control:
         names = tuple(choice.name for choice in wanted)
         return Control("dropdown", name, getattr(default, "name", default), text, choices=names)
     if _is_path(name):
-        return Control("dropdown", name, default, text, choices=(*patterns(), ""))
+        return Control("dropdown", name, default, text, choices=(SECOND, *patterns(), ""))
     if wanted in (int, float, Scheduled):
         return _number(kind, name, default, rule, text, wanted)
     if wanted is list:
@@ -166,8 +168,9 @@ def _whole_numbers(where: str, text: str) -> list[int]:
 
 
 def _pattern(where: str, value: Any) -> str:
-    if value not in ("", *patterns()):
-        raise SettingError(where, _said(value), "no such pattern", f"choose from: {', '.join(patterns())}")
+    if value not in (SECOND, "", *patterns()):
+        names = ", ".join((SECOND, *patterns()))
+        raise SettingError(where, _said(value), "no such video here", f"choose from: {names}")
     return str(value)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from vae_experiments.errors import SettingError
 from vae_experiments.files import write_json
+from vae_experiments.manipulations import Link
 from vae_experiments.web.choices import offered
 from vae_experiments.web.job import run_order
 from vae_experiments.web.order import with_value
@@ -69,6 +70,19 @@ def sweepable(chain: Sequence[str]) -> list[str]:
         for control in known[name].controls()
         if control.shape == "slider"
     ]
+
+
+def usual_range(setting: str) -> tuple[float, float]:
+    """Suggest a range: from the weak to the strong value of its class, or else the slider's own."""
+    name, _, key = setting.partition(".")
+    one = offered("manipulation")[name]
+    assert issubclass(one.kind, Link), one
+    shown, values = one.kind.ladder
+    numbers = [float(value) for value in values if isinstance(value, int | float)]
+    if shown == key and numbers:
+        return numbers[0], numbers[-1]
+    made = next(control for control in one.controls() if control.name == key)
+    return float(made.minimum or 0), float(made.maximum or 1)
 
 
 def orders_of(asked: Asked, over: Range) -> list[Asked]:

@@ -98,10 +98,14 @@ class Uploads:
         Raises:
             SourceError: it was never there, or had to go.
         """
-        upload = self._kept.get(key) if isinstance(key, str) else None
+        upload = self.find(key)
         if upload is None:
             raise SourceError("no video was uploaded, or it is not kept any more", "upload it again")
         return upload
+
+    def find(self, key: object) -> Upload | None:
+        """Find a file again by its id; None where there is none."""
+        return self._kept.get(key) if isinstance(key, str) else None
 
     def _make_room(self) -> None:
         sizes = {key: upload.path.stat().st_size for key, upload in self._kept.items()}
