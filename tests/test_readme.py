@@ -73,9 +73,10 @@ def test_every_kind_of_training_has_its_row() -> None:
 
 
 def test_the_readme_has_its_two_commands_first() -> None:
-    first, second = re.findall(r"^    (pip .*)$", README, re.MULTILINE)
+    first, second = re.findall(r"^    (pip .*?) *#.*$", README, re.MULTILINE)
     assert first == "pip install -e . && python run.py"
     assert second == "pip install -e '.[dev]' && pytest"
+    assert README.index(first) < README.index(second) < README.index("## ")
     assert len(README.splitlines()) <= 250
 
 

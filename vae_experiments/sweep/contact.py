@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 MOMENT = 0.4
 """Share of the shortest clip after which its frame is shown."""
 MOST_BASELINES = 6
+MANIPULATION = "manipulation"
 MOST_LINES = 4
 
 
@@ -64,7 +65,8 @@ def _lines(job: Job, swept: Sequence[Swept]) -> list[str]:
 
 
 def _worded(values: Mapping[str, str]) -> list[str]:
-    return [f"{key} {value}" for key, value in values.items()]
+    # A manipulation's name needs no other word; a tile is narrow.
+    return [value if key == MANIPULATION else f"{key} {value}" for key, value in values.items()]
 
 
 def _frame(path: Path | None, number: int) -> Pixels | None:
