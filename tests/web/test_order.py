@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ def test_only_what_differs_from_the_defaults_is_printed() -> None:
 
 
 def test_an_uploaded_clip_run_on_the_page_and_by_its_line_gives_the_same_numbers(
-    bench: Bench, clip: Path, tmp_path: Path
+    type_command: Callable[..., subprocess.CompletedProcess[str]], bench: Bench, clip: Path, tmp_path: Path
 ) -> None:
     visit = bench.visit("me")
     upload = bench.receive(visit, clip, "my 'clip', (1).mp4")
@@ -93,10 +93,9 @@ def test_an_uploaded_clip_run_on_the_page_and_by_its_line_gives_the_same_numbers
     kept = waited(bench.run(visit, asked)).result
     (tmp_path / upload.name).write_bytes(clip.read_bytes())
     words = shlex.split(kept.command)
-    words[:2] = [sys.executable, str(REPOSITORY / "run.py")]
-    subprocess.run(
-        [*words, "hydra.run.dir=typed"], cwd=tmp_path, check=True, capture_output=True, timeout=120
-    )
+    words[:2] = [str(REPOSITORY / "run.py")]
+    done = type_command(*words, "hydra.run.dir=typed", where=tmp_path)
+    assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "typed" / "metrics.json").read_text())
     for name in ("reconstructed", "reconstructed_with_noise_blur", "latents", "changed_latents", "frames"):
         assert metrics[name] == kept.metrics[name]
