@@ -25,6 +25,7 @@ from typing import Any
 
 PYTHON = (sys.executable, "-W", "error::UserWarning")
 LIBRARIES = (
+    "vae_experiments",  # first: it settles how torch's threads wait
     "torch._dynamo",
     "diffusers.models.autoencoders.autoencoder_tiny",
     "diffusers.models.autoencoders.autoencoder_kl",
@@ -37,11 +38,10 @@ LIBRARIES = (
     "safetensors.torch",
     "tqdm",
     "hydra.main",
-    "vae_experiments",
 )
 """Nothing of ours that looks at the arguments or at plugins while it is imported."""
-READ_LATE = {"PYTEST_CURRENT_TEST", "VAE_EXPERIMENTS_CACHE"}
-"""Variables that are looked up when they are needed: a child may have others than the helper."""
+READ_LATE = {"PYTEST_CURRENT_TEST", "VAE_EXPERIMENTS_CACHE", "OMP_WAIT_POLICY", "TORCHINDUCTOR_CACHE_DIR"}
+"""A child may have others than the helper: we look them up when we need them, or the libraries set them."""
 
 
 def run_afresh(

@@ -90,6 +90,7 @@ def finished_in(sweep: Path) -> list[Path]:
     return [path.parent for path in sweep.glob(f"*/{SUMS}")]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="kill -9 is Unix's")
 def test_a_sweep_that_was_killed_goes_on_and_touches_nothing_that_was_finished(
     type_command: Command, tmp_path: Path

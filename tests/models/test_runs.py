@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import NETWORKS
 from tests.test_config import composed
-from tests.test_temporal import Nobody, bytes_of_all_tensors
+from tests.test_temporal import Nobody, bytes_of_all_tensors, count_from_here
 from vae_experiments import Noise
 from vae_experiments.cache import Shelf
 from vae_experiments.companions import clip_of
@@ -98,6 +98,7 @@ def test_what_is_held_of_a_clip_in_windows_does_not_grow_with_it(
     name: str, load: Callable[[str], Autoencoder]
 ) -> None:
     """A clip more than twice as long holds no more at its most than the shorter one."""
+    count_from_here()
 
     def most(frames: int) -> int:
         source = MovingCircle(size="24x16", frames=frames)

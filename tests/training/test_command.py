@@ -126,6 +126,7 @@ def test_the_command_trains_into_its_folder(uninterrupted: Path) -> None:
     assert files <= {file.name for file in uninterrupted.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_training_that_was_killed_goes_on_to_the_weights_of_one_that_was_not(
     uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -154,6 +155,7 @@ def test_a_training_that_was_killed_goes_on_to_the_weights_of_one_that_was_not(
     assert_same_weights(uninterrupted, tmp_path)
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_stops_in_one_sentence(tmp_path: Path) -> None:
     process = start(*QUICK, "training.steps=5000", "training.save_every=5000", folder=tmp_path)
     wait_for(tmp_path / "training.json", process)
@@ -201,6 +203,7 @@ def test_a_setting_that_was_typed_must_be_the_one_that_the_training_began_with(u
         asked("seed=1")
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does_from_twice_the_batches(tmp_path: Path) -> None:
     words = [*QUICK, "training.steps=3", "training.precision=float32", "device=cpu"]
     together = start(
