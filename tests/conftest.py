@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import os
 import subprocess
 from pathlib import Path
@@ -259,12 +258,6 @@ class NetworkFolders(dict[str, Path]):
         return folder
 
 
-def pytest_collection_finish() -> None:
-    """Keep the libraries out of the garbage collector's sight: to look through them took half a second each time."""
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give each test an empty cache, and leave a person's own alone."""
@@ -280,14 +273,10 @@ def network_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
 
 
 @pytest.fixture(scope="session")
-def loaded(network_folders: dict[str, Path]) -> Callable[[str], Autoencoder]:
+def loaded(network_folders: dict[str, Path], cpu: Chosen) -> Callable[[str], Autoencoder]:
     """Load a small network on the CPU, once for all tests: a clip leaves nothing behind."""
-    import torch
-
-    from vae_experiments.device import Chosen
     from vae_experiments.models import Folder
 
-    cpu = Chosen(torch.device("cpu"), torch.float32, "a test", exact=False)
     return functools.cache(lambda name: Folder(path=str(network_folders[name])).load(cpu))
 
 
@@ -302,7 +291,7 @@ def load(loaded: Callable[[str], Autoencoder]) -> Iterator[Callable[[str], Autoe
     torch.set_num_threads(threads)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cpu() -> Chosen:
     import torch
 

@@ -38,10 +38,13 @@ LIBRARIES = (
     "safetensors.torch",
     "tqdm",
     "hydra.main",
+    "vae_experiments.command_line",
 )
-"""Nothing of ours that looks at the arguments or at plugins while it is imported."""
 READ_LATE = {"PYTEST_CURRENT_TEST", "VAE_EXPERIMENTS_CACHE", "OMP_WAIT_POLICY", "TORCHINDUCTOR_CACHE_DIR"}
 """A child may have others than the helper: we look them up when we need them, or the libraries set them."""
+
+ASKING = {"-h", "--help", "--hydra-help"}
+"""What is answered with a text that is made while ``vae_experiments.command_line`` is imported."""
 
 
 def run_afresh(
@@ -70,7 +73,8 @@ class Prompt:
         self, words: Sequence[str], folder: Path, environment: Mapping[str, str], timeout: float
     ) -> subprocess.CompletedProcess[str]:
         """Run ``run.py ...`` or ``-m module ...`` in a folder, and give its status and what it said."""
-        if not hasattr(os, "fork") or _read_early(environment) != _read_early(self.environment):
+        early = _read_early(environment) != _read_early(self.environment) or ASKING & set(words)
+        if early or not hasattr(os, "fork"):
             return run_afresh(words, folder, environment, timeout)
         self._start()
         with tempfile.TemporaryDirectory() as place, ExitStack() as if_it_fails:
@@ -124,9 +128,10 @@ def wait_for_a_command() -> list[str]:
     """Fork for each command; return in the children only, where everything is as the command wants it."""
     for name in LIBRARIES:
         importlib.import_module(name)
-    early = {"vae_experiments.config", "vae_experiments.command_line"} & set(sys.modules)
-    assert not early, f"{early} would not see the arguments"
-    gc.freeze()
+    from hydra.core.global_hydra import GlobalHydra
+
+    assert not GlobalHydra.instance().is_initialized(), "a child would find the config of another"
+    gc.freeze()  # or each child would look through all of it
     for line in sys.stdin:
         assert threading.active_count() == 1, threading.enumerate()
         child = os.fork()

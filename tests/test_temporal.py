@@ -22,11 +22,12 @@ from vae_experiments.stopwatch import Stopwatch
 from vae_experiments.tensors import Size
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from vae_experiments.device import Chosen
     from vae_experiments.experiment import Result
+    from vae_experiments.models import Autoencoder
     from vae_experiments.models.temporal import Temporal
 
 SIZE = Size(48, 40)
@@ -34,13 +35,19 @@ OTHER_STRIDES = {"temperal_downsample": [False, False, True]}
 every_temporal_network = pytest.mark.parametrize("name", WAN)
 
 
-@pytest.fixture(params=[*WAN, "two frames a latent"])
-def adapter(request: pytest.FixtureRequest, cpu: Chosen, tmp_path: Path) -> Temporal:
+@pytest.fixture(scope="module", params=[*WAN, "two frames a latent"])
+def adapter(
+    request: pytest.FixtureRequest,
+    loaded: Callable[[str], Autoencoder],
+    cpu: Chosen,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Temporal:
     """Load each temporal network, and one that takes two frames a latent."""
-    known = request.param in WAN
-    network = build_network(request.param) if known else build_network(WAN[0], **OTHER_STRIDES)
-    network.save_pretrained(tmp_path / "model")
-    return Folder(path=str(tmp_path / "model")).load(cpu)  # type: ignore[return-value]
+    if request.param in WAN:
+        return loaded(request.param)  # type: ignore[return-value]
+    folder = tmp_path_factory.mktemp("model")
+    build_network(WAN[0], **OTHER_STRIDES).save_pretrained(folder)
+    return Folder(path=str(folder)).load(cpu)  # type: ignore[return-value]
 
 
 def whole_latents(adapter: Temporal, frames: torch.Tensor) -> torch.Tensor:
