@@ -21,6 +21,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 PYTHON = (sys.executable, "-W", "error::UserWarning")
@@ -164,7 +165,10 @@ def run(words: list[str]) -> None:
     else:
         script = Path(words[0]).resolve()
         sys.argv[:], sys.path[0] = words, str(script.parent)
-        runpy.run_path(str(script), run_name="__main__")
+        main = sys.modules["__main__"] = ModuleType("__main__")
+        main.__file__ = str(script)
+        # As runpy.run_path does, which would change the first argument.
+        exec(compile(script.read_bytes(), script, "exec"), main.__dict__)
 
 
 if __name__ == "__main__":
