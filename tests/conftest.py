@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.prompt import Prompt, run_afresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -272,14 +273,10 @@ def network_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
 
 
 @pytest.fixture(scope="session")
-def loaded(network_folders: dict[str, Path]) -> Callable[[str], Autoencoder]:
+def loaded(network_folders: dict[str, Path], cpu: Chosen) -> Callable[[str], Autoencoder]:
     """Load a small network on the CPU, once for all tests: a clip leaves nothing behind."""
-    import torch
-
-    from vae_experiments.device import Chosen
     from vae_experiments.models import Folder
 
-    cpu = Chosen(torch.device("cpu"), torch.float32, "a test", exact=False)
     return functools.cache(lambda name: Folder(path=str(network_folders[name])).load(cpu))
 
 
@@ -294,7 +291,7 @@ def load(loaded: Callable[[str], Autoencoder]) -> Iterator[Callable[[str], Autoe
     torch.set_num_threads(threads)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def cpu() -> Chosen:
     import torch
 
@@ -304,19 +301,29 @@ def cpu() -> Chosen:
 
 
 @pytest.fixture(scope="session")
-def type_command() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Type a command as a person does, from the repository's root, and see what it says."""
+def prompt() -> Iterator[Prompt]:
+    """Keep one process that starts commands, with the libraries loaded, for all tests of this worker."""
+    prompt = Prompt()
+    yield prompt
+    prompt.close()
+
+
+@pytest.fixture(scope="session")
+def type_command(prompt: Prompt) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Type a command as a person does, from the repository's root, and see what it says.
+
+    A test that is about starting asks for a ``fresh`` interpreter.
+    """
 
     def type_it(
-        *words: str, folder: Path | None = None, timeout: float = 120
+        *words: str,
+        folder: Path | None = None,
+        where: Path = REPOSITORY,
+        fresh: bool = False,
+        timeout: float = 120,
     ) -> subprocess.CompletedProcess[str]:
-        where = [f"hydra.run.dir={folder}"] if folder else []
-        return subprocess.run(
-            [sys.executable, "-W", "error::UserWarning", *words, *where],
-            cwd=REPOSITORY,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-        )
+        into = [f"hydra.run.dir={folder}"] if folder else []
+        start = run_afresh if fresh else prompt.run
+        return start([*words, *into], where, os.environ, timeout)
 
     return type_it

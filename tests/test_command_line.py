@@ -130,9 +130,9 @@ def test_a_finished_run_is_never_written_over(type_command: Command, tmp_path: P
 
 @pytest.mark.parametrize("flags", [("--help",), ("--cfg", "job")])
 def test_questions_are_answered_at_once(flags: tuple[str, ...], type_command: Command) -> None:
-    type_command("run.py", *flags)
+    type_command("run.py", *flags, fresh=True)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    result = type_command("run.py", *flags)
+    result = type_command("run.py", *flags, fresh=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     # The processor's time and not the clock's: other work on the machine must not fail this test.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.5
@@ -163,6 +163,7 @@ def test_a_saved_config_runs_again_to_the_same_numbers(type_command: Command, tm
         "--config-name",
         "config",
         folder=tmp_path / "again",
+        fresh=True,
     )
     assert again.returncode == 0, again.stderr
     numbers = [json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("first", "again")]
@@ -237,19 +238,12 @@ def test_help_lists_the_choices_of_its_own_command_and_may_be_cut_short(words: s
 def test_a_saved_config_is_found_from_where_one_stands(type_command: Command, tmp_path: Path) -> None:
     first = type_command(*TINY_RUN, folder=tmp_path / "first")
     assert first.returncode == 0, first.stderr
-    command = [
-        sys.executable,
-        str(REPOSITORY / "run.py"),
-        "--config-path",
-        "first/.hydra",
-        "--config-name",
-        "config",
-    ]
+    command = (str(REPOSITORY / "run.py"), "--config-path", "first/.hydra", "--config-name", "config")
     for more, sentence in (
         (["noise.scale=0.1"], ""),
         (["manipulation=none"], "error: manipulation=none: must be a block"),
     ):
-        again = subprocess.run([*command, *more], cwd=tmp_path, capture_output=True, text=True)
+        again = type_command(*command, *more, where=tmp_path)
         assert again.stderr.startswith(sentence), again.stderr
         assert (again.returncode == 0) == (not sentence)
 

@@ -263,6 +263,7 @@ for number, frames in enumerate([100, 100, 500]):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not Path("/proc/self/clear_refs").exists(), reason="peak memory can only be counted anew on Linux"
 )

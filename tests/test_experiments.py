@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,8 @@ from omegaconf import DictConfig
 from tests.conftest import REPOSITORY
 from vae_experiments.config import experiment_from
 from vae_experiments.run_folder import FINISHED
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
 
 CONF = REPOSITORY / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
@@ -32,10 +33,10 @@ def hydra_of(name: str) -> DictConfig:
         return compose("config", [f"experiment={name}"], return_hydra_config=True).hydra
 
 
-def run(where: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error::UserWarning", str(REPOSITORY / "run.py"), *words]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    return subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=120)
+@pytest.fixture
+def run(type_command: Run, tmp_path: Path) -> Run:
+    """Run words in a folder of their own."""
+    return lambda *words: type_command(str(REPOSITORY / "run.py"), *words, where=tmp_path)
 
 
 def only_sweep(where: Path) -> Path:
@@ -66,8 +67,8 @@ def test_the_experiment_over_all_manipulations_has_all() -> None:
     assert sorted(names) == sorted(path.stem for path in (CONF / "manipulation").glob("*.yaml"))
 
 
-def test_the_manipulations_are_drawn_side_by_side(tmp_path: Path) -> None:
-    done = run(tmp_path, "experiment=all_manipulations", "manipulation=none,echo", *SMALL)
+def test_the_manipulations_are_drawn_side_by_side(run: Run, tmp_path: Path) -> None:
+    done = run("experiment=all_manipulations", "manipulation=none,echo", *SMALL)
     assert done.returncode == 0, done.stderr
     assert (only_sweep(tmp_path) / "metrics_by_manipulation.png").exists()
 
@@ -87,8 +88,8 @@ def test_no_manipulation_is_given_the_clip_itself_as_the_other_video() -> None:
     assert source not in others
 
 
-def test_the_batch_sizes_name_the_fastest_and_agree(tmp_path: Path) -> None:
-    done = run(tmp_path, "experiment=batch_sizes", "batch_size=1,2,4", *SMALL)
+def test_the_batch_sizes_name_the_fastest_and_agree(run: Run, tmp_path: Path) -> None:
+    done = run("experiment=batch_sizes", "batch_size=1,2,4", *SMALL)
     assert done.returncode == 0, done.stderr
     assert "recommended batch size: " in done.stdout
     assert "over batch sizes 1, 2, 4" in done.stdout
@@ -98,13 +99,13 @@ def test_the_batch_sizes_name_the_fastest_and_agree(tmp_path: Path) -> None:
     assert all(one["timing"]["encode_seconds"] != "cached" for one in metrics)
 
 
-def test_an_experiment_is_the_same_with_m_and_a_job_of_it_runs_again_alone(tmp_path: Path) -> None:
-    done = run(tmp_path, "-m", "experiment=motion_study", *SMALL)
+def test_an_experiment_is_the_same_with_m_and_a_job_of_it_runs_again_alone(run: Run, tmp_path: Path) -> None:
+    done = run("-m", "experiment=motion_study", *SMALL)
     assert done.returncode == 0, done.stderr
     assert "7 of 7 jobs finished, all on one page: " in done.stdout
     sweep = only_sweep(tmp_path)
     assert (sweep / "metrics_by_motion_gain.gain.png").exists()
-    again = run(tmp_path, "--config-path", str(sweep / "5" / ".hydra"), "--config-name", "config")
+    again = run("--config-path", str(sweep / "5" / ".hydra"), "--config-name", "config")
     assert again.returncode == 0, again.stderr
     assert only_sweep(tmp_path) == sweep, "a single run makes no second sweep"
     [alone] = (tmp_path / "outputs").glob(f"2*/*/{FINISHED}")
@@ -112,16 +113,19 @@ def test_an_experiment_is_the_same_with_m_and_a_job_of_it_runs_again_alone(tmp_p
     assert first["reconstructed_with_motion_gain"] == second["reconstructed_with_motion_gain"]
 
 
-def test_a_model_that_is_not_there_fails_with_a_line_and_the_others_go_on(tmp_path: Path) -> None:
-    done = run(tmp_path, "experiment=compare_models", "model=tiny,taesd", *SMALL)
+def test_a_model_that_is_not_there_fails_with_a_line_and_the_others_go_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    done = run("experiment=compare_models", "model=tiny,taesd", *SMALL)
     assert done.returncode == 1
     assert "error: job 1 (model=taesd): " in done.stderr
     assert "Traceback" not in done.stderr
     assert "1 of 2 jobs finished, all on one page: " in done.stdout
 
 
-def test_the_noise_ladder_costs_more_at_each_step(tmp_path: Path) -> None:
-    done = run(tmp_path, "experiment=noise_ladder", *SMALL)
+def test_the_noise_ladder_costs_more_at_each_step(run: Run, tmp_path: Path) -> None:
+    done = run("experiment=noise_ladder", *SMALL)
     assert done.returncode == 0, done.stderr
     jobs = [json.loads((only_sweep(tmp_path) / str(job) / FINISHED).read_text()) for job in range(5)]
     costs = [job["reconstructed_with_noise"]["psnr_db"] for job in jobs]

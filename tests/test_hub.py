@@ -484,6 +484,7 @@ def test_run_with_a_hub_that_never_answers_says_one_sentence_within_ten_seconds(
     assert seconds < 10, "on a machine that is busy with other tests too"
 
 
+@pytest.mark.slow
 def test_run_fetches_a_model_and_runs_again_when_the_hub_is_gone(
     run_with: Callable[..., subprocess.CompletedProcess[str]], saved: Path, tmp_path: Path
 ) -> None:

@@ -29,11 +29,7 @@ if TYPE_CHECKING:
     Command = Callable[..., subprocess.CompletedProcess[str]]
 
 LAUNCHERS = sorted(path.stem for path in (ENGINES / "hydra" / "launcher").glob("*.yaml"))
-HERE = [
-    "joblib",
-    pytest.param("submitit_local", marks=pytest.mark.slow),
-    pytest.param("ray", marks=pytest.mark.slow),
-]
+HERE = ["joblib", "submitit_local", "ray"]
 """Engines that need no cluster."""
 SMALL = ("source.size=32", "source.frames=4", "output=minimal")
 NOT_RESULTS = {"timing", "peak_memory_bytes"}
@@ -82,6 +78,7 @@ def results(folder: Path) -> dict[str, Any]:
     return {job: {k: v for k, v in metrics.items() if k not in NOT_RESULTS} for job, metrics in found.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("launcher", HERE)
 def test_an_engine_finds_what_the_basic_launcher_finds_and_a_mistake_costs_its_own_job_only(
@@ -92,7 +89,7 @@ def test_an_engine_finds_what_the_basic_launcher_finds_and_a_mistake_costs_its_o
     sweep = ("run.py", "-m", "noise.scale=-1,-2,0.1,0.5,2", *SMALL)
     for engine in ("basic", launcher):
         words = (f"hydra/launcher={engine}", f"hydra.sweep.dir={tmp_path / engine}")
-        done = type_command(*sweep, *words, timeout=200)
+        done = type_command(*sweep, *words, fresh=True, timeout=200)
         assert done.returncode == 1
         assert "error: job 0 (noise.scale=-1): noise.scale=-1: must be at least 0" in done.stderr
         assert "Traceback" not in done.stderr
@@ -103,6 +100,7 @@ def test_an_engine_finds_what_the_basic_launcher_finds_and_a_mistake_costs_its_o
     assert found == results(tmp_path / "basic")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("launcher", HERE)
 def test_a_worker_that_is_killed_costs_no_finished_job_and_resuming_does_the_rest(

@@ -90,6 +90,7 @@ def finished_in(sweep: Path) -> list[Path]:
     return [path.parent for path in sweep.glob(f"*/{SUMS}")]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="kill -9 is Unix's")
 def test_a_sweep_that_was_killed_goes_on_and_touches_nothing_that_was_finished(
     type_command: Command, tmp_path: Path
@@ -115,10 +116,9 @@ def test_a_sweep_that_was_killed_goes_on_and_touches_nothing_that_was_finished(
     assert costs == sorted(costs, reverse=True)
 
 
-def test_the_last_sweep_of_the_same_settings_is_found(tmp_path: Path) -> None:
+def test_the_last_sweep_of_the_same_settings_is_found(type_command: Command, tmp_path: Path) -> None:
     def type_it(*words: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, str(REPOSITORY / "run.py"), *SMALL[1:], *words]
-        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
+        return type_command(str(REPOSITORY / "run.py"), *SMALL[1:], *words, where=tmp_path)
 
     missing = type_it("noise.scale=1,2", "sweep.resume=last")
     assert missing.returncode == 1

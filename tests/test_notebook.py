@@ -40,6 +40,7 @@ def texts(notebook: nbformat.NotebookNode, kind: str) -> list[str]:
     return [cell.source for cell in notebook.cells if cell.cell_type == kind]
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_top_to_bottom_and_writes_only_below_outputs(
     notebook: nbformat.NotebookNode, checkout: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,12 +88,15 @@ def test_the_mistake_that_the_readme_shows_is_the_one_that_is_said(
         assert type_command(*shlex.split(command), folder=tmp_path / "run").stderr.strip() == sentence
 
 
-def test_the_python_of_the_docs_runs(tmp_path: Path) -> None:
+def test_the_python_of_the_docs_runs(
+    type_command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
     code = re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / "python.md").read_text(), re.DOTALL)
-    run, bench = (
-        subprocess.run([sys.executable, "-c", part], cwd=tmp_path, capture_output=True, text=True, check=True)
-        for part in code
-    )
+    files = [tmp_path / f"part_{number}.py" for number, _ in enumerate(code)]
+    for file, part in zip(files, code, strict=True):
+        file.write_text(part)
+    run, bench = (type_command(str(file), where=tmp_path) for file in files)
+    assert (run.returncode, bench.returncode) == (0, 0), run.stderr + bench.stderr
     psnr, *shape = run.stdout.split(maxsplit=1)
     assert float(psnr) > 36
     assert "[8, 16, 32, 32]" in shape[0]

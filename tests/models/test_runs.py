@@ -11,8 +11,8 @@ import pytest
 
 from tests.conftest import NETWORKS
 from tests.test_config import composed
-from tests.test_temporal import Nobody, bytes_of_all_tensors
-from vae_experiments import Noise
+from tests.test_temporal import Nobody, bytes_of_all_tensors, count_from_here
+from vae_experiments import Experiment, Noise
 from vae_experiments.cache import Shelf
 from vae_experiments.companions import clip_of
 from vae_experiments.config import experiment_from
@@ -55,18 +55,29 @@ def numbers_in(value: Any) -> Iterator[float]:
         yield value
 
 
+@pytest.fixture(scope="module")
+def as_typed() -> Experiment:
+    """Compose what is the same for every network."""
+    words = ["model=folder", "model.path=DIR", "output=minimal", "batch_size=3"]
+    return experiment_from(composed(*words, "source.fps=12", "noise.scale=0.1"))
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_frames_out_of_a_run_are_frames_in(
-    name: str, network_folders: dict[str, Path], load: Callable[[str], Autoencoder], tmp_path: Path
+    name: str,
+    as_typed: Experiment,
+    network_folders: dict[str, Path],
+    load: Callable[[str], Autoencoder],
+    tmp_path: Path,
 ) -> None:
     size = odd_size(name)
-    words = ["model=folder", f"model.path={network_folders[name]}", "output=minimal", "batch_size=3"]
-    as_typed = experiment_from(composed(*words, f"source.size={size}", "source.fps=12", "noise.scale=0.1"))
+    model = replace(as_typed.model, path=str(network_folders[name]))
     width, height = map(int, size.split("x"))
     for count in COUNTS:
         folder = tmp_path / str(count)
         folder.mkdir()
-        replace(as_typed, source=replace(as_typed.source, frames=count)).run(folder)
+        source = replace(as_typed.source, size=size, frames=count)
+        replace(as_typed, model=model, source=source).run(folder)
         metrics = json.loads((folder / "metrics.json").read_text())
         assert {video: shape_of(folder / video) for video in VIDEOS} == dict.fromkeys(
             VIDEOS, (count, width, height)
@@ -98,6 +109,7 @@ def test_what_is_held_of_a_clip_in_windows_does_not_grow_with_it(
     name: str, load: Callable[[str], Autoencoder]
 ) -> None:
     """A clip more than twice as long holds no more at its most than the shorter one."""
+    count_from_here()
 
     def most(frames: int) -> int:
         source = MovingCircle(size="24x16", frames=frames)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,12 +119,13 @@ def test_a_page_that_cannot_be_written_says_where_to_put_it(
     assert not list(sweep.glob(".*"))
 
 
-def test_the_command_runs_and_helps(scattered: Callable[..., Path]) -> None:
+def test_the_command_runs_and_helps(
+    type_command: Callable[..., subprocess.CompletedProcess[str]], scattered: Callable[..., Path]
+) -> None:
     sweep = scattered(["seed=1"], ["seed=2"])
-    command = [sys.executable, "-W", "error::UserWarning", "-m", "vae_experiments.report"]
-    said = subprocess.run([*command, str(sweep)], capture_output=True, text=True, check=True)
-    assert (said.stderr, said.stdout) == ("", f"2 jobs, 2 finished: {sweep / 'sweep.html'}\n")
-    assert (
-        "--into FOLDER"
-        in subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout
-    )
+    said = type_command("-m", "vae_experiments.report", str(sweep))
+    assert (said.returncode, said.stderr) == (0, "")
+    assert said.stdout == f"2 jobs, 2 finished: {sweep / 'sweep.html'}\n"
+    helped = type_command("-m", "vae_experiments.report", "--help")
+    assert helped.returncode == 0
+    assert "--into FOLDER" in helped.stdout

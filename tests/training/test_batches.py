@@ -39,7 +39,7 @@ def same(first: list[list[torch.Tensor]], second: list[list[torch.Tensor]]) -> b
     return all(torch.equal(one, other) for one, other in pairs)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_batches_are_the_same_for_any_number_of_workers(
     painted_here: list[list[torch.Tensor]], workers: int
 ) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
@@ -99,12 +98,12 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uninterrupted(type_command: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("uninterrupted")
-    process = start(*QUICK, "training.steps=12", "training.save_every=4", folder=folder)
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, said
-    assert f"model=folder model.path={folder / 'model'}" in said
+    words = (*QUICK, "training.steps=12", "training.save_every=4")
+    done = type_command("-m", "vae_experiments.training", *words, folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert f"model=folder model.path={folder / 'model'}" in done.stdout
     return folder
 
 
@@ -127,6 +126,7 @@ def test_the_command_trains_into_its_folder(uninterrupted: Path) -> None:
     assert files <= {file.name for file in uninterrupted.iterdir()}
 
 
+@pytest.mark.slow
 def test_a_training_that_was_killed_goes_on_to_the_weights_of_one_that_was_not(
     uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -155,6 +155,7 @@ def test_a_training_that_was_killed_goes_on_to_the_weights_of_one_that_was_not(
     assert_same_weights(uninterrupted, tmp_path)
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_and_stops_in_one_sentence(tmp_path: Path) -> None:
     process = start(*QUICK, "training.steps=5000", "training.save_every=5000", folder=tmp_path)
     wait_for(tmp_path / "training.json", process)
@@ -168,18 +169,15 @@ def test_ctrl_c_saves_and_stops_in_one_sentence(tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path / "checkpoint.safetensors")[1]["step"] > 0
 
 
-def test_the_last_training_goes_on_with_its_own_settings(uninterrupted: Path, tmp_path: Path) -> None:
+def test_the_last_training_goes_on_with_its_own_settings(
+    type_command: Command, uninterrupted: Path, tmp_path: Path
+) -> None:
     last = tmp_path / "outputs" / "training" / "2026-01-02" / "03-04-05"
     shutil.copytree(uninterrupted, last)
-    process = subprocess.run(
-        [sys.executable, "-m", "vae_experiments.training", "training.resume=true", "device.threads=1"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-    )
-    assert process.returncode == 0, process.stderr
-    assert f"going on after step 12 of 12, in {last}" in process.stdout
+    words = ("training.resume=true", "device.threads=1")
+    done = type_command("-m", "vae_experiments.training", *words, where=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"going on after step 12 of 12, in {last}" in done.stdout
     assert list((tmp_path / "outputs" / "training").glob("*/*")) == [last]
 
 
@@ -205,6 +203,7 @@ def test_a_setting_that_was_typed_must_be_the_one_that_the_training_began_with(u
         asked("seed=1")
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_does_from_twice_the_batches(tmp_path: Path) -> None:
     words = [*QUICK, "training.steps=3", "training.precision=float32", "device=cpu"]
     together = start(

@@ -66,6 +66,8 @@ KINDS: dict[type[Training], dict[str, Any]] = {
         "validation": 2,
     },
 }
+FIRST_KIND = [Autoencoder, *(pytest.param(kind, marks=pytest.mark.slow) for kind in list(KINDS)[1:])]
+"""For long trainings: the other kinds are slow."""
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 
 
@@ -93,7 +95,7 @@ def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor])
         assert torch.equal(tensor, second[name]), name
 
 
-@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.__name__)
+@pytest.fixture(scope="module", params=FIRST_KIND, ids=lambda kind: kind.__name__)
 def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Trainer:
     kind = request.param
     made = trainer(tmp_path_factory.mktemp(kind.__name__), kind, steps=60, save_every=30)
@@ -151,7 +153,7 @@ def test_a_training_leaves_a_table_curves_and_samples(trained: Trainer) -> None:
     assert recipe["settings"]["data"]["kind"] == "procedural"
 
 
-@EVERY_KIND
+@pytest.mark.parametrize("kind", FIRST_KIND, ids=lambda kind: kind.__name__)
 def test_a_training_that_was_stopped_goes_on_to_the_same_weights_bit_for_bit(
     kind: type[Training], tmp_path: Path
 ) -> None:
@@ -285,12 +287,19 @@ def test_going_on_with_other_settings_is_refused_and_those_that_leave_the_weight
     assert made.train() == tmp_path / MODEL
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train for four steps, and export twice."""
+    folder = tmp_path_factory.mktemp("exported")
+    trainer(folder, steps=4, save_every=2).train()
+    return folder
+
+
 @pytest.mark.parametrize("left", ["nothing", "an older model", "half of one"])
 def test_a_training_that_was_killed_in_the_middle_of_an_export_makes_it_again(
-    left: str, tmp_path: Path
+    left: str, exported: Path, tmp_path: Path
 ) -> None:
-    trainer(tmp_path / "whole", steps=4, save_every=2).train()
-    trainer(tmp_path / "killed", steps=4, save_every=2).train()
+    shutil.copytree(exported, tmp_path / "killed")
     model = tmp_path / "killed" / MODEL
     if left == "an older model":
         recipe = json.loads((model / "recipe.json").read_text())
@@ -303,7 +312,7 @@ def test_a_training_that_was_killed_in_the_middle_of_an_export_makes_it_again(
             (tmp_path / "killed" / f".{MODEL}" / "config.json").write_text("{")
     assert trainer(tmp_path / "killed", steps=4, save_every=2, resume=True).train() == model
     for name in ("diffusion_pytorch_model.safetensors", "config.json", "latent_statistics.json"):
-        assert (model / name).read_bytes() == (tmp_path / "whole" / MODEL / name).read_bytes()
+        assert (model / name).read_bytes() == (exported / MODEL / name).read_bytes()
     assert not [path.name for path in (tmp_path / "killed").glob(f".{MODEL}*")]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,24 @@ from vae_experiments.web.settings import SECOND, Control
 from vae_experiments.web.uploads import Limits, Uploads
 
 LIMITS = Limits()
+
+
+Type = Callable[[str], dict[str, Any]]
+
+
+@pytest.fixture
+def typed_again(type_command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> Type:
+    """Type a line in a shell that stands in the test's folder, and give what was measured."""
+
+    def type_it(line: str) -> dict[str, Any]:
+        words = shlex.split(line)
+        words[:2] = [str(REPOSITORY / "run.py")]
+        done = type_command(*words, "hydra.run.dir=typed", where=tmp_path)
+        assert done.returncode == 0, done.stderr
+        metrics: dict[str, Any] = json.loads((tmp_path / "typed" / "metrics.json").read_text())
+        return metrics
+
+    return type_it
 
 
 def another(control: Control) -> Any:
@@ -84,7 +102,7 @@ def test_only_what_differs_from_the_defaults_is_printed() -> None:
 
 
 def test_an_uploaded_clip_run_on_the_page_and_by_its_line_gives_the_same_numbers(
-    bench: Bench, clip: Path, tmp_path: Path
+    typed_again: Type, bench: Bench, clip: Path, tmp_path: Path
 ) -> None:
     visit = bench.visit("me")
     upload = bench.receive(visit, clip, "my 'clip', (1).mp4")
@@ -92,13 +110,13 @@ def test_an_uploaded_clip_run_on_the_page_and_by_its_line_gives_the_same_numbers
     asked = Asked(source="video", source_values={"frames": 4}, chain=["noise", "blur"])
     kept = waited(bench.run(visit, asked)).result
     (tmp_path / upload.name).write_bytes(clip.read_bytes())
-    metrics = typed_again(kept.command, tmp_path)
+    metrics = typed_again(kept.command)
     for name in ("reconstructed", "reconstructed_with_noise_blur", "latents", "changed_latents", "frames"):
         assert metrics[name] == kept.metrics[name]
 
 
 def test_a_second_upload_is_known_by_its_name_and_its_line_gives_the_same_numbers(
-    bench: Bench, clip: Path, tmp_path: Path
+    typed_again: Type, bench: Bench, clip: Path, tmp_path: Path
 ) -> None:
     visit = bench.visit("me")
     asked = small(chain=["noise", "blend"], values={"blend": {"path": SECOND, "weight": 0.7}})
@@ -112,21 +130,12 @@ def test_a_second_upload_is_known_by_its_name_and_its_line_gives_the_same_number
     kept = waited(bench.run(visit, asked)).result
     assert "blend.path=my_other.mp4" in kept.command
     (tmp_path / upload.name).write_bytes(clip.read_bytes())
-    metrics = typed_again(kept.command, tmp_path)
+    metrics = typed_again(kept.command)
     for name in ("reconstructed_with_noise_blend", "changed_latents"):
         assert metrics[name] == kept.metrics[name]
     texts = [file.read_text() for file in kept.folder.iterdir() if file.suffix in (".json", ".html", ".csv")]
     assert any("my_other.mp4" in text for text in texts)
     assert not any(str(bench.scratch) in text for text in texts)
-
-
-def typed_again(command: str, folder: Path) -> dict[str, Any]:
-    """Type a line in a shell that stands in a folder, and give what was measured."""
-    words = shlex.split(command)
-    words[:2] = [sys.executable, str(REPOSITORY / "run.py")]
-    subprocess.run([*words, "hydra.run.dir=typed"], cwd=folder, check=True, capture_output=True, timeout=120)
-    metrics: dict[str, Any] = json.loads((folder / "typed" / "metrics.json").read_text())
-    return metrics
 
 
 @pytest.mark.parametrize(
