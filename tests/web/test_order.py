@@ -24,8 +24,6 @@ from vae_experiments.web.settings import SECOND, Control
 from vae_experiments.web.uploads import Limits, Uploads
 
 LIMITS = Limits()
-
-
 Type = Callable[[str], dict[str, Any]]
 
 
