@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 README = (REPOSITORY / "README.md").read_text().partition("## Write your own")[2]
-PIECES = re.findall(r"```(?:python|yaml|toml)\n# (\S+)\n(.*?)```", README, re.DOTALL)
+BLOCKS = re.findall(r"```(?:python|yaml|toml)\n(.*?)```", README, re.DOTALL)
+PIECES = [(re.findall(r"^# (\S+\.\w+)$", block, re.MULTILINE)[0], block) for block in BLOCKS]
+"""Each as it is printed, the comment with its name and all."""
 
 
 def install(site: Path, broken: bool = False) -> None:
@@ -48,7 +50,7 @@ def run(site: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_the_plugin_of_the_readme_is_15_lines() -> None:
     names = [name for name, _ in PIECES]
     assert names == ["solarize/__init__.py", "solarize/conf/manipulation/solarize.yaml", "pyproject.toml"]
-    assert len([line for line in PIECES[0][1].splitlines() if line.strip()]) <= 15
+    assert len([line for line in PIECES[0][1].splitlines()[1:] if line.strip()]) <= 15
 
 
 def test_the_plugin_of_the_readme_runs_sweeps_and_explains_itself(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ ConfigStore under ``hydra/schema/<family>/<kind>``, and a yaml file fills it.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from hydra.core.config_search_path import ConfigSearchPath
+
+    from vae_experiments.options import Option
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
 ENGINES = CONF / "engines"
@@ -112,7 +115,7 @@ def _same_nodes(groups: dict[str, Any]) -> dict[str, Any]:
     return {name: _same_nodes(one) if isinstance(one, dict) else one for name, one in groups.items()}
 
 
-JOB_LOGGING = {
+JOB_LOGGING: dict[str, Any] = {
     "version": 1,
     "formatters": {
         "line": {"format": "%(message)s"},
@@ -135,10 +138,18 @@ JOB_LOGGING = {
     },
     "disable_existing_loggers": False,
 }
+HYDRA_LOGGING = {
+    "version": 1,
+    "formatters": {"line": {"format": "%(message)s"}},
+    "handlers": {"console": JOB_LOGGING["handlers"]["console"]},
+    "root": {"level": "INFO", "handlers": ["console"]},
+    "disable_existing_loggers": False,
+}
+"""What Hydra itself says of a sweep looks like what its jobs say."""
 HELP = """Take a video through the latent space of an autoencoder.
 
 Choose one of each (manipulation takes a list too, 'manipulation=[noise,...]', and
-manipulation=NAME --help explains its settings):
+NAME=CHOICE --help explains its settings, as in source=video --help):
 
 CHOICES
 EXPLANATION
@@ -155,6 +166,19 @@ def _choices(groups: Sequence[str]) -> Iterator[str]:
         )
         if names:
             yield f"{group}: {', '.join(names)}"
+
+
+def _kinds_asked_for(groups: Sequence[str]) -> Iterator[tuple[str, type[Option]]]:
+    """Find the class behind each choice that ``--help`` stands beside, and where its settings are typed."""
+    for group, choice in asked_for(sys.argv):
+        if group not in groups or not choice.isidentifier():
+            continue
+        files = [
+            file for conf in (CONF, *plugin_confs()) if (file := conf / group / f"{choice}.yaml").exists()
+        ]
+        schema = re.search(rf"/hydra/schema/{group}/(\w+)", files[0].read_text("utf-8")) if files else None
+        if schema and schema[1] in kinds(group):
+            yield (choice if group == "manipulation" else group), kinds(group)[schema[1]]
 
 
 def _make_room_for_our_launchers(store: ConfigStore) -> None:
@@ -184,10 +208,11 @@ def register(
             store.store(group=f"hydra/schema/{family}", name=kind, node=option_class)
     _make_room_for_our_launchers(store)
     store.store(group="hydra/job_logging", name="plain", node=JOB_LOGGING)
+    store.store(group="hydra/hydra_logging", name="plain", node=HYDRA_LOGGING)
     text = help_text.replace("CHOICES", "\n".join(_choices((*families, *named))))
-    text = text.replace("EXPLANATION", explain(asked_for(sys.argv)).replace("$", "$$") + "\n")
+    text = text.replace("EXPLANATION", explain(_kinds_asked_for(families)).replace("$", "$$") + "\n")
     store.store(group="hydra/help", name="plain", node=HelpConf(template=text))
-    ours = {"job_logging": "plain", "help": "plain"}
+    ours = {"job_logging": "plain", "hydra_logging": "plain", "help": "plain"}
     groups = [
         {group: ours.get(group, choice) for group, choice in default.items()}
         for default in HydraConf().defaults

@@ -51,6 +51,12 @@ def experiment_from(config: DictConfig, overrides: Sequence[str] = ()) -> Experi
     if not isinstance(chain, DictConfig):
         raise SettingError("manipulation", chain, *NO_CHOICES)
     names = [str(name) for name in chain]
+    if "manipulation" in names:
+        lost = next(name for name in names if name != "manipulation")
+        problem = "its yaml does not begin with the line # @package _global_"
+        raise SettingError(
+            "manipulation", lost, problem, "make that its first line, before any other comment"
+        )
     sweep_from(config)
     refuse_unknown("", config, ROOT_KEYS | set(names))
     run = option_from(Run, config, "run")

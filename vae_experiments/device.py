@@ -143,6 +143,8 @@ class Device(Option, family="device", single=True):
             _allow_tf32(tf32)
             reason += ", TF32" if tf32 else ""
         dtype = getattr(torch, self._dtype_on(name))
+        if name == "cpu" and dtype == torch.bfloat16 and not torch.cpu._is_amx_tile_supported():
+            reason += "; this CPU has no AMX, and is slower in bfloat16 than in float32"
         fallback = self.fallback is Fallback.cpu and name == "mps"
         return Chosen(torch.device(name), dtype, reason, self.exact, self.compile, fallback, tf32)
 

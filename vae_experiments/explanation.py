@@ -1,10 +1,11 @@
-"""What a manipulation does and what its settings mean, in words made from its class.
+"""What a choice is and what its settings mean, in words made from its class.
 
 ``python -m vae_experiments.explanation`` prints the reference of all of them: docs/manipulations.md.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import sys
 from enum import Enum
@@ -17,8 +18,10 @@ from vae_experiments.schedules import GRAMMAR
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from vae_experiments.options import Rule
+    from vae_experiments.options import Option, Rule
 
+WIDEST = 40
+"""Letters of a setting and its default that the meanings of the others make room for."""
 COMMAND = "python -m vae_experiments.explanation > docs/manipulations.md"
 GROUPS = {
     "stochastic": "By chance",
@@ -38,7 +41,7 @@ GROUPS = {
 """What each module of manipulations is about, in the order in which people read of them."""
 
 
-def sentence(kind: type[Link]) -> str:
+def sentence(kind: type[Option]) -> str:
     """Give the first sentence of a class's docstring: what a person sees or gets."""
     text = " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split()).replace("``", "`")
     end = text.find(". ")
@@ -55,29 +58,30 @@ def grouped() -> dict[str, dict[str, type[Link]]]:
     return {title: dict(members) for title, members in groups.items() if members}
 
 
-def explain(names: Iterable[str]) -> str:
-    """Say in plain lines what manipulations do and what each of their settings means."""
+def explain(chosen: Iterable[tuple[str, type[Option]]]) -> str:
+    """Say in plain lines what choices are and what each of their settings means.
+
+    Args:
+        chosen: where the settings of each are typed, as ``noise`` or ``source``, and its class.
+    """
     lines: list[str] = []
-    for name in names:
-        kind = kinds("manipulation").get(name)
-        if kind is None:
-            continue
-        assert issubclass(kind, Link), kind
-        lines += ["", f"{name}: {sentence(kind)}", ""]
-        width = max(len(f"{name}.{key}={_shown(value)}") for key, value, _ in kind.settings()) + 2
-        for key, value, meaning in _rows(kind):
-            lines.append(f"  {f'{name}.{key}={value}':{width}}{meaning}")
-    if lines:
-        lines += ["", f"A schedule: {GRAMMAR}."]
+    for address, kind in chosen:
+        rows = [(f"{address}.{key}={value}", meaning) for key, value, meaning in _rows(kind)]
+        width = min(max((len(typed) for typed, _ in rows), default=0), WIDEST) + 2
+        lines += ["", f"{kind.kind}: {sentence(kind)}", ""]
+        lines += [f"  {typed:{width}}{meaning}" for typed, meaning in rows]
+        lines += ["", f"A schedule: {GRAMMAR}."] if kind.scheduled() else []
     return "\n".join(lines)
 
 
-def asked_for(words: Sequence[str]) -> list[str]:
-    """Name the manipulations that ``manipulation=[noise,blur] --help`` asks about."""
+def asked_for(words: Sequence[str]) -> list[tuple[str, str]]:
+    """Name group and choice of what ``source=video 'manipulation=[noise,blur]' --help`` asks about."""
     if not {"--help", "-h"} & set(words):
         return []
-    chosen = [word.partition("=")[2] for word in words if word.lstrip("+").startswith("manipulation=")]
-    return [name.strip() for names in chosen for name in names.strip("[]").split(",")]
+    typed = [word.lstrip("+").partition("=") for word in words if not word.startswith("-")]
+    return [
+        (group, choice.strip()) for group, _, choices in typed for choice in choices.strip("[]").split(",")
+    ]
 
 
 def reference() -> str:
@@ -109,13 +113,13 @@ def _common_settings() -> set[str]:
     return {key for key, _, _ in Manipulation.settings()}
 
 
-def _rows(kind: type[Link]) -> Iterator[tuple[str, str, str]]:
+def _rows(kind: type[Option]) -> Iterator[tuple[str, str, str]]:
     """Give name, default and meaning of each setting."""
     for key, value, rule in kind.settings():
         yield key, _shown(value), _meaning(kind, key, value, rule)
 
 
-def _meaning(kind: type[Link], key: str, value: Any, rule: Rule) -> str:
+def _meaning(kind: type[Option], key: str, value: Any, rule: Rule) -> str:
     parts = [rule.help if not rule.unit or rule.unit in rule.help else f"{rule.help}, in {rule.unit}"]
     if isinstance(value, Enum):
         parts.append(f"one of {', '.join(choice.name for choice in type(value))}")
@@ -141,6 +145,8 @@ def _paragraphs(kind: type[Link]) -> list[str]:
 
 
 def _shown(value: Any) -> str:
+    if value is None or value is dataclasses.MISSING or value == "???":
+        return ""
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, bool):

@@ -158,7 +158,7 @@ def write(folder: Path, groups: dict[str, dict[str, type[Link]]], studio: Studio
     sections: dict[str, list[Tile]] = {}
     rows: list[Shown] = []
     table = ["| manipulation | what it does | setting | PSNR (dB) |", "|---|---|---|---|"]
-    with Progress(total) as progress:
+    with Progress(total, "manipulations") as progress:
         for title, members in groups.items():
             for name, kind in members.items():
                 shown = [one for value in kind.ladder[1] if (one := studio.show(name, kind, value))]
@@ -203,7 +203,7 @@ def main(config: DictConfig) -> None:
         model = option_from(Model, config, "model")  # type: ignore[type-abstract]
         chosen = option_from(Device, config, "device").choose()
         write(folder, groups, Studio(gallery, source, model.load(chosen)))
-        log.info("%s", folder / PICTURE)
+        log.info("%s; its numbers are in %s and %s beside it", folder / PICTURE, NUMBERS, TABLE)
 
 
 if __name__ == "__main__":

@@ -41,6 +41,8 @@ def mistake_of(error: BaseException) -> str | None:
     if isinstance(error, VaeExperimentsError):
         return str(error)
     if isinstance(error, OverrideParseException):
+        if "=" not in str(error.override):
+            return f"cannot read {error.override!r}: a setting is typed as KEY=VALUE, {_for_a_word(str(error.override))}"
         return f"cannot read {error.override!r}: {_first_line(error)}; {QUOTES}"
     if isinstance(error, MissingConfigException):
         return _missing_choice(error)
@@ -127,6 +129,12 @@ def _composition_mistake(error: ConfigCompositionException) -> str:
             )
         )
     return str(unknown_setting(where, wrong, value, known))
+
+
+def _for_a_word(word: str) -> str:
+    """Say what was probably meant by a word without an equals sign."""
+    group = next((group for group in ("source", "manipulation") if word in kinds(group)), "model")
+    return f"as in {group}={word}" if word.isidentifier() else "as in noise.scale=0.5"
 
 
 def _typed(override: str) -> tuple[str, str, str]:

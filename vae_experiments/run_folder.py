@@ -62,11 +62,17 @@ class RunFolder:
         self.folder, self.wants, self.info = folder, wants, info
         self.lengths_differ = lengths_differ
         self.changed_name = f"{RECONSTRUCTED}_with_{_joined(names)}" if names else None
+        chain = " + ".join(name.replace("_", " ") for name in names)
+        self._spoken = {self.changed_name: f"{RECONSTRUCTED} with {chain}"} if self.changed_name else {}
         self.fidelity = {name: Fidelity() for name in self._decoded_names()}
         self.latents = {ENCODED: LatentStatistics()} | ({CHANGED: LatentStatistics()} if names else {})
         self.frames = 0
         self._latent_folder = LatentFolder(folder / "latents") if wants.latents else None
         self._squared_change, self._values = 0.0, 0
+
+    def _said(self, name: str) -> str:
+        """Name a video for a person: ``reconstructed with motion gain + noise``."""
+        return self._spoken.get(name, name)
 
     def __enter__(self) -> RunFolder:
         with ExitStack() as opened:
@@ -74,9 +80,7 @@ class RunFolder:
                 name: opened.enter_context(self._open(name)) for name in [ORIGINAL, *self._decoded_names()]
             }
             if self.wants.comparison:
-                self._comparison = Comparison(
-                    self.info.size, [name.replace("_", " ") for name in self._videos]
-                )
+                self._comparison = Comparison(self.info.size, [self._said(name) for name in self._videos])
                 path, size = self.folder / "comparison.mp4", self._comparison.size
                 sheet = open_mp4(path, size, self.info.fps, None if self.lengths_differ else self.info.sound)
                 self._comparison_video = opened.enter_context(sheet)
@@ -171,7 +175,7 @@ class RunFolder:
 
     def _draw(self) -> None:
         curves = {
-            name.replace("_", " "): {
+            self._said(name): {
                 number: [getattr(score, number) for score in fidelity.frames] for number in NUMBERS
             }
             for name, fidelity in self.fidelity.items()
@@ -194,8 +198,8 @@ class RunFolder:
             self.folder / "report.html",
             title=title,
             subtitle=f"{self.frames} frames of {self.info.size} at {float(self.info.fps):g} fps, on {metrics['device']}",
-            videos={name.replace("_", " "): f"{name}.mp4" for name in self._videos},
-            scores={name.replace("_", " "): metrics[name] for name in self.fidelity},
+            videos={self._said(name): f"{name}.mp4" for name in self._videos},
+            scores={self._said(name): metrics[name] for name in self.fidelity},
             pictures={"Latents": "latents.png", "Over time": "metrics.png"} if self.wants.pictures else {},
             facts={
                 "latents": "T {} x C {} x {} x {}".format(*metrics["latents"]["shape"]),

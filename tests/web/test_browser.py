@@ -80,7 +80,6 @@ def choose(page: Any, control: str, label: str) -> None:
 
 
 def upload(page: Any, file: Path | dict[str, Any]) -> str:
-    choose(page, "#source", "your own video")
     page.set_input_files("#upload input[type=file]", file)
     page.wait_for_selector("#facts .on")
     return str(page.inner_text("#facts"))

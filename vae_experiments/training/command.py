@@ -34,6 +34,7 @@ HELP = """Train an autoencoder, from frames that this package paints or from you
 Choose one of each:
 
 CHOICES
+EXPLANATION
 
 and change any setting, key=value:
 

@@ -35,7 +35,7 @@ class Layout:
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
                 self.source = form.add_choice_of_source()
-                self.file = gr.File(label="Upload a video", visible=False, height=130, elem_id="upload")
+                self.file = gr.File(label="Upload a video of your own", height=130, elem_id="upload")
                 self.facts = gr.HTML("", padding=False, elem_id="facts")
                 with gr.Accordion("Size, length and rate", open=False):
                     form.add_source_settings()

@@ -49,7 +49,7 @@ class Page:
 
     def _connect(self) -> None:
         every = list(self.form.controls.values())
-        self.on.source.change(self._show_source, self.on.source, [self.on.file, *self._sources()], **SELDOM)
+        self.on.source.change(self._show_source, self.on.source, self._sources(), **SELDOM)
         self.on.chain.change(
             self._show_chain,
             self.on.chain,
@@ -58,8 +58,10 @@ class Page:
         )
         self.on.setting.change(self._show_range, self.on.setting, [self.on.first, self.on.last], **SELDOM)
         sizes = [self.form.controls[Key("source", VIDEO, name)] for name in ("size", "frames")]
-        arrived = self.on.file.upload(self._receive, self.on.file, [self.on.facts, *sizes], **SELDOM)
-        self.on.file.clear(self._forget, None, self.on.facts, **SELDOM)
+        arrived = self.on.file.upload(
+            self._receive, self.on.file, [self.on.facts, self.on.source, *sizes], **SELDOM
+        )
+        self.on.file.clear(self._forget, None, [self.on.facts, self.on.source], **SELDOM)
         second = self.on.second.upload(self._receive_second, self.on.second, self.on.second_facts, **SELDOM)
         self.on.second.clear(self._forget_second, None, self.on.second_facts, **SELDOM)
         self.blocks.load(self._remember, None, self.on.history, **SELDOM)
@@ -102,7 +104,7 @@ class Page:
 
     def _show_source(self, source: str) -> list[Any]:
         own = source == VIDEO
-        return [gr.update(visible=own), gr.update(visible=not own), gr.update(visible=own)]
+        return [gr.update(visible=not own), gr.update(visible=own)]
 
     def _show_chain(self, chain: list[str]) -> list[Any]:
         names = sweepable(chain)
@@ -119,8 +121,10 @@ class Page:
 
     def _receive(self, file: str, request: gr.Request) -> list[Any]:
         upload, said = self._taken(file, request, VIDEO)
-        first = first_settings(upload) if upload else {}
-        return [said, first.get("size", gr.skip()), first.get("frames", gr.skip())]
+        if upload is None:
+            return [said, gr.skip(), gr.skip(), gr.skip()]
+        first = first_settings(upload)
+        return [said, VIDEO, first["size"], first["frames"]]
 
     def _receive_second(self, file: str, request: gr.Request) -> str:
         return self._taken(file, request, SECOND)[1]
@@ -138,9 +142,9 @@ class Page:
             cards.mistake(self.bench.sentence(upload.damage)) if upload.damage else cards.uploaded(upload)
         )
 
-    def _forget(self, request: gr.Request) -> str:
+    def _forget(self, request: gr.Request) -> list[str]:
         self._visit(request).uploads.pop(VIDEO, None)
-        return ""
+        return ["", PATTERN]
 
     def _forget_second(self, request: gr.Request) -> str:
         self._visit(request).uploads.pop(SECOND, None)
