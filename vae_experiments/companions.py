@@ -57,7 +57,7 @@ class Companions:
             _ = source.info
             self.digests[setting] = source.digest()
         except SourceError as error:
-            raise _said_of(error, setting) from error
+            raise said_of(error, setting) from error
 
     def source(self, path: str) -> Source:
         """Open a companion, by the name of a pattern or of a file, at the size and rate of the source."""
@@ -82,7 +82,7 @@ class Companions:
             while True:
                 yield from source.chunks(self.batch_size)
         except SourceError as error:
-            raise _said_of(error, "another video") from error
+            raise said_of(error, "another video") from error
 
 
 def clip_of(
@@ -110,7 +110,7 @@ def _patterns() -> dict[str, type[Pattern]]:
     return {name: kind for name, kind in sorted(kinds("source").items()) if issubclass(kind, Pattern)}
 
 
-def _said_of(error: SourceError, setting: str) -> SourceError:
+def said_of(error: SourceError, setting: str) -> SourceError:
     """Say of a companion what its file said of itself, without the cures that only the source itself has."""
     cure = re.sub(r"(,? or )?set source\..*", "", error.cure).strip()
     return SourceError(error.problem.replace("source.path", setting, 1), cure or "give another file")

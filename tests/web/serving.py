@@ -110,9 +110,10 @@ class Visitor:
         """Press run with these values and give all that the page says, as one text."""
         return json.dumps(self.fire(self.run_event, self.values(**changed)))
 
-    def receive(self, path: str) -> str:
-        """Tell the page that a file arrived, as the upload button does, and give what it says."""
-        event = next(e for e in self.config["dependencies"] if any(t[1] == "upload" for t in e["targets"]))
+    def receive(self, path: Any, where: str = "upload") -> str:
+        """Tell the page that a file arrived at one of its two upload buttons, and give what it says."""
+        key = next(key for key, made in self.components.items() if made["props"].get("elem_id") == where)
+        event = next(e for e in self.config["dependencies"] if [key, "upload"] in e["targets"])
         data = [path] if isinstance(path, dict) else [{"path": path, "meta": {"_type": "gradio.FileData"}}]
         return json.dumps(self.fire(event, data))
 

@@ -192,6 +192,13 @@ def test_a_preview_steps_back_while_a_run_goes_on(bench: Bench) -> None:
     waited(ticket)
 
 
+def test_a_bad_second_video_is_said_of_the_second_video(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("hello")
+    with pytest.raises(VaeExperimentsError) as caught:
+        bench.receive(bench.visit("me"), tmp_path / "text.mp4", "text.mp4", "second_video")
+    assert bench.sentence(caught.value).startswith("second video=text.mp4: this is a text, not a video")
+
+
 def test_a_full_disk_is_said_before_a_run_begins(tmp_path: Path) -> None:
     bench = Bench(tmp_path / "outputs", Limits(free_bytes=2**60))
     with pytest.raises(VaeExperimentsError, match="the disk is nearly full; free some space"):

@@ -132,8 +132,9 @@ def test_a_second_video_is_mixed_with_the_first(page: Any, film: Path) -> None:
     choose(page, "#chain", "blend")
     page.set_input_files("#second input[type=file]", film)
     page.wait_for_selector("#second-facts .on")
-    page.click("#settings-blend input[aria-label='path']")
-    page.click("ul[role=listbox] li[aria-label='second video']")
+    page.wait_for_function(
+        "document.querySelector('#settings-blend input[aria-label=path]').value === 'second video'"
+    )
     page.click("#run")
     page.wait_for_selector("#result video", timeout=120_000)
     assert "blend.path=shapes.mp4" in page.inner_text("#result .command code")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vae_experiments.web.guard import JOIN, UPLOAD, Guard
+from vae_experiments.web.guard import JOIN, PAUSE_SECONDS, UPLOAD, Guard, RefusalError
 
 HOST = "127.0.0.1:7860"
 TRAVERSALS = [
@@ -45,6 +45,15 @@ NOT_FOR_THE_PAGE = [
 ]
 
 
+POST = {
+    "type": "http",
+    "method": "POST",
+    "path": JOIN,
+    "raw_path": JOIN.encode(),
+    "headers": [(b"host", HOST.encode())],
+}
+
+
 async def inside(scope: Any, receive: Any, send: Any) -> None:
     while (await receive()).get("more_body"):
         pass
@@ -61,7 +70,7 @@ def ask(
     kind: str = "http",
     **headers: str,
 ) -> tuple[int, dict[str, str], str]:
-    guard = Guard(inside, [HOST, "localhost:7860"], 10**6, lambda _: room)
+    guard = Guard(inside, [HOST, "localhost:7860"], 10**6, lambda _: room, lambda _: "a page")
     given = {"host": HOST, **{name.replace("_", "-"): value for name, value in headers.items()}}
     from urllib.parse import unquote
 
@@ -104,7 +113,7 @@ def test_a_foreign_host_gets_403(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "null", f"http://{HOST}.evil.example", "http://127.0.0.1:8080", "", "file://"]
+    "origin", ["http://evil.example", "null", f"http://{HOST}.evil.example", "http://127.0.0.1:8080", "", "file://", f"ftp://{HOST}", HOST]
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/", UPLOAD, "/gradio_api/queue/join"])
 def test_a_foreign_origin_gets_403(origin: str, path: str) -> None:
@@ -143,14 +152,8 @@ def test_uploads_stop_when_there_is_no_more_room() -> None:
 
 
 def test_who_sends_slowly_keeps_nobody_waiting() -> None:
-    guard = Guard(inside, [HOST], 10**6, lambda _: True)
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": JOIN,
-        "raw_path": JOIN.encode(),
-        "headers": [(b"host", HOST.encode())],
-    }
+    guard = Guard(inside, [HOST], 10**6, lambda _: True, lambda _: "a page")
+    scope = POST
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -170,6 +173,41 @@ def test_who_sends_slowly_keeps_nobody_waiting() -> None:
 
     asyncio.run(both())
     assert [message.get("status") for message in sent] == [200, None]
+
+
+def test_new_pages_take_turns_and_the_events_of_one_that_is_known_follow_at_once() -> None:
+    async def time_of(*pages: str) -> float:
+        pages_to_come = list(pages)
+        guard = Guard(inside, [HOST], 10**6, lambda _: True, lambda _: pages_to_come.pop(0))
+
+        async def receive() -> Any:
+            return {"type": "http.request", "body": b"{}", "more_body": False}
+
+        async def send(_message: Any) -> None:
+            pass
+
+        began = asyncio.get_running_loop().time()
+        await asyncio.gather(*(guard(POST, receive, send) for _ in pages))
+        return asyncio.get_running_loop().time() - began
+
+    assert asyncio.run(time_of("a", "b", "c", "d")) >= 4 * PAUSE_SECONDS
+    assert asyncio.run(time_of("a", *"a" * 30)) < 4 * PAUSE_SECONDS
+
+
+def test_an_event_that_is_refused_goes_no_further() -> None:
+    def refuse(body: bytes) -> str:
+        raise RefusalError(403, f"not {body.decode()}")
+
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"this", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(Guard(inside, [HOST], 10**6, lambda _: True, refuse)(POST, receive, send))
+    assert (sent[0]["status"], sent[1]["body"]) == (403, b"not this\n")
 
 
 def test_other_methods_and_other_kinds_of_connection_are_refused() -> None:

@@ -232,6 +232,28 @@ def test_every_number_of_a_chain_has_a_range_to_sweep_within_what_is_allowed() -
         assert rule.admits(last)
 
 
+def test_a_second_upload_is_never_taken_for_a_pattern_or_for_the_first(clip: Path, tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path / "up", LIMITS)
+    second = uploads.take(clip, "plasma")
+    asked = small(chain=["blend"], values={"blend": {"path": SECOND}})
+    order = order_of(asked, None, LIMITS, second)
+    assert """'blend.path="./plasma"'""" in order.command
+    assert typed_in_a_shell(order).manipulations[0].path == "./plasma"
+    assert order.places == {"./plasma": str(second.path)}
+    pattern = order_of(small(chain=["blend"], values={"blend": {"path": "plasma"}}), None, LIMITS, second)
+    assert pattern.links[0].path == "plasma"  # type: ignore[attr-defined]
+
+    longer = tmp_path / "longer.mp4"
+    longer.write_bytes(clip.read_bytes() + b"\0" * 8)
+    first, same, other = (uploads.take(file, "same.mp4") for file in (clip, clip, longer))
+    asked = Asked(source="video", chain=["blend"], values={"blend": {"path": SECOND}})
+    assert "blend.path=same.mp4" in order_of(asked, first, LIMITS, same).command
+    with pytest.raises(
+        SourceError, match=r"both videos are called same.mp4; upload one of them under another"
+    ):
+        order_of(asked, first, LIMITS, other)
+
+
 def test_a_title_says_what_differs_from_the_defaults() -> None:
     asked = Asked(chain=["noise", "blur"], values={"noise": {"scale": 0.3}})
     assert order_of(asked, None, LIMITS).title == "noise scale=0.3 + blur"
@@ -245,6 +267,13 @@ def test_a_sweep_takes_only_numbers_of_the_chain(bench: Bench) -> None:
     for setting in ("noise.mask", "blur.sigma", "noise", "__class__.x"):
         with pytest.raises(SettingError):
             bench.sweep(visit, small(), Range.of(setting, 0, 1, 3))
+    for first, last in ((0.5, 0.5 + 1e-9), (0.1, 0.1000001)):
+        with pytest.raises(SettingError, match="holds fewer than 2 values of that setting; widen it"):
+            bench.sweep(visit, small(), Range.of("noise.scale", first, last, 3))
+    with pytest.raises(SettingError, match="fewer than 2 values"):
+        bench.sweep(visit, small(chain=["mosaic"]), Range.of("mosaic.size", 2, 2.4, 5))
+    with pytest.raises(SettingError, match="choose a manipulation on the first tab"):
+        bench.sweep(visit, small(chain=[]), Range.of("noise.scale", 0, 1, 3))
     for numbers in (("a", 1, 3), (0, float("nan"), 3), (0, 1, 10**9), (1, 1, 3), (0, 1e300, 3)):
         with pytest.raises(SettingError):
             Range.of("noise.scale", *numbers)

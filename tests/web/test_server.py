@@ -133,9 +133,13 @@ def test_a_foreign_host_or_origin_gets_403(address: str) -> None:
     assert visitor.post("/gradio_api/upload", b"x", Origin="http://evil.example")[0] == 403
 
 
-def test_paths_and_addresses_in_place_of_an_upload_are_never_followed(address: str, trap: list[str]) -> None:
+def test_paths_and_addresses_in_place_of_an_upload_are_never_followed(
+    address: str, trap: list[str], clip: Path
+) -> None:
     visitor, place = Visitor(address), trap[0]
     forged: list[Any] = [
+        str(clip),
+        "/dev/zero",
         "/etc/passwd",
         "../../etc/passwd",
         "file:///etc/passwd",
@@ -152,10 +156,14 @@ def test_paths_and_addresses_in_place_of_an_upload_are_never_followed(address: s
         None,
     ]
     for one in forged:
-        said = visitor.receive(one)
-        assert "root:" not in said
-        assert " frames, " not in said
+        for where in ("upload", "second"):
+            said = visitor.receive(one, where)
+            assert "root:" not in said
+            assert " frames, " not in said
+            names_no_path = isinstance(one, dict) and "path" not in one
+            assert names_no_path or "only what was uploaded can be used" in said
     assert len(trap) == 1
+    assert quick(address) < 2
 
 
 @pytest.mark.parametrize(

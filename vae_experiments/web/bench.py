@@ -10,6 +10,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
+from vae_experiments.companions import said_of
+from vae_experiments.errors import SourceError
 from vae_experiments.web.desk import Desk, Ticket
 from vae_experiments.web.guests import Guest
 from vae_experiments.web.job import SMALL, check_room, new_folder, run_order, without_paths
@@ -38,6 +40,10 @@ class Visit:
     uploads: dict[str, str] = field(default_factory=dict)
     """The ids of the video to be changed and of the second one, which manipulations mix with it."""
     preview: str = ""
+    asked: Asked | None = None
+    """What its last run was asked for."""
+    greeted: bool = False
+    """Whether it was shown the history."""
 
 
 class Bench:
@@ -78,7 +84,10 @@ class Bench:
             SourceError: it cannot be used; that place is then empty.
         """
         visit.uploads.pop(place, None)
-        upload = self.uploads.take(file, name)
+        try:
+            upload = self.uploads.take(file, name)
+        except SourceError as error:
+            raise error if place == VIDEO else said_of(error, "second video") from None
         visit.uploads[place] = upload.id
         return upload
 
@@ -100,11 +109,12 @@ class Bench:
         """
         order = self.order(visit, asked)
         check_room(self.outputs, self.limits.free_bytes)
+        visit.asked = asked
 
         def work(ticket: Ticket) -> Kept:
             folder = new_folder(self.outputs)
             result = run_order(order, folder, ticket)
-            kept = self.results.keep(folder, order.title, order.command, result.metrics)
+            kept = self.results.keep(folder, order.title, order.command, result.metrics, order.chain)
             visit.guest.history = [kept, *visit.guest.history][:LONGEST_HISTORY]
             return kept
 
@@ -124,7 +134,7 @@ class Bench:
             folder = Path(tempfile.mkdtemp(prefix=f"{PREVIEW}_", dir=self.scratch))
             result = run_order(order, folder, ticket, SMALL)
             self.results.drop(visit.preview)
-            kept = self.results.keep(folder, order.title, "", result.metrics, passing=True)
+            kept = self.results.keep(folder, order.title, "", result.metrics, order.chain, passing=True)
             visit.preview = kept.id
             return kept
 

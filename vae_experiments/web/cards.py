@@ -56,18 +56,13 @@ def uploaded(upload: Upload) -> str:
 
 def players(kept: Kept, names: Sequence[str], captions: Sequence[str] = ()) -> str:
     """Show videos of one run side by side, playing together."""
-    shown = captions or [spoken_name(name) for name in names]
+    shown = captions or [kept.spoken(name) for name in names]
     figures = "".join(
         f'<figure><video src="{kept.url(f"{name}.mp4")}" muted playsinline preload="auto"></video>'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
         for name, caption in zip(names, shown, strict=True)
     )
     return f'<div class="together"><div class="videos count-{len(names)}">{figures}</div>{BAR}</div>'
-
-
-def spoken_name(name: str) -> str:
-    """Make of ``reconstructed_with_noise_blur`` a caption."""
-    return name.replace("reconstructed_with_", "with ").replace("_", " ")
 
 
 def result(kept: Kept) -> str:
@@ -90,7 +85,7 @@ def numbers(runs: Sequence[Kept]) -> str:
     for number, kept in enumerate(runs, 1):
         alone = len(runs) == 1
         for name in kept.videos()[1 if alone else -1 :]:
-            label = spoken_name(name) if alone else f"{number}: {spoken_name(name)}"
+            label = kept.spoken(name) if alone else f"{number}: {kept.spoken(name)}"
             score = kept.metrics[name]
             cells = "".join(f'<td data-metric="{key}">{_said(score, key)}</td>' for key in COLUMNS)
             rows.append(f'<tr data-video="{escape(name)}"><th>{escape(label)}</th>{cells}</tr>')
@@ -110,7 +105,7 @@ def command(line: str) -> str:
 def preview(kept: Kept) -> str:
     """Show a few small frames, untouched and changed."""
     names = kept.videos()[1:]
-    captions = ["preview, untouched", *(f"preview, {spoken_name(name)}" for name in names[1:])]
+    captions = ["preview, untouched", *(f"preview, {kept.spoken(name)}" for name in names[1:])]
     return f'<div class="preview on">{players(kept, names, captions)}</div>'
 
 

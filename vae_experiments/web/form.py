@@ -79,6 +79,10 @@ class Form:
                             self._add(Key("source", owner, control.name), control)
             self.groups[owner] = group
 
+    def others(self) -> list[Key]:
+        """List the settings that name the other video of a manipulation that mixes two."""
+        return [key for key in self.controls if key.family == "manipulation" and key.name == "path"]
+
     def mixes_two(self, chain: Sequence[Any]) -> bool:
         """Tell whether a link of a chain has a setting that names another video."""
         return any(

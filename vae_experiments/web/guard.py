@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -40,8 +41,9 @@ BELOW = ("/assets/", "/static/", "/svelte/", "/results/", "/gradio_api/heartbeat
 METHODS = ("GET", "HEAD", "POST")
 BODY_BYTES = 2 * 10**6
 """The largest request that is no upload: the values of all controls are some tens of kilobytes."""
+MOST_SEEN = 1000
 PAUSE_SECONDS = 0.06
-"""Between two who press a button: Gradio takes some 70 ms of everybody's time to make room for a new visitor."""
+"""Between two who come for the first time: Gradio takes some 70 ms of everybody's time to make room for a new visitor."""
 ENVELOPE_BYTES = 10**5
 """What a form may need besides the file in it."""
 POLICY = (
@@ -56,7 +58,7 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
 }
-_SNEAKY = re.compile(rb"%2e|%2f|%5c|%00|%25|\\|//|\.\.", re.IGNORECASE)
+_SNEAKY = re.compile(rb"%2e|%2f|%5c|%[01][0-9a-f]|%25|\\|//|\.\.", re.IGNORECASE)
 
 
 class RefusalError(Exception):
@@ -75,14 +77,21 @@ class Guard:
         hosts: names and ports that this server answers to, as ``127.0.0.1:7860``.
         upload_bytes: the largest file.
         has_room: tells whether so many bytes more may be stored.
+        session_of: gives the open page that an event comes from, or refuses it.
     """
 
     def __init__(
-        self, app: App, hosts: Iterable[str], upload_bytes: int, has_room: Callable[[int], bool]
+        self,
+        app: App,
+        hosts: Iterable[str],
+        upload_bytes: int,
+        has_room: Callable[[int], bool],
+        session_of: Callable[[bytes], str],
     ) -> None:
         self.app, self.hosts = app, {host.lower() for host in hosts}
-        self.upload_bytes, self.has_room = upload_bytes, has_room
+        self.upload_bytes, self.has_room, self.session_of = upload_bytes, has_room, session_of
         self._turn = asyncio.Lock()
+        self._seen: OrderedDict[str, None] = OrderedDict()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request, or hand it on."""
@@ -97,12 +106,16 @@ class Guard:
             await _answer(send, refused, scope["type"])
             return
         if scope["path"] == JOIN:
-            await self._take_turns(scope, receive, send, most)
+            await self._hand_on_event(scope, receive, send, most)
         else:
             await self._hand_on(scope, receive, send, most)
 
-    async def _take_turns(self, scope: Message, receive: Receive, send: Send, most: int) -> None:
-        """Hand on one after the other, each when all of it has arrived: who is slow keeps nobody waiting."""
+    async def _hand_on_event(self, scope: Message, receive: Receive, send: Send, most: int) -> None:
+        """Hand on an event when all of it has arrived, so that who is slow keeps nobody waiting.
+
+        New pages take turns. The events of a page that is known follow each other at once: were a second one
+        held back, Gradio might end the stream of answers after the first, and nobody would see the second's.
+        """
         arrived: list[Message] = []
         while not arrived or arrived[-1].get("more_body"):
             arrived.append(await receive())
@@ -110,12 +123,29 @@ class Guard:
                 await _answer(send, RefusalError(413, f"more than {most // 10**6} MB"), "http")
                 return
 
+        try:
+            session = self.session_of(b"".join(message.get("body", b"") for message in arrived))
+        except RefusalError as refused:
+            await _answer(send, refused, "http")
+            return
+
         async def again() -> Message:
             return arrived.pop(0) if arrived else await receive()
 
+        if self._knows(session):
+            await self._hand_on(scope, again, send, most)
+            return
         async with self._turn:
             await self._hand_on(scope, again, send, most)
             await asyncio.sleep(PAUSE_SECONDS)
+
+    def _knows(self, session: str) -> bool:
+        known = session in self._seen
+        self._seen[session] = None
+        self._seen.move_to_end(session)
+        if len(self._seen) > MOST_SEEN:
+            self._seen.popitem(last=False)
+        return known
 
     def _checked(self, scope: Message) -> int:
         """Check all that comes before the body, and say how large that may be."""
@@ -142,7 +172,8 @@ class Guard:
         if headers.get("host", "").lower() not in self.hosts:
             raise RefusalError(403, "this server does not answer to that name")
         origin = headers.get("origin")
-        if origin is not None and origin.lower().partition("://")[2] not in self.hosts:
+        scheme, _, place = (origin or "").lower().partition("://")
+        if origin is not None and (scheme not in ("http", "https") or place not in self.hosts):
             raise RefusalError(403, "another page may not ask this server")
         site = headers.get("sec-fetch-site", "none")
         if site not in ("none", "same-origin") and headers.get("sec-fetch-mode") != "navigate":

@@ -10,7 +10,8 @@ from vae_experiments.errors import SettingError, SourceError
 from vae_experiments.experiment import Experiment
 from vae_experiments.run_folder import Output
 from vae_experiments.web.choices import DEFAULT, Offered, chosen, said
-from vae_experiments.web.settings import SECOND, typed
+from vae_experiments.web.settings import SECOND, patterns, typed
+from vae_experiments.web.uploads import same_content
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,6 +52,11 @@ class Order:
     title: str
     places: Mapping[str, str] = field(default_factory=dict)
     """Where the second upload lies, which the links know by its name."""
+
+    @property
+    def chain(self) -> str:
+        """Name the manipulations in their order, as ``noise + motion gain``."""
+        return " + ".join(link.name.replace("_", " ") for link in self.links)
 
     @property
     def command(self) -> str:
@@ -98,7 +104,8 @@ def order_of(asked: Asked, upload: Upload | None, limits: Limits, second: Upload
     offered = chosen("model", asked.model)
     model = cast("Model", offered.build(asked.model_values))
     chain = _chain(asked.chain)
-    links = tuple(_with_second(_link(one, asked), second).named(one.name) for one in chain)
+    name = _name_of(second, upload if asked.source == VIDEO else None) if second else ""
+    links = tuple(_with_second(_link(one, asked), name).named(one.name) for one in chain)
     check_work(source, limits)
     words = [*source_words, *_choice("model", asked.model), *offered.words(model), *_choice_of(chain)]
     titles = []
@@ -106,7 +113,7 @@ def order_of(asked: Asked, upload: Upload | None, limits: Limits, second: Upload
         own = one.words(link)
         words += own
         titles.append(" ".join([one.name, *(word.removeprefix(f"{one.name}.") for word in own)]))
-    places = {} if second is None else {second.name: str(second.path)}
+    places = {name: str(second.path)} if second else {}
     return Order(source, model, links, tuple(words), " + ".join(titles) or "nothing changed", places)
 
 
@@ -168,13 +175,24 @@ def _link(one: Offered, asked: Asked) -> Link:
     return cast("Link", one.build(asked.values.get(one.name, {})))
 
 
-def _with_second(link: Link, second: Upload | None) -> Link:
-    """Let a link that asks for the second upload know it by its name, as it would be typed."""
-    asking = [name for name, _, _ in link.settings() if getattr(link, name) == SECOND]
-    if asking and second is None:
+def _name_of(second: Upload, first: Upload | None) -> str:
+    """Name the second upload as it is typed beside the first, and so that no pattern is meant.
+
+    Raises:
+        SourceError: both have one name, and the line that repeats the run could not tell them apart.
+    """
+    if first is not None and first.name == second.name and not same_content(first, second):
+        raise SourceError(f"both videos are called {first.name}", "upload one of them under another name")
+    return f"./{second.name}" if second.name in patterns() else second.name
+
+
+def _with_second(link: Link, name: str) -> Link:
+    """Let a link that asks for the second upload know it by its name."""
+    asking = [key for key, _, _ in link.settings() if getattr(link, key) == SECOND]
+    if asking and not name:
         problem = f"{link.kind}.{asking[0]}: no second video was uploaded, or it is not kept any more"
         raise SourceError(problem, "upload one, or choose a pattern")
-    return replace(link, **dict.fromkeys(asking, second.name)) if second and asking else link
+    return replace(link, **dict.fromkeys(asking, name)) if asking else link
 
 
 def _typed(offered: Offered, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from vae_experiments.web.settings import SECOND
 from vae_experiments.web.sweeping import Range, sweepable, usual_range
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from vae_experiments.web.bench import Bench, Visit
     from vae_experiments.web.desk import Ticket
@@ -52,7 +52,7 @@ class Page:
         self.on.source.change(self._show_source, self.on.source, self._sources(), **SELDOM)
         self.on.chain.change(
             self._show_chain,
-            self.on.chain,
+            [self.on.chain, self.on.setting],
             [self.on.order, self.on.setting, self.on.second, *self._groups()],
             **SELDOM,
         )
@@ -62,9 +62,11 @@ class Page:
             self._receive, self.on.file, [self.on.facts, self.on.source, *sizes], **SELDOM
         )
         self.on.file.clear(self._forget, None, [self.on.facts, self.on.source], **SELDOM)
-        second = self.on.second.upload(self._receive_second, self.on.second, self.on.second_facts, **SELDOM)
+        others = [self.form.controls[key] for key in self.form.others()]
+        second = self.on.second.upload(
+            self._receive_second, self.on.second, [self.on.second_facts, *others], **SELDOM
+        )
         self.on.second.clear(self._forget_second, None, self.on.second_facts, **SELDOM)
-        self.blocks.load(self._remember, None, self.on.history, **SELDOM)
         readers: dict[str, Any] = {**RAW, "concurrency_limit": MOST_READERS}
         self.on.run.click(
             self._run, every, [self.on.run, self.on.cancel, self.on.status, self.on.preview, self.on.result, self.on.history], api_name="run", **readers
@@ -79,7 +81,12 @@ class Page:
         for button in (self.on.cancel, self.on.stop):
             button.click(self._cancel, None, None, **readers)
         self.blocks.unload(self._cancel)
-        shows: dict[str, Any] = {"fn": self._preview, "inputs": every, "outputs": self.on.preview, **readers}
+        shows: dict[str, Any] = {
+            "fn": self._preview,
+            "inputs": every,
+            "outputs": [self.on.preview, self.on.history],
+            **readers,
+        }
         gr.on([self.blocks.load, *self._changes()], trigger_mode="always_last", **shows)
         arrived.then(**shows)
         second.then(**shows)
@@ -106,11 +113,12 @@ class Page:
         own = source == VIDEO
         return [gr.update(visible=not own), gr.update(visible=own)]
 
-    def _show_chain(self, chain: list[str]) -> list[Any]:
+    def _show_chain(self, chain: list[str], setting: str | None) -> list[Any]:
         names = sweepable(chain)
+        chosen = setting if setting in names else next(iter(names), None)
         return [
             f"<style>{''.join(in_order(chain))}</style>",
-            gr.update(choices=names, value=names[0] if names else None),
+            gr.update(choices=names, value=chosen),
             gr.update(visible=self.form.mixes_two(chain)),
             *(gr.update(visible=name in chain) for name in offered("manipulation")),
         ]
@@ -126,8 +134,9 @@ class Page:
         first = first_settings(upload)
         return [said, VIDEO, first["size"], first["frames"]]
 
-    def _receive_second(self, file: str, request: gr.Request) -> str:
-        return self._taken(file, request, SECOND)[1]
+    def _receive_second(self, file: str, request: gr.Request) -> list[Any]:
+        upload, said = self._taken(file, request, SECOND)
+        return [said, *[SECOND if upload else gr.skip() for _ in self.form.others()]]
 
     def _taken(self, file: str, request: gr.Request, place: str) -> tuple[Upload | None, str]:
         """Take an upload, and say what it is; Gradio's own copy of it goes."""
@@ -149,9 +158,6 @@ class Page:
     def _forget_second(self, request: gr.Request) -> str:
         self._visit(request).uploads.pop(SECOND, None)
         return ""
-
-    def _remember(self, request: gr.Request) -> str:
-        return cards.history(self._visit(request).guest.history)
 
     async def _run(self, request: gr.Request, *values: Any) -> AsyncIterator[list[Any]]:
         visit = self._visit(request)
@@ -198,8 +204,14 @@ class Page:
             return cards.mistake(self.bench.sentence(ticket.sentence))
         return cards.note("cancelled") if ticket.state is State.cancelled else ""
 
-    async def _preview(self, request: gr.Request, *values: Any) -> Any:
+    async def _preview(self, request: gr.Request, *values: Any) -> list[Any]:
+        """Show a preview, and to a page that was just loaded the history of its browser."""
         visit = self._visit(request)
+        history = gr.skip() if visit.greeted else cards.history(visit.guest.history)
+        visit.greeted = True
+        return [await self._previewed(visit, values), history]
+
+    async def _previewed(self, visit: Visit, values: Sequence[Any]) -> Any:
         try:
             asked = self.form.asked(values)
             if asked.source == VIDEO and VIDEO not in visit.uploads:
@@ -214,10 +226,10 @@ class Page:
         return cards.preview(ticket.result) if ticket.state is State.done else self._end(ticket)
 
     async def _preview_ticket(self, visit: Visit, asked: Asked) -> Ticket | None:
-        """Order a preview when nobody else is served; none beside a person's own run, and none after long."""
+        """Order a preview when nobody else is served: none of what the person's own run shows, none after long."""
         for _ in range(round(PREVIEW_SECONDS / POLL_SECONDS)):
             ticket = await asyncio.to_thread(self.bench.preview, visit, asked)
-            if ticket is not None or self.bench.desk.serves(visit.id):
+            if ticket is not None or (self.bench.desk.serves(visit.id) and asked == visit.asked):
                 return ticket
             await asyncio.sleep(POLL_SECONDS)
         return None

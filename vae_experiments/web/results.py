@@ -33,6 +33,8 @@ class Kept:
     title: str
     command: str
     metrics: Mapping[str, Any]
+    chain: str = ""
+    """What the changed video was changed by, in words."""
     passing: bool = False
     """Whether its folder goes when it is no longer shown: a preview."""
     _archive: Lock = field(default_factory=Lock)
@@ -53,6 +55,10 @@ class Kept:
     def videos(self) -> list[str]:
         """Name the decoded videos, the changed one last."""
         return ["original", *(name for name in self.metrics if name.startswith("reconstructed"))]
+
+    def spoken(self, name: str) -> str:
+        """Name a video for a person: ``with noise + motion gain``."""
+        return f"with {self.chain}" if name.startswith("reconstructed_with_") else name
 
     def _zipped(self) -> Path:
         # Hidden, so that it is no part of the folder that it holds.
@@ -78,10 +84,16 @@ class Results:
         self._lock = Lock()
 
     def keep(
-        self, folder: Path, title: str, command: str, metrics: Mapping[str, Any], passing: bool = False
+        self,
+        folder: Path,
+        title: str,
+        command: str,
+        metrics: Mapping[str, Any],
+        chain: str = "",
+        passing: bool = False,
     ) -> Kept:
         """Give a finished folder an id."""
-        kept = Kept(secrets.token_urlsafe(16), folder, title, command, metrics, passing)
+        kept = Kept(secrets.token_urlsafe(16), folder, title, command, metrics, chain, passing)
         with self._lock:
             self._kept[kept.id] = kept
             gone = [self._kept.pop(next(iter(self._kept))) for _ in range(len(self._kept) - self.most)]

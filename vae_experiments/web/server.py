@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
+from vae_experiments.web.events import Events
 from vae_experiments.web.guard import Guard
 from vae_experiments.web.guests import Greeter
 
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 CACHE = "GRADIO_TEMP_DIR"
 LEAST_BYTES = 10**6
+EMPTY_SECONDS = 60
+MOST_SESSIONS = 200
+"""Open pages that Gradio remembers the state of, at about a megabyte each."""
 
 
 def serve_no_one_else() -> None:
@@ -39,6 +44,9 @@ def application(bench: Bench, hosts: Iterable[str]) -> Guard:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_api_route("/results/{key}/{name:path}", _sender(bench), methods=["GET", "HEAD"])
     blocks = Page(bench).blocks.queue(max_size=MOST_READERS, api_open=False)
+    blocks.state_session_capacity = MOST_SESSIONS
+    # Gradio looks at which files an event may name only where its own launch said so.
+    blocks.has_launched = True
     gr.mount_gradio_app(
         app,
         blocks,
@@ -57,7 +65,8 @@ def application(bench: Bench, hosts: Iterable[str]) -> Guard:
     def has_room(count: int) -> bool:
         return _taken_below(cache) + count <= bench.limits.stored_bytes
 
-    return Guard(Greeter(app), hosts, bench.limits.upload_bytes, has_room)
+    events = Events(cache, blocks.fns.keys())
+    return Guard(Greeter(app), hosts, bench.limits.upload_bytes, has_room, events.session_of)
 
 
 def _sender(bench: Bench) -> Any:
@@ -78,5 +87,14 @@ def _sender(bench: Bench) -> Any:
 
 
 def _taken_below(folder: Path) -> int:
-    """Count the bytes of what lies there; a small file counts as a large one, so that there are not too many."""
-    return sum(max(path.stat().st_size, LEAST_BYTES) for path in folder.rglob("*") if path.is_file())
+    """Count the bytes of what lies there; a small file counts as a large one, so that there are not too many.
+
+    Gradio leaves an empty file behind for each upload: those go.
+    """
+    taken = 0
+    for path in folder.rglob("*"):
+        size = path.stat().st_size if path.is_file() else 0
+        if path.is_file() and not size and time.time() - path.stat().st_mtime > EMPTY_SECONDS:
+            path.unlink(missing_ok=True)
+        taken += max(size, LEAST_BYTES) if size else 0
+    return taken

@@ -50,14 +50,14 @@ class Range:
         return cls(str(setting)[:80], low, high, number)
 
     def values(self) -> list[float]:
-        """List the values; whole ones, each once, for a setting that is counted."""
+        """List the values, each once; whole ones for a setting that is counted."""
         name, _, key = self.setting.partition(".")
         one = offered("manipulation").get(name)
         step = (self.last - self.first) / (self.count - 1)
-        values = [float(f"{self.first + step * number:.4g}") for number in range(self.count)]
+        values = [float(f"{self.first + step * number:.6g}") for number in range(self.count)]
         if one is not None and any(c.name == key and c.step == 1 for c in one.controls()):
-            return list(dict.fromkeys(float(round(value)) for value in values))
-        return values
+            values = [float(round(value)) for value in values]
+        return list(dict.fromkeys(values))
 
 
 def sweepable(chain: Sequence[str]) -> list[str]:
@@ -92,7 +92,11 @@ def orders_of(asked: Asked, over: Range) -> list[Asked]:
         SettingError: the chain has no such setting.
     """
     if over.setting not in sweepable(asked.chain):
-        raise SettingError("setting", "...", "not a number of this chain", "choose one of the list")
+        cure = "choose one of the list" if asked.chain else "choose a manipulation on the first tab"
+        raise SettingError("setting", "...", "not a number of this chain", cure)
+    if len(set(over.values())) < FEWEST:
+        said = f"{over.first:g} to {over.last:g}"
+        raise SettingError("range", said, f"holds fewer than {FEWEST} values of that setting", "widen it")
     return [with_value(asked, over.setting, value) for value in over.values()]
 
 

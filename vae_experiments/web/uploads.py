@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import re
 import secrets
 import shutil
@@ -125,6 +126,11 @@ def _looked_at(key: str, path: Path) -> Upload:
             return Upload(key, path, Video(path=str(path), allow_partial=True).info, damage=str(error))
         except SourceError:
             raise error from None
+
+
+def same_content(one: Upload, other: Upload) -> bool:
+    """Tell whether two uploads are the same file, sent twice."""
+    return filecmp.cmp(one.path, other.path, shallow=False)
 
 
 def safe_name(name: str) -> str:
