@@ -19,6 +19,7 @@ from vae_experiments.latents import ENCODED, FILE_BYTES, INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from multiprocessing.synchronize import Barrier
     from pathlib import Path
 
 NAME, OTHER, THIRD = (f"{letter * 40}-latents" for letter in "abc")
@@ -140,14 +141,14 @@ def test_what_no_longer_is_what_its_key_says_is_not_kept(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-def missed_at_once(folder: Path, start: float) -> None:
+def missed_at_once(folder: Path, all_have_missed: Barrier) -> None:
     import fcntl
 
     fcntl.flock = lambda *_: None  # nothing here may lean on a lock
     store = Store(folder, PLENTY)
     slot = Slot(store, NAME)
     assert not slot.found
-    time.sleep(max(0.0, start - time.time()))
+    all_have_missed.wait(60)
     assert torch.equal(torch.cat(list(slot.through(computed([])))), LATENTS)
 
 
@@ -155,8 +156,8 @@ def test_eight_processes_that_miss_the_same_entry_at_once_leave_one(tmp_path: Pa
     context = multiprocessing.get_context(
         "fork" if "fork" in multiprocessing.get_all_start_methods() else None
     )
-    start = time.time() + 1
-    processes = [context.Process(target=missed_at_once, args=(tmp_path, start)) for _ in range(8)]
+    all_have_missed = context.Barrier(8)
+    processes = [context.Process(target=missed_at_once, args=(tmp_path, all_have_missed)) for _ in range(8)]
     for process in processes:
         process.start()
     for process in processes:
