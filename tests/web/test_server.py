@@ -231,6 +231,7 @@ def test_who_leaves_has_cancelled(address: str) -> None:
     assert time.perf_counter() - began < 25
 
 
+@pytest.mark.slow
 def test_the_scratch_goes_when_the_server_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gradio")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
