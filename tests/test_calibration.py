@@ -450,6 +450,7 @@ def test_full_strength_within_the_tolerance_is_taken_at_once(bundled: Sample) ->
     assert found.links == [Noise(scale=1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(kinds("manipulation")))
 def test_every_manipulation_is_set_to_30_db_or_says_why_not(name: str, bundled: Sample) -> None:
     links = experiment_from(composed(f"manipulation={name}")).manipulations

@@ -62,6 +62,7 @@ def as_typed() -> Experiment:
     return experiment_from(composed(*words, "source.fps=12", "noise.scale=0.1"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_frames_out_of_a_run_are_frames_in(
     name: str,

@@ -220,7 +220,7 @@ def test_a_step_without_a_usable_loss_is_skipped_counted_and_logged(
     assert made.learner.skipped_in_a_row == 0
 
 
-@EVERY_KIND
+@pytest.mark.parametrize("kind", FIRST_KIND)
 def test_a_huge_rate_stops_in_one_sentence_and_leaves_no_broken_weights(
     kind: type[Training], tmp_path: Path
 ) -> None:

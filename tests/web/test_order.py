@@ -68,6 +68,7 @@ def typed_in_a_shell(order: Order) -> Any:
     return experiment_from(composed(*map(quoted, words[2:])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", offered("manipulation"))
 def test_the_line_of_every_manipulation_composes_to_the_very_options(name: str) -> None:
     controls = offered("manipulation")[name].controls()

@@ -22,27 +22,7 @@ from tests.web.test_guard import NOT_FOR_THE_PAGE, TRAVERSALS
 from vae_experiments.sources import Video
 from vae_experiments.web.guests import COOKIE
 
-SMALL = {"size": "48", "frames": 2}
-
-
-def test_without_gradio_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    from vae_experiments.web import command
-
-    monkeypatch.setattr(command, "find_spec", lambda name: None)
-    assert command.main([]) == 1
-    said = capsys.readouterr()
-    assert said.err == (
-        "error: the page needs gradio, which is not installed; pip install 'vae_experiments[web]'\n"
-    )
-    assert said.out == ""
-
-
-def test_the_page_answers_to_local_names_only_unless_another_host_is_given() -> None:
-    from vae_experiments.web.command import names
-
-    assert names("127.0.0.1", 7860) == ["127.0.0.1:7860", "[::1]:7860", "localhost:7860"]
-    assert "192.0.2.7:80" in names("192.0.2.7", 80)
-    assert not [name for name in names("0.0.0.0", 80) if name.startswith("0.")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +211,6 @@ def test_who_leaves_has_cancelled(address: str) -> None:
     assert time.perf_counter() - began < 25
 
 
-@pytest.mark.slow
 def test_the_scratch_goes_when_the_server_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gradio")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -241,7 +220,6 @@ def test_the_scratch_goes_when_the_server_ends(tmp_path: Path, monkeypatch: pyte
     assert not list(tmp_path.glob("vae_experiments_web_*"))
 
 
-@pytest.mark.slow
 def test_50_who_ask_at_once_get_each_their_own_video_while_the_page_answers_within_a_second(
     address: str, tmp_path: Path
 ) -> None:
@@ -276,7 +254,6 @@ def label_of(visitor: Visitor, key: int) -> str:
     return str(visitor.components[key]["props"].get("label"))
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/net").exists() or shutil.which("strace") is None, reason="needs strace")
 def test_no_connection_leaves_the_machine(tmp_path: Path) -> None:
     pytest.importorskip("gradio")
