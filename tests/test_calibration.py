@@ -195,6 +195,7 @@ def test_the_frames_that_are_tried_are_spread_over_the_clip_and_their_number_is_
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["AutoencoderKLCogVideoX", "AutoencoderKLMochi"])
 @pytest.mark.parametrize("frames", [6, 40])
 def test_a_temporal_model_is_tried_on_the_clips_first_frames_as_the_run_decodes_them(

@@ -49,6 +49,7 @@ def test_the_experiments_that_are_promised_are_there() -> None:
     assert set(EXPERIMENTS) == promised
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_says_how_it_is_typed_and_each_of_its_jobs_can_be_built(name: str) -> None:
     assert f": python run.py experiment={name}\n" in (CONF / "experiment" / f"{name}.yaml").read_text()

@@ -179,6 +179,7 @@ def bytes_of_all_tensors() -> int:
     return sum(alive.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 8])
 @every_temporal_network
 def test_what_is_held_of_a_clip_does_not_grow_with_it(

@@ -153,6 +153,7 @@ def diffusers_own(name: str, folder: Path) -> Any:
     return network_class.from_pretrained(folder, low_cpu_mem_usage=False).eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_an_adapter_gives_what_diffusers_gives_by_hand(
     name: str, network_folders: dict[str, Path], load: Callable[[str], Autoencoder]

@@ -76,6 +76,7 @@ def test_tiles_of_what_is_local_are_the_whole() -> None:
     assert Tiles(5, 9, 9).described(8) == "whole frames, each of which one tile holds"
 
 
+@pytest.mark.slow
 @every_network
 def test_tiles_keep_count_and_size_at_any_batch_size_and_are_near_to_whole_frames(
     name: str, load: Callable[[str], Autoencoder]
