@@ -96,6 +96,27 @@ def test_what_hydras_own_parser_refuses_ends_with_2(type_command: Command, tmp_p
     assert "put a value with special characters in quotes twice" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("word", "cure"), [("sd", "model=sd"), ("plasma", "source=plasma"), ("echo", "manipulation=echo"), ("0.5", "noise.scale=0.5")]
+)  # fmt: skip
+def test_a_word_alone_is_shown_how_it_is_typed(
+    word: str, cure: str, type_command: Command, tmp_path: Path
+) -> None:
+    result = type_command("run.py", word, folder=tmp_path / "run")
+    assert said_in_one_line(result) == f"cannot read '{word}': a setting is typed as KEY=VALUE, as in {cure}"
+    assert result.returncode == 2
+
+
+def test_help_explains_every_choice_that_is_named_beside_it(type_command: Command) -> None:
+    said = type_command("run.py", "source=video", "manipulation=[noise]", "--help").stdout
+    assert "video: Reads a video file" in said
+    assert re.search(r"source\.start=0 +where to begin, in seconds; at least 0\n", said)
+    assert re.search(r"source\.path= +the file, or the folder of numbered pictures\n", said)
+    assert re.search(r"noise\.scale=0\.5 +strength of the noise", said)
+    training = type_command("-m", "vae_experiments.training", "training=vae", "--help").stdout
+    assert re.search(r"training\.steps=18000 +how many updates", training)
+
+
 @pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this machine has a GPU")
 def test_an_explicit_device_is_never_silently_replaced(type_command: Command, tmp_path: Path) -> None:
     result = type_command("run.py", "device=cuda", folder=tmp_path / "run")

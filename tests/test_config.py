@@ -31,6 +31,12 @@ def names_in(group: str) -> list[str]:
     return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
+def test_a_yaml_that_lost_its_package_line_is_told_what_to_begin_with() -> None:
+    config = OmegaConf.create({"manipulation": {"solarize": {}, "manipulation": {"solarize": 1}}})
+    with pytest.raises(SettingError, match=r"manipulation=solarize: its yaml does not begin with .*@package"):
+        experiment_from(config)
+
+
 def test_the_default_is_the_moving_circle_through_the_bundled_model_with_noise() -> None:
     experiment = experiment_from(composed())
     assert isinstance(experiment.source, MovingCircle)
