@@ -5,12 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
-import resource
-import select
 import shutil
 import socket
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -456,20 +454,10 @@ def test_an_answer_that_is_no_hubs_is_one_sentence(
 
 
 @contextmanager
-def silent_server() -> Iterator[tuple[str, Future[float]]]:
-    """Accept connections and never answer; give the address, and the moment at which somebody comes first."""
-
-    def first(server: socket.socket) -> float:
-        assert select.select([server], [], [], 60)[0], "nobody came"
-        return time.perf_counter()
-
-    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as pool:
-        yield f"http://127.0.0.1:{server.getsockname()[1]}", pool.submit(first, server)
-
-
-def seconds_of_children() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+def silent_server() -> Iterator[str]:
+    """Accept connections and never answer."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 def test_names_that_nobody_resolves_in_time_are_one_sentence(
@@ -486,16 +474,14 @@ def test_names_that_nobody_resolves_in_time_are_one_sentence(
 def test_run_with_a_hub_that_never_answers_says_one_sentence_within_ten_seconds(
     run_with: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    before = seconds_of_children()
-    with silent_server() as (address, asked):
+    with silent_server() as address:
+        start = time.perf_counter()
         said = run_with(environment(address, tmp_path), "run.py", "model=sd", folder=tmp_path / "run")
-        waited = time.perf_counter() - asked.result(0)
-    seconds = waited + seconds_of_children() - before
+        seconds = time.perf_counter() - start
     assert said.returncode == 1
     assert said.stderr.count("\n") == 1
     assert said.stderr.startswith("error: model: cannot download stabilityai/sd-vae-ft-mse (")
-    # The processor's time, and the clock's from the question on: other work on the machine must not fail this.
-    assert seconds < 10
+    assert seconds < 10, "on a machine that is busy with other tests too"
 
 
 @pytest.mark.slow
