@@ -253,6 +253,7 @@ def test_a_second_upload_is_never_taken_for_a_pattern_or_for_the_first(clip: Pat
         SourceError, match=r"both videos are called same.mp4; upload one of them under another"
     ):
         order_of(asked, first, LIMITS, other)
+    assert order_of(Asked(source="video"), first, LIMITS, other).places == {}, "nothing asks for the second"
 
 
 def test_a_title_says_what_differs_from_the_defaults() -> None:

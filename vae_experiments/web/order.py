@@ -104,8 +104,9 @@ def order_of(asked: Asked, upload: Upload | None, limits: Limits, second: Upload
     offered = chosen("model", asked.model)
     model = cast("Model", offered.build(asked.model_values))
     chain = _chain(asked.chain)
-    name = _name_of(second, upload if asked.source == VIDEO else None) if second else ""
-    links = tuple(_with_second(_link(one, asked), name).named(one.name) for one in chain)
+    made = [_link(one, asked) for one in chain]
+    name = _name_of(second, upload) if second and any(map(_asking, made)) else ""
+    links = tuple(_with_second(one, name).named(offer.name) for offer, one in zip(chain, made, strict=True))
     check_work(source, limits)
     words = [*source_words, *_choice("model", asked.model), *offered.words(model), *_choice_of(chain)]
     titles = []
@@ -113,7 +114,7 @@ def order_of(asked: Asked, upload: Upload | None, limits: Limits, second: Upload
         own = one.words(link)
         words += own
         titles.append(" ".join([one.name, *(word.removeprefix(f"{one.name}.") for word in own)]))
-    places = {name: str(second.path)} if second else {}
+    places = {name: str(second.path)} if second and name else {}
     return Order(source, model, links, tuple(words), " + ".join(titles) or "nothing changed", places)
 
 
@@ -186,9 +187,14 @@ def _name_of(second: Upload, first: Upload | None) -> str:
     return f"./{second.name}" if second.name in patterns() else second.name
 
 
+def _asking(link: Link) -> list[str]:
+    """Name the settings that ask for the second upload."""
+    return [key for key, _, _ in link.settings() if getattr(link, key) == SECOND]
+
+
 def _with_second(link: Link, name: str) -> Link:
     """Let a link that asks for the second upload know it by its name."""
-    asking = [key for key, _, _ in link.settings() if getattr(link, key) == SECOND]
+    asking = _asking(link)
     if asking and not name:
         problem = f"{link.kind}.{asking[0]}: no second video was uploaded, or it is not kept any more"
         raise SourceError(problem, "upload one, or choose a pattern")
