@@ -111,7 +111,7 @@ class Experiment:
         metrics = outputs.metrics() | self._measured(watch, chosen, outputs.frames, shelf)
         metrics |= {"target": found.summary()} if found else {}
         outputs.finish(metrics, started | self._used(chosen, autoencoder, clip, found), self._title())
-        self._conclude(folder, metrics)
+        self._conclude(outputs, metrics)
         return Result(folder, metrics)
 
     def _warm_up(self, autoencoder: Autoencoder) -> None:
@@ -173,12 +173,12 @@ class Experiment:
             if info.sound:
                 log.info("sound: left out of the changed video and of the comparison")
 
-    def _conclude(self, folder: Path, metrics: dict[str, Any]) -> None:
+    def _conclude(self, outputs: RunFolder, metrics: dict[str, Any]) -> None:
         for name, score in metrics.items():
             if name.startswith(RECONSTRUCTED):
                 psnr = "identical" if score["psnr_db"] is None else f"{score['psnr_db']:.2f} dB"
-                log.info("%s: %s", name.replace("_", " "), psnr)
-        log.info("%.1f s, in %s", metrics["timing"]["total_seconds"], folder)
+                log.info("%s: %s", outputs.said(name), psnr)
+        log.info("%.1f s, in %s", metrics["timing"]["total_seconds"], outputs.folder)
 
     def _measured(self, watch: Stopwatch, chosen: Chosen, frames: int, shelf: Shelf) -> dict[str, Any]:
         """Give the numbers that were measured; what came out of the cache is said to be, not flattered."""

@@ -70,7 +70,7 @@ class RunFolder:
         self._latent_folder = LatentFolder(folder / "latents") if wants.latents else None
         self._squared_change, self._values = 0.0, 0
 
-    def _said(self, name: str) -> str:
+    def said(self, name: str) -> str:
         """Name a video for a person: ``reconstructed with motion gain + noise``."""
         return self._spoken.get(name, name)
 
@@ -80,7 +80,7 @@ class RunFolder:
                 name: opened.enter_context(self._open(name)) for name in [ORIGINAL, *self._decoded_names()]
             }
             if self.wants.comparison:
-                self._comparison = Comparison(self.info.size, [self._said(name) for name in self._videos])
+                self._comparison = Comparison(self.info.size, [self.said(name) for name in self._videos])
                 path, size = self.folder / "comparison.mp4", self._comparison.size
                 sheet = open_mp4(path, size, self.info.fps, None if self.lengths_differ else self.info.sound)
                 self._comparison_video = opened.enter_context(sheet)
@@ -175,7 +175,7 @@ class RunFolder:
 
     def _draw(self) -> None:
         curves = {
-            self._said(name): {
+            self.said(name): {
                 number: [getattr(score, number) for score in fidelity.frames] for number in NUMBERS
             }
             for name, fidelity in self.fidelity.items()
@@ -198,8 +198,8 @@ class RunFolder:
             self.folder / "report.html",
             title=title,
             subtitle=f"{self.frames} frames of {self.info.size} at {float(self.info.fps):g} fps, on {metrics['device']}",
-            videos={self._said(name): f"{name}.mp4" for name in self._videos},
-            scores={self._said(name): metrics[name] for name in self.fidelity},
+            videos={self.said(name): f"{name}.mp4" for name in self._videos},
+            scores={self.said(name): metrics[name] for name in self.fidelity},
             pictures={"Latents": "latents.png", "Over time": "metrics.png"} if self.wants.pictures else {},
             facts={
                 "latents": "T {} x C {} x {} x {}".format(*metrics["latents"]["shape"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.web.events import Events
@@ -93,8 +94,14 @@ def _taken_below(folder: Path) -> int:
     """
     taken = 0
     for path in folder.rglob("*"):
-        size = path.stat().st_size if path.is_file() else 0
-        if path.is_file() and not size and time.time() - path.stat().st_mtime > EMPTY_SECONDS:
+        try:
+            found = path.stat()
+        except FileNotFoundError:  # gone since it was listed
+            continue
+        if not S_ISREG(found.st_mode):
+            continue
+        if found.st_size:
+            taken += max(found.st_size, LEAST_BYTES)
+        elif time.time() - found.st_mtime > EMPTY_SECONDS:
             path.unlink(missing_ok=True)
-        taken += max(size, LEAST_BYTES) if size else 0
     return taken
