@@ -21,13 +21,37 @@ class SourceInfo:
     """What a source will deliver, known before its first frame."""
 
     size: Size
-    fps: Fraction
-    frames: int | None
-    """How many frames, or None where only reading to the end can tell."""
+    times: tuple[Fraction, ...]
+    """When each frame begins, in seconds from the first one, never decreasing."""
+    end: Fraction
+    """When the last frame ends."""
+    is_whole: bool = True
+    """Whether every one of these frames will come; false where damage may end the clip before."""
     sound: Path | None = None
     """The file whose sound track fits these frames as they are, if there is one."""
     remarks: tuple[str, ...] = ()
     """What a person should know, a sentence each: variable rate, dropped alpha, a second stream."""
+
+    @classmethod
+    def steady(cls, size: Size, fps: Fraction, frames: int) -> SourceInfo:
+        """Describe frames that all last equally long."""
+        return cls(size, tuple(number / fps for number in range(frames)), frames / fps)
+
+    @property
+    def frames(self) -> int | None:
+        """How many frames, or None where only reading to the end can tell."""
+        return len(self.times) if self.is_whole else None
+
+    @property
+    def fps(self) -> Fraction:
+        """The mean rate: frames by duration. Where frames last differently no frame need have it."""
+        return len(self.times) / self.end
+
+    def begins(self, number: int) -> Fraction:
+        """When a frame begins; after the last one, frames follow each other at the mean rate."""
+        if number < len(self.times):
+            return self.times[number]
+        return self.end + (number - len(self.times)) / self.fps
 
 
 class Source(Option, ABC, family="source"):

@@ -98,8 +98,9 @@ class Video(Source):
                 *remarks,
                 "the sound is left out: it is carried only with the whole clip at its own speed",
             )
-        return SourceInfo(
-            self._size() or survey.size, fps, count, medium.path if fits_sound else None, remarks
+        steady = SourceInfo.steady(self._size() or survey.size, fps, count or 1)
+        return dataclasses.replace(
+            steady, is_whole=count is not None, sound=medium.path if fits_sound else None, remarks=remarks
         )
 
     def chunks(self, count: int) -> Iterator[Frames]:
