@@ -1,4 +1,4 @@
-"""Whether a file is whole, by its structure: a cut one often decodes in silence, only shorter."""
+"""Whether a film is whole, by its structure: a cut one often decodes in silence, only shorter."""
 
 from __future__ import annotations
 
@@ -35,12 +35,8 @@ def inspect(path: Path, kind: Kind) -> Wholeness:
             return _walk_boxes(path, file, size)
         if kind is Kind.MATROSKA:
             return _measure_matroska(file, size)
-        if kind in (Kind.AVI, Kind.WEBP):
+        if kind is Kind.AVI:
             return _walk_riff(path, file, size)
-        if kind in (Kind.GIF, Kind.PNG):
-            return _find_trailer(file, size, kind)
-    if kind is Kind.JPEG:
-        return Wholeness()
     return Wholeness(remark="this kind of file carries no length: a missing end cannot be noticed")
 
 
@@ -115,7 +111,7 @@ def _leading_zeros(byte: bytes) -> int:
 
 
 def _walk_riff(path: Path, file: IO[bytes], size: int) -> Wholeness:
-    """Follow the great chunks of an avi or webp; long avis have several."""
+    """Follow the great chunks of an avi; long ones have several."""
     place = 0
     while place + 8 <= size:
         file.seek(place)
@@ -130,12 +126,3 @@ def _walk_riff(path: Path, file: IO[bytes], size: int) -> Wholeness:
         if place - length % 2 > size:
             return Wholeness(cut=_CUT.format(expected=place, found=size))
     return Wholeness()
-
-
-def _find_trailer(file: IO[bytes], size: int, kind: Kind) -> Wholeness:
-    """Look for the mark that ends a gif or png; zeros after it are some disks' padding."""
-    file.seek(max(size - 4096, 0))
-    tail = file.read().rstrip(b"\0\r\n")
-    if kind is Kind.GIF:
-        return Wholeness(cut="" if tail.endswith(b";") else _NO_END)
-    return Wholeness(cut="" if b"IEND\xae\x42\x60" in tail else _NO_END)

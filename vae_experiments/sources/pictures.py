@@ -3,84 +3,114 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 import warnings
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import accumulate, count, pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import SourceError
-from vae_experiments.sources.container import inspect
+from vae_experiments.sources.fitting import Turn
 from vae_experiments.sources.locating import refuse
 from vae_experiments.sources.medium import GO_ON, Medium, Picture, Survey
-from vae_experiments.sources.sniffing import sniff
+from vae_experiments.sources.pages import list_pages, without_damage
+from vae_experiments.sources.sniffing import Kind, sniff
 from vae_experiments.tensors import Size
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from pathlib import Path
 
+    from vae_experiments.sources.pages import Pages
     from vae_experiments.tensors import Pixels
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
-_FORMATS = ["GIF", "PNG", "JPEG", "WEBP"]
-# Browsers show a gif that states no duration, or next to none, at ten frames a second.
-_SHORTEST_MS, _USUAL_MS = 20, 100
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif")
 _ALPHA = "transparent parts are shown over black"
+_UNTIMED = "frames that state no time, or next to none, last 0.1 s each, as in a browser"
+# EXIF 2.32, tag 274: where the first row and the first column of the stored picture belong.
+_ORIENTATION = 274
+_TURNS = {
+    2: Turn(False, True, False),
+    3: Turn(False, True, True),
+    4: Turn(False, False, True),
+    5: Turn(True, False, False),
+    6: Turn(True, True, False),
+    7: Turn(True, True, True),
+    8: Turn(True, False, True),
+}
+
+
+class _Broken(SourceError):  # noqa: N818  said as every SourceError
+    """A picture that cannot be decoded."""
 
 
 @dataclass(frozen=True)
 class Animation(Medium):
-    """A gif, webp, png or jpeg: one picture or many."""
+    """A gif, webp, png, jpeg or avif: one picture or many."""
 
     def look_over(self) -> Survey:
-        """Walk through the pictures for their durations."""
-        whole = inspect(self.path, sniff(self.path))
-        if whole.cut and not self.allow_partial:
-            raise self.refusal(whole.cut, GO_ON)
-        with _opened(self) as image:
-            size, remarks = self.header(image)
-            milliseconds = [_duration(image) for _ in self._pages(image)]
-        if len(milliseconds) == 1 and not whole.cut:
+        """Read the header, and from the file's structure how many frames there are, and when."""
+        pages, size, remarks = self.header()
+        *begins, end = accumulate([Fraction(0), *pages.durations])
+        known = None if self.allow_partial else tuple(begins)
+        if len(begins) == 1 and not pages.damage:
             return Survey(size, None, (Fraction(0),), remarks=remarks)
         # A gif counts in hundredths of a second: 12 fps alternates between 80 and 90 ms.
-        shortest, longest = min(milliseconds) / 1000, max(milliseconds) / 1000
+        shortest, longest = min(pages.durations), max(pages.durations)
         variable = (shortest, longest) if longest - shortest > Fraction(1, 100) else None
-        if whole.cut:
-            remarks += (whole.cut,)
-        begins = tuple(moment / 1000 for moment in accumulate([Fraction(0), *milliseconds]))
-        fps = len(milliseconds) / begins[-1]
-        return Survey(size, fps, None if self.allow_partial else begins[:-1], False, variable, remarks)
+        return Survey(size, len(begins) / end, known, False, variable, remarks)
 
     def read(self) -> Generator[Picture, None, None]:
         """Yield the pictures; each is composed over black."""
+        pages = self._pages()
         begins = Fraction(0)
-        with _opened(self) as image:
-            for page in self._pages(image):
-                pixels = _over_black(page, self.rotate)
-                yield Picture(begins, lambda pixels=pixels: pixels)  # type: ignore[misc]
-                begins += _duration(image) / 1000
+        with _opened(self, pages) as image:
+            turn = self._turn(image, pages)
+            for pixels, lasts in zip(self._decoded(image, pages), pages.durations, strict=False):
+                upright = turn.apply(pixels)
+                yield Picture(begins, lambda upright=upright: upright)  # type: ignore[misc]
+                begins += lasts
 
-    def header(self, image: Any) -> tuple[Size, tuple[str, ...]]:
-        """Give the size, upright, and what is to be remarked."""
+    def header(self, check: bool = True) -> tuple[Pages, Size, tuple[str, ...]]:
+        """Give the pages, their size, upright, and what is to be remarked; see ``list_pages``."""
+        pages = self._pages(check)
+        self.check_size(pages.canvas)
+        with _opened(self, pages) as image, _damage_named(self, 0):
+            size = self._turn(image, pages).size(Size(*image.size))
+            is_untimed = pages.untimed and len(pages.durations) > 1
+            notes = {_ALPHA: image.has_transparency_data, _UNTIMED: is_untimed, pages.damage: pages.damage}
+            return pages, size, tuple(note for note, applies in notes.items() if applies)
+
+    def _pages(self, check: bool = True) -> Pages:
+        """List the frames; damage is an error, or their end with ``allow_partial``."""
         with _damage_named(self, 0):
-            size = _upright(image) if self.rotate else Size(*image.size)
-            return size, (_ALPHA,) if image.has_transparency_data else ()
+            pages = list_pages(self.path, sniff(self.path), check)
+        if pages.damage and not (self.allow_partial and pages.durations):
+            raise self.refusal(pages.damage, GO_ON)
+        return pages
 
-    def _pages(self, image: Any) -> Iterator[Any]:
-        """Turn the pages; a damaged one ends the film or is an error."""
-        for number in count():
+    def _turn(self, image: Any, pages: Pages) -> Turn:
+        return _held(image, pages.exif) if self.rotate else Turn()
+
+    def _decoded(self, image: Any, pages: Pages) -> Iterator[Pixels]:
+        """Yield the frames as they are stored, over black; a damaged one ends the film or is an error."""
+        width, height = image.size  # a later frame of a gif may reach out of it
+        for number in range(-pages.hidden, len(pages.durations)):
             try:
                 with _damage_named(self, number):
-                    image.seek(number)
+                    image.seek(number + pages.hidden)
                     image.load()
-            except EOFError:
-                return
-            except SourceError as error:
+                    if number < 0:
+                        # Pillow would show the first frame over it.
+                        image.paste(0, (0, 0, width, height))
+                        continue
+                    pixels = _over_black(image)[:height, :width]
+            except _Broken as error:
                 self.end_early(number, error)
                 return
-            yield image
+            yield pixels
 
 
 @dataclass(frozen=True)
@@ -97,10 +127,10 @@ class Folder(Medium):
         remarks: dict[str, None] = {}
         first = None
         for file in files:
-            still = self._still(file)
-            with _opened(still) as image:
-                size, notes = still.header(image)
+            pages, size, notes = self._still(file).header(check=False)
             remarks.update(dict.fromkeys(notes))
+            if len(pages.durations) > 1:
+                remarks[f"{file.name} is animated; only its first frame is used"] = None
             first = first or size
             if size != first:
                 problem = f"{file.name} is {size}, and {files[0].name} is {first}"
@@ -116,12 +146,20 @@ class Folder(Medium):
             yield Picture(Fraction(number), lambda still=still: next(still.read()).render())  # type: ignore[misc]
 
     def files(self) -> list[Path]:
-        """List the pictures in natural order."""
+        """List the pictures in natural order.
+
+        Raises:
+            SourceError: one of them is no regular file; to open a pipe would wait for ever.
+        """
         try:
             found = [file for file in self.path.iterdir() if file.suffix.lower() in _SUFFIXES]
         except OSError as error:
             raise self.refusal(str(error.strerror).lower(), "allow reading the folder") from None
-        return sorted((file for file in found if not file.name.startswith(".")), key=_natural)
+        files = sorted((file for file in found if not file.name.startswith(".")), key=_natural)
+        for file in files:
+            if not file.is_file():
+                raise refuse(file, "not a regular file, though its name is a picture's", "remove it")
+        return files
 
     def _still(self, file: Path) -> Animation:
         if not sniff(file).is_picture:
@@ -130,14 +168,24 @@ class Folder(Medium):
 
 
 @contextlib.contextmanager
-def _opened(medium: Medium) -> Iterator[Any]:
+def _opened(medium: Medium, pages: Pages) -> Iterator[Any]:
     """Open a picture and check its size; its pixels stay undecoded."""
-    from PIL import Image
+    from PIL import Image, features
 
+    kind = sniff(medium.path)
+    if kind is Kind.AVIF and not features.check("avif"):
+        raise medium.refusal("an AVIF, which the Pillow of this machine cannot read", "convert it to PNG")
     with _damage_named(medium, 0):
-        image = Image.open(medium.path, formats=_FORMATS)
+        is_mended = kind is Kind.WEBP and pages.damage
+        file = io.BytesIO(without_damage(medium.path, pages)) if is_mended else medium.path
+        image = Image.open(file, formats=[kind.name])
     with image:
         medium.check_size(Size(*image.size))
+        # Pillow would walk through a gif to count, and count the other pictures in a jpeg.
+        if kind in (Kind.WEBP, Kind.PNG, Kind.AVIF) and not pages.damage:
+            listed, found = pages.hidden + len(pages.durations), image.n_frames
+            if listed != found:
+                raise medium.refusal(f"damaged: it lists {listed} frames, {found} are readable", GO_ON)
         yield image
 
 
@@ -151,38 +199,42 @@ def _damage_named(medium: Medium, number: int) -> Iterator[None]:
             # Below Pillow's own limit our budget decides, and its message names the setting.
             warnings.simplefilter("ignore")
             yield
-    except (EOFError, SourceError):
+    except SourceError:
         raise
     except Image.DecompressionBombError:
         raise medium.refusal("the picture is far too large", "make it smaller") from None
+    except MemoryError:
+        raise medium.refusal("one of its pictures does not fit into memory", "make it smaller") from None
     except Exception as error:
-        raise medium.refusal(f"damaged near frame {number}", GO_ON) from error
+        if isinstance(error, OSError) and error.strerror:
+            raise medium.refusal(error.strerror.lower(), "check the disk") from error
+        raise _Broken(*medium.refusal(f"damaged near frame {number}", GO_ON).args) from error
 
 
-def _duration(image: Any) -> Fraction:
-    milliseconds = Fraction(image.info.get("duration") or 0).limit_denominator(1000)
-    return milliseconds if milliseconds >= _SHORTEST_MS else Fraction(_USUAL_MS)
+def _held(image: Any, exif: bytes) -> Turn:
+    """Say how to turn a picture by the camera's own note on how it was held; a broken note says nothing."""
+    from PIL import Image
+
+    orientation = 1
+    with contextlib.suppress(Exception):
+        note = Image.Exif()
+        if image.format == "PNG":
+            note.load(exif)  # Pillow would decode all of a png to look for it
+        else:
+            note = image.getexif()
+        orientation = note.get(_ORIENTATION, 1)
+    return _TURNS.get(orientation, Turn())
 
 
-def _upright(image: Any) -> Size:
-    """Give the size after the camera's own note on how it was held (EXIF 5 to 8 lie on the side)."""
-    is_lying = _has_note(image) and image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-    return Size(image.height, image.width) if is_lying else Size(*image.size)
-
-
-def _has_note(image: Any) -> bool:
-    # Cameras write jpegs; to look for a note in a png, Pillow would decode all of it.
-    return image.format in ("JPEG", "MPO")
-
-
-def _over_black(image: Any, rotate: bool) -> Pixels:
+def _over_black(page: Any) -> Pixels:
     import numpy as np
-    from PIL import Image, ImageOps
+    from PIL import Image
 
-    page = ImageOps.exif_transpose(image) if rotate and _has_note(image) else image
     if page.mode.startswith("I"):
         # Pillow would clip 16-bit grey at 255 instead of scaling it.
-        grey = (np.asarray(page).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        values = np.asarray(page).astype(np.int64)
+        grey = (values >> 8).clip(0, 255).astype(np.uint8)
+        grey[values == page.info.get("transparency", -1)] = 0
         return np.repeat(grey[..., None], 3, axis=-1)
     if page.has_transparency_data:
         black = Image.new("RGBA", page.size, (0, 0, 0, 255))

@@ -25,18 +25,19 @@ class Kind(Enum):
     PNG = "png"
     WEBP = "webp"
     JPEG = "jpeg"
+    AVIF = "avif"
 
     @property
     def is_picture(self) -> bool:
         """Whether Pillow reads it, rather than PyAV."""
-        return self in (Kind.GIF, Kind.PNG, Kind.WEBP, Kind.JPEG)
+        return self in (Kind.GIF, Kind.PNG, Kind.WEBP, Kind.JPEG, Kind.AVIF)
 
 
 def sniff(path: Path) -> Kind:
     """Tell what a file is by its content.
 
     Raises:
-        SourceError: it is empty, or a text: a web page, a playlist, a Git LFS pointer.
+        SourceError: it is empty, a HEIC photo, or a text: a web page, a playlist, a Git LFS pointer.
     """
     start = head(path, _HEAD_BYTES)
     if not start:
@@ -44,6 +45,8 @@ def sniff(path: Path) -> Kind:
     for mark, kind in _MARKS.items():
         if start.startswith(mark):
             return Kind.WEBP if start[8:12] == b"WEBP" else kind
+    if start[4:8] == b"ftyp":
+        return _kind_by_brand(path, start)
     _refuse_text(path, start)
     return Kind.MP4 if start[4:8] in _BOXES else Kind.STREAM
 
@@ -56,7 +59,22 @@ _MARKS = {
     b"RIFF": Kind.AVI,
     b"YUV4MPEG2 ": Kind.STREAM,
 }
-_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"pnot", b"uuid")
+_BOXES = (b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"pnot", b"uuid")
+
+_AVIF, _HEIC = {b"avif", b"avis"}, {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+_EITHER = {b"mif1", b"msf1"}
+
+
+def _kind_by_brand(path: Path, start: bytes) -> Kind:
+    """Tell pictures from films by the brands that begin an mp4: what it is first, then what else it is."""
+    first = start[8:12]
+    length = min(int.from_bytes(start[:4], "big"), len(start))
+    brands = {start[place : place + 4] for place in range(16, length, 4)} if first in _EITHER else {first}
+    if brands & _AVIF:
+        return Kind.AVIF
+    if first in _EITHER or brands & _HEIC:
+        raise refuse(path, "a HEIC photo, which cannot be read here", "convert it to JPEG or PNG")
+    return Kind.MP4
 
 
 def _refuse_text(path: Path, start: bytes) -> None:
