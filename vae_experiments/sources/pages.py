@@ -48,8 +48,8 @@ class Pages:
     """How much room the frames take: those of a gif may reach out of the size that it states."""
     exif: bytes = b""
     """A png's block of EXIF, which may stand anywhere in the file."""
-    end: int = 0
-    """Where the last whole frame of a webp ends, in bytes."""
+    ends: list[int] = field(default_factory=list)
+    """Where the data of each frame of a gif or webp end in the file, in bytes."""
     untimed: int = 0
     """How many frames state no time to speak of."""
 
@@ -82,9 +82,10 @@ def list_pages(path: Path, kind: Kind, check: bool = True) -> Pages:
 
 def without_damage(path: Path, pages: Pages) -> bytes:
     """Give the bytes of a webp up to the end of its last whole frame; libwebp takes no file that is cut."""
+    end = pages.ends[-1]
     with path.open("rb") as file:
-        content = file.read(pages.end)
-    return content[:4] + struct.pack("<I", pages.end - 8) + content[8:]
+        content = file.read(end)
+    return content[:4] + struct.pack("<I", end - 8) + content[8:]
 
 
 def _take(file: IO[bytes], count: int) -> bytes:
@@ -115,6 +116,7 @@ def _walk_gif(file: IO[bytes], pages: Pages) -> None:
             _take(file, 1)
             _skip_chain(file)
             pages.add(Fraction(hundredths, 100), _SHORTEST_GIF)
+            pages.ends.append(file.tell())
             pages.is_animated = len(pages.durations) > 1
             width, height, hundredths = max(width, left + wide), max(height, top + high), 0
             pages.canvas = Size(width, height)
@@ -215,16 +217,17 @@ def _walk_webp(file: IO[bytes], pages: Pages) -> None:
             raise _near(pages)
         if place + 8 + length > size:
             raise _Damage(_NO_END)
+        end = place + 8 + length
         if name == b"VP8X":
             pages.is_animated = bool(first[0] & 2)
             pages.canvas = Size(*(int.from_bytes(first[at : at + 3], "little") + 1 for at in (4, 7)))
-        elif name == b"ANMF":
-            pages.add(Fraction(int.from_bytes(first[12:15], "little"), 1000))
-        elif name in (b"VP8 ", b"VP8L"):
-            pages.durations.append(_USUAL)
-        pages.end = place + 8 + length
-        file.seek(min(pages.end + length % 2, size))
-    if size + 1 < stated or size < pages.end or not pages.durations:
+        elif name in (b"ANMF", b"VP8 ", b"VP8L"):
+            is_frame = name == b"ANMF"
+            pages.add(Fraction(int.from_bytes(first[12:15], "little"), 1000) if is_frame else _USUAL)
+            pages.ends.append(end)
+        file.seek(end + length % 2)
+    # The last padding byte is often left out.
+    if size + 1 < stated or not pages.durations:
         raise _Damage(f"the file is cut short: {stated} bytes should be there and {size} are")
     file.seek(stated)
     rest = len(file.read().strip(_PADDING))
@@ -239,7 +242,7 @@ def _is_webp_chunk(name: bytes, first: bytes, pages: Pages) -> bool:
     if name in (b"VP8 ", b"VP8L", b"ALPH"):
         return not pages.is_animated and not pages.durations
     if name == b"VP8X":
-        return len(first) == 10 and not pages.end
+        return len(first) == 10 and not pages.durations
     is_frame = first[16:20] in (b"VP8 ", b"VP8L", b"ALPH")
     return all(32 <= byte < 127 for byte in name) and not is_frame
 

@@ -9,7 +9,7 @@ import warnings
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from vae_experiments.errors import SourceError
 from vae_experiments.sources.fitting import Turn
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif")
 _ALPHA = "transparent parts are shown over black"
 _UNTIMED = "frames that state no time, or next to none, last 0.1 s each, as in a browser"
+# A gif has no checksums. Where bytes are lost or doubled, the data of a frame may run on into the next
+# one, which is then gone, and Pillow stops at the last pixel: so it is watched how far it had to read.
+_AHEAD, _PADDING = 32, 16
 # EXIF 2.32, tag 274: where the first row and the first column of the stored picture belong.
 _ORIENTATION = 274
 _TURNS = {
@@ -66,9 +69,9 @@ class Animation(Medium):
         """Yield the pictures; each is composed over black."""
         pages = self._pages()
         begins = Fraction(0)
-        with _opened(self, pages) as image:
+        with _opened(self, pages) as (image, file):
             turn = self._turn(image, pages)
-            for pixels, lasts in zip(self._decoded(image, pages), pages.durations, strict=False):
+            for pixels, lasts in zip(self._decoded(image, file, pages), pages.durations, strict=False):
                 upright = turn.apply(pixels)
                 yield Picture(begins, lambda upright=upright: upright)  # type: ignore[misc]
                 begins += lasts
@@ -77,7 +80,7 @@ class Animation(Medium):
         """Give the pages, their size, upright, and what is to be remarked; see ``list_pages``."""
         pages = self._pages(check)
         self.check_size(pages.canvas)
-        with _opened(self, pages) as image, _damage_named(self, 0):
+        with _opened(self, pages) as (image, _), _damage_named(self, 0):
             size = self._turn(image, pages).size(Size(*image.size))
             is_untimed = pages.untimed and len(pages.durations) > 1
             notes = {_ALPHA: image.has_transparency_data, _UNTIMED: is_untimed, pages.damage: pages.damage}
@@ -94,14 +97,19 @@ class Animation(Medium):
     def _turn(self, image: Any, pages: Pages) -> Turn:
         return _held(image, pages.exif) if self.rotate else Turn()
 
-    def _decoded(self, image: Any, pages: Pages) -> Iterator[Pixels]:
+    def _decoded(self, image: Any, file: IO[bytes], pages: Pages) -> Iterator[Pixels]:
         """Yield the frames as they are stored, over black; a damaged one ends the film or is an error."""
         width, height = image.size  # a later frame of a gif may reach out of it
+        is_gif = image.format == "GIF"
+        if is_gif:
+            image.decodermaxblock = _AHEAD
         for number in range(-pages.hidden, len(pages.durations)):
             try:
                 with _damage_named(self, number):
                     image.seek(number + pages.hidden)
                     image.load()
+                    if is_gif and not -_AHEAD < pages.ends[number] - file.tell() <= _PADDING:
+                        raise ValueError("its data do not end where its picture does")
                     if number < 0:
                         # Pillow would show the first frame over it.
                         image.paste(0, (0, 0, width, height))
@@ -168,7 +176,7 @@ class Folder(Medium):
 
 
 @contextlib.contextmanager
-def _opened(medium: Medium, pages: Pages) -> Iterator[Any]:
+def _opened(medium: Medium, pages: Pages) -> Iterator[tuple[Any, IO[bytes]]]:
     """Open a picture and check its size; its pixels stay undecoded."""
     from PIL import Image, features
 
@@ -177,16 +185,18 @@ def _opened(medium: Medium, pages: Pages) -> Iterator[Any]:
         raise medium.refusal("an AVIF, which the Pillow of this machine cannot read", "convert it to PNG")
     with _damage_named(medium, 0):
         is_mended = kind is Kind.WEBP and pages.damage
-        file = io.BytesIO(without_damage(medium.path, pages)) if is_mended else medium.path
-        image = Image.open(file, formats=[kind.name])
-    with image:
+        content = without_damage(medium.path, pages) if is_mended else b""
+        file = io.BytesIO(content) if is_mended else medium.path.open("rb")
+    with file:
+        with _damage_named(medium, 0):
+            image: Any = Image.open(file, formats=[kind.name])
         medium.check_size(Size(*image.size))
         # Pillow would walk through a gif to count, and count the other pictures in a jpeg.
         if kind in (Kind.WEBP, Kind.PNG, Kind.AVIF) and not pages.damage:
             listed, found = pages.hidden + len(pages.durations), image.n_frames
             if listed != found:
                 raise medium.refusal(f"damaged: it lists {listed} frames, {found} are readable", GO_ON)
-        yield image
+        yield image, file
 
 
 @contextlib.contextmanager
