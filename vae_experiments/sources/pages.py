@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import IO, TYPE_CHECKING
 
+from vae_experiments.sources.container import box
+from vae_experiments.sources.sample_tables import boxes
 from vae_experiments.sources.sniffing import Kind
 from vae_experiments.tensors import Size
 
@@ -249,53 +251,40 @@ def _is_webp_chunk(name: bytes, first: bytes, pages: Pages) -> bool:
 
 def _walk_avif(file: IO[bytes], pages: Pages) -> None:
     """Follow the boxes of an AVIF; the times of an animated one stand in the table of its track."""
-    content = file.read()
-    boxes = _boxes(content, _NO_END)
-    pages.is_animated = content[8:12] == b"avis"
+    size, place, index = _size(file), 0, b""
+    while place < size:
+        length, name = box(file, place, size)
+        if not name or place + length > size:
+            raise _Damage(_NO_END)
+        if name == b"moov":
+            file.seek(place + 8)
+            index = file.read(length - 8)
+        place += length
+    file.seek(8)
+    pages.is_animated = file.read(4) == b"avis"
     if not pages.is_animated:
         pages.durations.append(_USUAL)
         return
     try:
-        scale, table = _timetable(boxes[b"moov"][0])
+        scale, table = _timetable(index)
         for count, ticks in struct.iter_unpack(">II", table):
             # Each frame takes bytes: a table of more frames than these is not to be believed.
-            for _ in range(min(count, len(content))):
+            for _ in range(min(count, size)):
                 pages.add(Fraction(ticks, scale))
-    except (KeyError, struct.error, ZeroDivisionError):
+    except (KeyError, IndexError, struct.error, ZeroDivisionError):
         raise _near(pages) from None
 
 
 def _timetable(index: bytes) -> tuple[int, bytes]:
     """Find how many ticks a second has, and pairs of how many frames last how many ticks."""
-    for track in _boxes(index)[b"trak"]:
-        media = _boxes(_boxes(track)[b"mdia"][0])
-        if media[b"hdlr"][0][8:12] == b"pict":
-            clock = media[b"mdhd"][0]
+    for name, track in boxes(index):
+        media = dict(boxes(dict(boxes(track))[b"mdia"])) if name == b"trak" else {}
+        if media.get(b"hdlr", b"")[8:12] == b"pict":
+            clock = media[b"mdhd"]
             scale = int.from_bytes(clock[20:24] if clock[0] else clock[12:16], "big")
-            table = _boxes(_boxes(media[b"minf"][0])[b"stbl"][0])[b"stts"][0]
+            table = dict(boxes(dict(boxes(media[b"minf"]))[b"stbl"]))[b"stts"]
             return scale, table[8 : 8 + 8 * int.from_bytes(table[4:8], "big")]
     raise KeyError(b"pict")
-
-
-def _boxes(content: bytes, problem: str = "damaged: its index is broken") -> dict[bytes, list[bytes]]:
-    """Give what the boxes hold that tile some bytes, by their names.
-
-    Raises:
-        _Damage: the last one is not whole.
-    """
-    found: dict[bytes, list[bytes]] = {}
-    place = 0
-    while place < len(content):
-        length, name = struct.unpack(">I4s", content[place : place + 8].ljust(8, b"\0"))
-        begin = place + 8
-        if length == 1:
-            length, begin = int.from_bytes(content[begin : begin + 8], "big"), begin + 8
-        end = place + length if length else len(content)
-        if not begin <= end <= len(content):
-            raise _Damage(problem)
-        found.setdefault(name, []).append(content[begin:end])
-        place = end
-    return found
 
 
 _WALKS: dict[Kind, Callable[[IO[bytes], Pages], None]] = {

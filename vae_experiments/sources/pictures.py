@@ -57,24 +57,37 @@ class Animation(Medium):
         """Read the header, and from the file's structure how many frames there are, and when."""
         pages, size, remarks = self.header()
         *begins, end = accumulate([Fraction(0), *pages.durations])
-        known = None if self.allow_partial else tuple(begins)
+        count, damage = self._readable(pages, begins) if self.allow_partial else (len(begins), "")
         if len(begins) == 1 and not pages.damage:
-            return Survey(size, None, (Fraction(0),), remarks=remarks)
-        # A gif counts in hundredths of a second: 12 fps alternates between 80 and 90 ms.
-        shortest, longest = min(pages.durations), max(pages.durations)
-        variable = (shortest, longest) if longest - shortest > Fraction(1, 100) else None
-        return Survey(size, len(begins) / end, known, False, variable, remarks)
+            return Survey(size, (Fraction(0),), None, remarks=remarks)
+        is_complete = count == len(begins) and not pages.damage
+        end = end if count == len(begins) else begins[count]
+        remarks += (damage,) if damage else ()
+        return Survey(size, tuple(begins[:count]), end, is_complete, remarks=remarks)
 
     def read(self) -> Generator[Picture, None, None]:
-        """Yield the pictures; each is composed over black."""
-        pages = self._pages()
-        begins = Fraction(0)
+        """Yield the pictures of the survey; each is composed over black."""
+        survey, pages = self.survey(), self._pages()
         with _opened(self, pages) as (image, file):
             turn = self._turn(image, pages)
-            for pixels, lasts in zip(self._decoded(image, file, pages), pages.durations, strict=False):
+            for pixels, begins in zip(self._decoded(image, file, pages), survey.begins, strict=False):
                 upright = turn.apply(pixels)
                 yield Picture(begins, lambda upright=upright: upright)  # type: ignore[misc]
-                begins += lasts
+
+    def _readable(self, pages: Pages, begins: list[Fraction]) -> tuple[int, str]:
+        """Count the frames that come before one that cannot be decoded, as far as they are asked for."""
+        count = 0
+        try:
+            with _opened(self, pages) as (image, file):
+                for _ in self._decoded(image, file, pages):
+                    count += 1
+                    if self.stretch.is_past(begins[:count]):
+                        return count, ""
+        except _Broken:
+            if not count:
+                raise
+            return count, f"damaged near frame {count}; the {count} frames before it are used"
+        return count, ""
 
     def header(self, check: bool = True) -> tuple[Pages, Size, tuple[str, ...]]:
         """Give the pages, their size, upright, and what is to be remarked; see ``list_pages``."""
@@ -98,26 +111,26 @@ class Animation(Medium):
         return _held(image, pages.exif) if self.rotate else Turn()
 
     def _decoded(self, image: Any, file: IO[bytes], pages: Pages) -> Iterator[Pixels]:
-        """Yield the frames as they are stored, over black; a damaged one ends the film or is an error."""
+        """Yield the frames as they are stored, over black.
+
+        Raises:
+            _Broken: the next one is damaged.
+        """
         width, height = image.size  # a later frame of a gif may reach out of it
         is_gif = image.format == "GIF"
         if is_gif:
             image.decodermaxblock = _AHEAD
         for number in range(-pages.hidden, len(pages.durations)):
-            try:
-                with _damage_named(self, number):
-                    image.seek(number + pages.hidden)
-                    image.load()
-                    if is_gif and not -_AHEAD < pages.ends[number] - file.tell() <= _PADDING:
-                        raise ValueError("its data do not end where its picture does")
-                    if number < 0:
-                        # Pillow would show the first frame over it.
-                        image.paste(0, (0, 0, width, height))
-                        continue
-                    pixels = _over_black(image)[:height, :width]
-            except _Broken as error:
-                self.end_early(number, error)
-                return
+            with _damage_named(self, number):
+                image.seek(number + pages.hidden)
+                image.load()
+                if is_gif and not -_AHEAD < pages.ends[number] - file.tell() <= _PADDING:
+                    raise ValueError("its data do not end where its picture does")
+                if number < 0:
+                    # Pillow would show the first frame over it.
+                    image.paste(0, (0, 0, width, height))
+                    continue
+                pixels = _over_black(image)[:height, :width]
             yield pixels
 
 
@@ -145,7 +158,7 @@ class Folder(Medium):
                 raise self.refusal(problem, "all pictures must have one size: resize or remove the odd one")
         assert first is not None
         begins = tuple(Fraction(number) for number in range(len(files)))
-        return Survey(first, None, begins, remarks=(*_gaps(files), *remarks))
+        return Survey(first, begins, None, remarks=(*_gaps(files), *remarks))
 
     def read(self) -> Generator[Picture, None, None]:
         """Yield the pictures in the order of their numbers."""
