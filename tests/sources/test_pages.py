@@ -77,7 +77,10 @@ def test_each_frame_lasts_as_long_as_it_states(tmp_path: Path, name: str) -> Non
     stated = [100, 300, 20, 40, 2000, 70]
     path = animation(tmp_path / name, 6, duration=stated)
     assert durations(path) == [Fraction(milliseconds, 1000) for milliseconds in stated]
-    assert video(path).info.fps == Fraction(6000, sum(stated))
+    info = video(path).info
+    assert [*info.times, info.end] == [
+        Fraction(moment, 1000) for moment in (0, 100, 400, 420, 460, 2460, 2530)
+    ]
 
 
 def test_a_gif_of_20_ms_is_50_fps_and_one_of_10_ms_runs_as_in_a_browser(tmp_path: Path) -> None:
@@ -145,7 +148,9 @@ def test_an_unknown_block_in_a_gif_is_damage_and_no_end(tmp_path: Path) -> None:
         _ = video(path).info
     partial = video(path, allow_partial=True)
     assert numbers_of(partial) == list(range(6))
-    assert partial.info.fps == Fraction(6, 1) / Fraction(45, 100)
+    assert [*partial.info.times, partial.info.end] == [
+        Fraction(twentieths, 20) for twentieths in (0, 2, 3, 5, 6, 8, 9)
+    ]
     assert "damaged near frame 6" in partial.info.remarks
 
 
@@ -216,10 +221,25 @@ def test_a_cut_animation_keeps_the_frames_before_the_cut_and_their_times(tmp_pat
         _ = video(path).info
     partial = video(path, allow_partial=True)
     frames = pixels_of(partial)
-    assert partial.info.frames == len(frames)
     assert 2 <= len(frames) < 6
     assert np.array_equal(frames, whole[: len(frames)])
-    assert partial.info.fps == Fraction(1000 * len(frames), list(accumulate(stated))[len(frames) - 1])
+    moments = [Fraction(moment, 1000) for moment in accumulate([0, *stated])]
+    assert [*partial.info.times, partial.info.end] == moments[: len(frames) + 1]
+
+
+def test_a_frame_that_cannot_be_decoded_ends_what_is_taken_of_an_animation(tmp_path: Path) -> None:
+    path = animation(tmp_path / "a.webp", 6)
+    content, third = bytearray(path.read_bytes()), list_pages(path, sniff(path)).ends[2]
+    start = content.index(b"VP8L", third) + 20
+    content[start : start + 60] = bytes(60)
+    path.write_bytes(content)
+    assert video(path).info.frames == 6
+    assert "damaged near frame 3" in sentence_for(video(path))
+    partial = video(path, allow_partial=True)
+    assert (partial.info.frames, partial.info.end) == (3, Fraction(3, 10))
+    assert "damaged near frame 3; the 3 frames before it are used" in partial.info.remarks
+    assert numbers_of(partial) == [0, 1, 2]
+    assert numbers_of(video(path, allow_partial=True, frames=1)) == [0]
 
 
 def test_the_survey_of_3000_large_pages_decodes_none_of_them(tmp_path: Path) -> None:
