@@ -139,6 +139,27 @@ def test_an_animated_avif_is_read_with_its_times(tmp_path: Path) -> None:
     assert numbers_of(source) == list(range(6))
 
 
+def test_a_table_of_times_that_lists_more_frames_than_bytes_is_damage_and_no_endless_count(
+    tmp_path: Path,
+) -> None:
+    path = animation(tmp_path / "a.avif", 6)
+    content = path.read_bytes()
+    count = content.index(b"stts") + 12
+    path.write_bytes(content[:count] + b"\xff\xff\xff\xff" + content[count + 4 :])
+    with pytest.raises(SourceError, match="damaged near frame 0; copy or download it again"):
+        _ = video(path).info
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.avif"])
+def test_nobody_is_told_to_use_what_comes_before_where_nothing_does(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    Image.fromarray(drawn(0)).save(path)
+    path.write_bytes(path.read_bytes()[:-40])
+    for partial in (False, True):
+        sentence = sentence_for(video(path, allow_partial=partial))
+        assert sentence.endswith("; copy or download it again")
+
+
 def test_an_unknown_block_in_a_gif_is_damage_and_no_end(tmp_path: Path) -> None:
     path = animation(tmp_path / "a.gif", 24, duration=[100, 50] * 12)
     content = path.read_bytes()

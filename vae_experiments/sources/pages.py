@@ -269,7 +269,9 @@ def _walk_avif(file: IO[bytes], pages: Pages) -> None:
         scale, table = _timetable(index)
         for count, ticks in struct.iter_unpack(">II", table):
             # Each frame takes bytes: a table of more frames than these is not to be believed.
-            for _ in range(min(count, size)):
+            if count > size - len(pages.durations):
+                raise _near(pages)
+            for _ in range(count):
                 pages.add(Fraction(ticks, scale))
     except (KeyError, IndexError, struct.error, ZeroDivisionError):
         raise _near(pages) from None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from vae_experiments.tensors import Pixels
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif")
+_AGAIN = "copy or download it again"
 _ALPHA = "transparent parts are shown over black"
 _UNTIMED = "frames that state no time, or next to none, last 0.1 s each, as in a browser"
 # A gif has no checksums. Where bytes are lost or doubled, the data of a frame may run on into the next
@@ -104,7 +105,7 @@ class Animation(Medium):
         with _damage_named(self, 0):
             pages = list_pages(self.path, sniff(self.path), check)
         if pages.damage and not (self.allow_partial and pages.durations):
-            raise self.refusal(pages.damage, GO_ON)
+            raise self.refusal(pages.damage, GO_ON if pages.durations else _AGAIN)
         return pages
 
     def _turn(self, image: Any, pages: Pages) -> Turn:
@@ -231,7 +232,8 @@ def _damage_named(medium: Medium, number: int) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, OSError) and error.strerror:
             raise medium.refusal(error.strerror.lower(), "check the disk") from error
-        raise _Broken(*medium.refusal(f"damaged near frame {number}", GO_ON).args) from error
+        cure = GO_ON if number > 0 else _AGAIN
+        raise _Broken(*medium.refusal(f"damaged near frame {number}", cure).args) from error
 
 
 def _held(image: Any, exif: bytes) -> Turn:
