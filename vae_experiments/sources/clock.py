@@ -72,7 +72,9 @@ class Clock:
         stop = max(ticks[-1] + (self._lasts or ticks[-1] - ticks[-2]), (end or 0) + self._shift)
         last, zero = (stop - ticks[0]) * self._base, ticks[0]
         mean = (len(self) - 1) / ((ticks[-1] - zero) * self._base)
-        rates = [*map(exact, self._rates), *self._rates, exact(mean), mean]
+        rates = [*map(exact, [*self._rates, mean]), Fraction(round(mean)), *self._rates, mean]
+        # Of the rates that fit, the one that somebody may have chosen.
+        rates.sort(key=lambda rate: rate.denominator not in (1, 1001))
         fps = steady([tick - zero for tick in ticks], self._base, rates)
         if fps is None:
             return tuple((tick - zero) * self._base for tick in ticks), last
