@@ -240,6 +240,38 @@ def test_a_note_that_is_broken_does_not_make_a_picture_broken(tmp_path: Path) ->
     assert np.array_equal(pixels_of(video(path)), pixels_of(video(whole)))
 
 
+def test_a_camera_s_note_on_how_it_was_held_turns_a_film_of_jpegs(tmp_path: Path) -> None:
+    whole = write_film(tmp_path / "whole.avi", 3, codec="mjpeg", pix_fmt="yuvj444p")
+    stored = pixels_of(video(whole))
+    # What each orientation of EXIF 2.3 asks for.
+    upright = {
+        1: stored,
+        3: np.rot90(stored, 2, (1, 2)),
+        6: np.rot90(stored, -1, (1, 2)),
+        8: np.rot90(stored, 1, (1, 2)),
+    }
+    for orientation, expected in upright.items():
+        tiff = b"II*\0" + struct.pack("<IHHHII", 8, 1, 0x0112, 3, 1, orientation) + bytes(4)
+        note = b"Exif\0\0" + tiff
+        segment = b"\xff\xe1" + struct.pack(">H", len(note) + 2) + note
+
+        def annotate(_: int, packet: Packet[Any], segment: bytes = segment) -> Packet[Any]:
+            content = bytes(packet)
+            return again(packet, content[:2] + segment + content[2:])
+
+        path = remux(whole, tmp_path / f"{orientation}.avi", annotate)
+        assert np.array_equal(pixels_of(video(path)), expected), orientation
+        assert np.array_equal(pixels_of(video(path, rotate=False)), stored)
+
+
+def test_an_mxf_that_says_when_frames_are_decoded_still_shows_them_in_order(tmp_path: Path) -> None:
+    plain, path = write_film(tmp_path / "plain.mkv", 24, (1280, 720), fps=25), tmp_path / "a.mxf"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", plain, "-c:v", "libx264"]
+    subprocess.run([*command, "-qp", "8", "-pix_fmt", "yuv422p10le", path], check=True)
+    assert seconds_of(path) == [number / 25 for number in range(24)]
+    assert numbers_of(video(path, size="64x36")) == numbers_of(video(plain, size="64x36"))
+
+
 def tagged(path: Path, matrix: int, size: tuple[int, int] = (64, 48), curve: int = 2) -> Path:
     """Write a film whose pictures are one colour, and whose stream names a matrix and a curve."""
     with av.open(path, "w") as container:

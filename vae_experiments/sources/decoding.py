@@ -36,7 +36,7 @@ ERROR_DETECTION = "crccheck+bitstream+buffer+explode"
 _BESIDE_THE_PICTURE = re.compile(
     r"\b(EXIF|ICC|XMP|SEI|APP fields|metadata|timecode|user data)\b", re.IGNORECASE
 )
-# What a decoder says of references that lie before the first picture, until the next key picture.
+# What a decoder says of references that lie before the first picture.
 _OF_WHAT_WAS_CUT = re.compile(r"mmco: |co located POCs unavailable")
 # FFmpeg's own decoders of these leave the alpha channel out.
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
@@ -90,6 +90,8 @@ class Decoding:
         self._keys = 0
         self._is_over = False
         self.frames = 0
+        self.is_in_step = True
+        """Whether the packets' times increase, as those of decoding do, where pictures are reordered."""
         self._end: int | None = None
 
     def __iter__(self) -> Iterator[VideoFrame]:
@@ -128,7 +130,17 @@ class Decoding:
         """When the last packet ends, in ticks; None before the film is over, or where nothing tells."""
         return self._end if self._is_over else None
 
+    def notes(self, is_interlaced: bool) -> Iterator[str]:
+        """Yield what a person should know of the packets that showed nothing, a sentence each."""
+        if self.early:
+            yield f"{self.early} pictures at the beginning cannot be shown: what they depend on was cut off"
+        if self.silent and not is_interlaced:
+            yield f"{self.silent} packets show no picture of their own; the one before each stands longer"
+
     def _note(self, packet: Packet[VideoStream]) -> None:
+        last = self._times[-1] if self._times else None
+        if last is not None and (packet.pts is None or packet.pts <= last):
+            self.is_in_step = False
         self._times.append(packet.pts)
         self._keys += packet.is_keyframe
         if packet.pts is not None and packet.duration:
@@ -138,12 +150,11 @@ class Decoding:
         if not (packet.size or _is_flush(packet)):
             return []
         frames, words = _decoded(self._decoder, packet)
-        if self._keys < 2:
-            words = [line for line in words if not _OF_WHAT_WAS_CUT.search(line)]
         if words and not self._is_before_all:
-            # Whether a bad packet matters is known when the first frame is: it may belong before it.
             if self._keys and not self.frames and not packet.is_keyframe:
-                self._doubts.append(packet.pts)
+                # Whether it matters is known when the first frame is: it may belong before it.
+                is_grave = not all(_OF_WHAT_WAS_CUT.search(line) for line in words)
+                self._doubts += [packet.pts] * is_grave
             else:
                 self._judge(packet.pts)
         return frames
