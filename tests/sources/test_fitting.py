@@ -66,3 +66,13 @@ def test_resizing_equals_pillows_antialiased_bicubic() -> None:
 def test_a_display_matrix_turns_and_mirrors(matrix: tuple[int, ...], first_row: list[list[int]]) -> None:
     stored = np.array([[1, 2], [3, 4]])
     assert Turn.from_matrix(matrix).apply(stored)[:1].tolist() == first_row
+
+
+def test_an_angle_says_the_same_as_the_matrix_of_a_plain_turn() -> None:
+    for degrees, (a, b, c, d) in {
+        0: (1, 0, 0, 1),
+        90: (0, -1, 1, 0),
+        -90: (0, 1, -1, 0),
+        180: (-1, 0, 0, -1),
+    }.items():
+        assert Turn.from_angle(degrees) == Turn.from_matrix([a, b, 0, c, d])

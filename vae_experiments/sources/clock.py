@@ -9,13 +9,12 @@ from vae_experiments.sources.decoding import BROADCAST_FORMATS, RAW_FORMATS, Dam
 from vae_experiments.sources.timing import MAX_FPS, exact, steady
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
     from vae_experiments.sources.timing import Stretch
-
-# It says when frames are decoded, not when they are shown.
-_UNORDERED = {"avi"}
 
 
 class Clock:
@@ -30,21 +29,22 @@ class Clock:
         self._moments: list[Fraction] = []
         self._lasts = 0
         self._shift = 0
-        self.jumps = 0
-        """How often it jumped back."""
+        self._jumps = 0
+        # Only an avi's header is to be believed here: others guess, or follow an edit list.
+        self._promised = stream.duration if container_format == "avi" else None
 
     def __len__(self) -> int:
         return len(self._ticks)
 
-    def add(self, frame: VideoFrame) -> None:
-        """Note a frame's time.
+    def add(self, frame: VideoFrame, is_of_decoding: bool) -> None:
+        """Note a frame's time, which may be of its decoding: an avi or mxf has no other.
 
         Raises:
             Damage: the film's times run backwards.
         """
         self._is_timed = self._is_timed and frame.pts is not None
         tick = len(self) if frame.pts is None else frame.pts + self._shift
-        if self._is_timed and self._ticks and self._format not in _UNORDERED:
+        if self._is_timed and self._ticks and not is_of_decoding:
             tick = self._in_order(tick, self._ticks[-1])
         self._ticks.append(tick)
         self._lasts = frame.duration or 0
@@ -72,12 +72,22 @@ class Clock:
         stop = max(ticks[-1] + (self._lasts or ticks[-1] - ticks[-2]), (end or 0) + self._shift)
         last, zero = (stop - ticks[0]) * self._base, ticks[0]
         mean = (len(self) - 1) / ((ticks[-1] - zero) * self._base)
-        rates = [*map(exact, self._rates), *self._rates, exact(mean), mean]
+        rates = [*map(exact, [*self._rates, mean]), Fraction(round(mean)), *self._rates, mean]
+        # Of the rates that fit, the one that somebody may have chosen.
+        rates.sort(key=lambda rate: rate.denominator not in (1, 1001))
         fps = steady([tick - zero for tick in ticks], self._base, rates)
         if fps is None:
             return tuple((tick - zero) * self._base for tick in ticks), last
         begins, end_of_rate = tuple(number / fps for number in range(len(self))), len(self) / fps
         return begins, last if last > end_of_rate + self._base else end_of_rate
+
+    def notes(self, is_complete: bool) -> Iterator[str]:
+        """Yield what a person should know of a film's times, a sentence each."""
+        if self._jumps:
+            yield f"its clock jumps back {self._jumps} times; frames are counted on"
+        missing = (self._promised or 0) - (max(self._ticks) + 1 - min(self._ticks))
+        if missing > 0 and is_complete:
+            yield f"its header speaks of {float(missing * self._base):.3f} s more than there are pictures for"
 
     @property
     def ticks(self) -> list[int]:
@@ -97,6 +107,6 @@ class Clock:
             raise Damage
         # Recordings are joined by writing one after the other, each with a clock of its own.
         gap = last - self._ticks[-2] if len(self) > 1 else 1
-        self.jumps += 1
+        self._jumps += 1
         self._shift += last + gap - tick
         return last + gap

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from vae_experiments.sources.locating import refuse
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 _CUT = "the file is cut short: {expected} bytes should be there and {found} are"
 _BROKEN = "damaged: what stands at byte {place} is no part of a film"
 _NO_END = "the file is cut short: its end is missing"
+_NO_LENGTH = "this kind of file carries no length: a missing end cannot be noticed"
+_LARGEST_PAGE = 65307
 _LARGEST_INDEX = 64 * 2**20
 
 
@@ -39,7 +42,11 @@ def inspect(path: Path, kind: Kind) -> Wholeness:
             return _measure_matroska(file, size)
         if kind is Kind.AVI:
             return _walk_riff(path, file, size)
-    return Wholeness(remark="this kind of file carries no length: a missing end cannot be noticed")
+        if kind is Kind.OGG:
+            return _find_last_page(file, size)
+        if kind is Kind.FLV:
+            return _measure_flv(file, size)
+    return Wholeness(remark=_NO_LENGTH)
 
 
 def _walk_boxes(path: Path, file: IO[bytes], size: int) -> Wholeness:
@@ -133,3 +140,24 @@ def _walk_riff(path: Path, file: IO[bytes], size: int) -> Wholeness:
         if place - length % 2 > size:
             return Wholeness(cut=_CUT.format(expected=place, found=size))
     return Wholeness()
+
+
+def _find_last_page(file: IO[bytes], size: int) -> Wholeness:
+    """Ask the last page of an ogg whether it ends its stream (RFC 3533, section 6)."""
+    file.seek(max(size - 2 * _LARGEST_PAGE, 0))
+    tail = file.read()
+    place = tail.rfind(b"OggS")
+    ends = place >= 0 and len(tail) > place + 26 and bool(tail[place + 5] & 4)
+    lengths = tail[place + 27 : place + 27 + tail[place + 26]] if ends else b""
+    is_there = ends and len(tail) >= place + 27 + len(lengths) + sum(lengths)
+    return Wholeness(cut="" if is_there else _NO_END)
+
+
+def _measure_flv(file: IO[bytes], size: int) -> Wholeness:
+    """Compare the length that an flv's metadata state, if they do, with the file's."""
+    file.seek(0)
+    _, found, rest = file.read(4096).partition(b"filesize\0")
+    (length,) = struct.unpack(">d", rest[:8]) if found and len(rest) >= 8 else (0.0,)
+    if not 0 < length < 2**53:
+        return Wholeness(remark=_NO_LENGTH)
+    return Wholeness(_CUT.format(expected=int(length), found=size) if length > size else "")

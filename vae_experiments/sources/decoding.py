@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-    from vae_experiments.sources.listening import Complaints
-
 # Playlists, and whatever else opens further files or addresses, are not on the list.
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,nut,dv,ivf,"
@@ -38,6 +36,8 @@ ERROR_DETECTION = "crccheck+bitstream+buffer+explode"
 _BESIDE_THE_PICTURE = re.compile(
     r"\b(EXIF|ICC|XMP|SEI|APP fields|metadata|timecode|user data)\b", re.IGNORECASE
 )
+# What a decoder says of references that lie before the first picture.
+_OF_WHAT_WAS_CUT = re.compile(r"mmco: |co located POCs unavailable")
 # FFmpeg's own decoders of these leave the alpha channel out.
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
@@ -87,9 +87,11 @@ class Decoding:
         self._first: int | None = None
         self._doubts: list[int | None] = []
         self._may_begin_anywhere = is_lenient or container.format.name in BROADCAST_FORMATS | RAW_FORMATS
-        self._has_key = False
+        self._keys = 0
         self._is_over = False
         self.frames = 0
+        self.is_in_step = True
+        """Whether the packets' times increase, as those of decoding do, where pictures are reordered."""
         self._end: int | None = None
 
     def __iter__(self) -> Iterator[VideoFrame]:
@@ -128,20 +130,31 @@ class Decoding:
         """When the last packet ends, in ticks; None before the film is over, or where nothing tells."""
         return self._end if self._is_over else None
 
+    def notes(self, is_interlaced: bool) -> Iterator[str]:
+        """Yield what a person should know of the packets that showed nothing, a sentence each."""
+        if self.early:
+            yield f"{self.early} pictures at the beginning cannot be shown: what they depend on was cut off"
+        if self.silent and not is_interlaced:
+            yield f"{self.silent} packets show no picture of their own; the one before each stands longer"
+
     def _note(self, packet: Packet[VideoStream]) -> None:
+        last = self._times[-1] if self._times else None
+        if last is not None and (packet.pts is None or packet.pts <= last):
+            self.is_in_step = False
         self._times.append(packet.pts)
-        self._has_key = self._has_key or packet.is_keyframe
+        self._keys += packet.is_keyframe
         if packet.pts is not None and packet.duration:
             self._end = max(packet.pts + packet.duration, self._end or 0)
 
     def _decode(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
         if not (packet.size or _is_flush(packet)):
             return []
-        frames, is_bad = _decoded(self._decoder, packet)
-        if is_bad and not self._is_before_all:
-            # Whether a bad packet matters is known when the first frame is: it may belong before it.
-            if self._has_key and not self.frames and not packet.is_keyframe:
-                self._doubts.append(packet.pts)
+        frames, words = _decoded(self._decoder, packet)
+        if words and not self._is_before_all:
+            if self._keys and not self.frames and not packet.is_keyframe:
+                # Whether it matters is known when the first frame is: it may belong before it.
+                is_grave = not all(_OF_WHAT_WAS_CUT.search(line) for line in words)
+                self._doubts += [packet.pts] * is_grave
             else:
                 self._judge(packet.pts)
         return frames
@@ -149,7 +162,7 @@ class Decoding:
     @property
     def _is_before_all(self) -> bool:
         """Whether nothing that a decoder can begin with has come yet, where that may be so."""
-        return self._may_begin_anywhere and not self._has_key
+        return self._may_begin_anywhere and not self._keys
 
     def _begin(self, frame: VideoFrame) -> None:
         self._first = frame.pts
@@ -195,30 +208,23 @@ def _decoded_since(decoder: VideoCodecContext, packet: Packet[VideoStream], sinc
 
     After the keyframe at which a reading begins may come frames that need others from before it.
     """
-    frames, is_bad = _decoded(decoder, packet)
-    if is_bad and (packet.pts is None or packet.pts >= since):
+    frames, words = _decoded(decoder, packet)
+    if words and (packet.pts is None or packet.pts >= since):
         raise Damage
     return [frame for frame in frames if frame.pts is not None and frame.pts >= since]
 
 
-def _decoded(decoder: VideoCodecContext, packet: Packet[VideoStream]) -> tuple[list[VideoFrame], bool]:
-    """Return the frames that a packet brings, and whether anything is wrong with it."""
+def _decoded(decoder: VideoCodecContext, packet: Packet[VideoStream]) -> tuple[list[VideoFrame], list[str]]:
+    """Return the frames that a packet brings, and what was said that may be about the picture itself."""
     import av
 
     try:
         with listening() as complaints:
             frames = decoder.decode(packet if packet.size else None)
-    except av.FFmpegError:
-        return [], True
-    return frames, bool(_of_pictures(complaints)) or any(frame.is_corrupt for frame in frames)
-
-
-def _of_pictures(complaints: Complaints) -> Complaints:
-    """Return the lines that may be about the picture itself.
-
-    A line about what accompanies it often comes in two, of which one names the subject.
-    """
-    return [line for line in complaints if not _BESIDE_THE_PICTURE.search(line[2])]
+    except av.FFmpegError as error:
+        return [], [str(error)]
+    words = [text for _, _, text in complaints if not _BESIDE_THE_PICTURE.search(text)]
+    return frames, words + ["marked as corrupt"] * any(frame.is_corrupt for frame in frames)
 
 
 def _seek(container: InputContainer, stream: VideoStream, key: int) -> Packet[VideoStream]:

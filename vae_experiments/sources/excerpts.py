@@ -122,7 +122,7 @@ class SeekingFilm(Film):
 
     def starts(self) -> tuple[int, tuple[Start, ...]]:
         """Count the frames, and list where decoding can begin."""
-        with self._opened() as (container, stream):
+        with self._opened() as (container, stream, _):
             packets = self._walk(container, stream)
             is_raw = container.format.name in RAW_FORMATS
         ticks = packets.ticks if self._has_a_frame_a_packet() else self._decoded_ticks()
@@ -135,17 +135,18 @@ class SeekingFilm(Film):
 
     def _has_a_frame_a_packet(self) -> bool:
         """Whether packets can stand for frames, by the kind of film and its first frames."""
-        with self._opened() as (container, stream):
+        with self._opened() as (container, stream, _):
             decoding = Decoding(container, stream)
             frames = list(islice(decoding, _GLANCE))
             is_uneven = stream.codec_context.name in _UNEVEN or frames[0].interlaced_frame
             return not (is_uneven or decoding.early)
 
     def _decoded_ticks(self) -> list[int]:
-        with self._opened() as (container, stream):
+        with self._opened() as (container, stream, _):
             clock = Clock(stream, container.format.name)
-            for frame in Decoding(container, stream):
-                clock.add(frame)
+            decoding = Decoding(container, stream)
+            for frame in decoding:
+                clock.add(frame, decoding.is_in_step)
             return clock.ticks
 
     def pictures(self, key: Start, start: Start, size: Size) -> Generator[Callable[[], Pixels], None, None]:
@@ -154,7 +155,7 @@ class SeekingFilm(Film):
         Raises:
             Damage: a packet is bad, or ``start`` is not found.
         """
-        with self._opened() as (container, stream):
+        with self._opened() as (container, stream, _):
             for number, frame in enumerate(_frames(container, stream, key, start)):
                 if start.number and not number and frame.pts != start.tick:
                     raise Damage

@@ -48,14 +48,19 @@ class Film(Medium):
         whole = inspect(self.path, sniff(self.path))
         if whole.cut and not self.allow_partial:
             raise self.refusal(whole.cut, GO_ON)
-        with self._opened() as (container, stream):
+        with self._opened() as (container, stream, said):
             decoding = Decoding(container, stream, self.allow_partial)
             clock = Clock(stream, container.format.name)
             first, damage = self._decode_all(decoding, clock)
-            is_complete = not (damage or whole.cut or clock.is_past(self.stretch))
+            is_past = clock.is_past(self.stretch)
+            if said and not (damage or is_past):
+                damage = f"damaged: FFmpeg says {said!r}"
+                if not self.allow_partial:
+                    raise self.refusal(damage, GO_ON)
             begins, end = clock.times(decoding.end)
-            notes = [whole.remark, whole.cut, damage, *notes_on(container, stream, first, decoding)]
-            notes += [f"its clock jumps back {clock.jumps} times; frames are counted on"] * bool(clock.jumps)
+            is_complete = not (damage or whole.cut or is_past)
+            notes = [whole.remark, whole.cut, damage, *notes_on(container, stream, first)]
+            notes += [*clock.notes(is_complete), *decoding.notes(first.interlaced_frame)]
             size = self._turn(first).size(Size(first.width, first.height))
             has_sound = any(sound.codec_context for sound in container.streams.audio)
         return Survey(size, begins, end, is_complete, has_sound, tuple(note for note in notes if note))
@@ -69,7 +74,7 @@ class Film(Medium):
                 turned = self._turn(frame).size(Size(frame.width, frame.height))
                 first, size = first or frame, size or turned
                 self._check_unchanged(turned, size, len(clock))
-                clock.add(frame)
+                clock.add(frame, decoding.is_in_step)
                 if clock.is_past(self.stretch):
                     break
                 if monotonic() - told > _SECONDS_BETWEEN_WORDS:
@@ -89,7 +94,7 @@ class Film(Medium):
         survey = self.survey()
         number = 0
         try:
-            with self._opened() as (container, stream):
+            with self._opened() as (container, stream, _):
                 for frame in Decoding(container, stream, self.allow_partial):
                     if number == len(survey.begins):
                         return
@@ -112,32 +117,27 @@ class Film(Medium):
         return _turn(frame) if self.rotate else Turn()
 
     @contextlib.contextmanager
-    def _opened(self) -> Iterator[tuple[InputContainer, VideoStream]]:
-        """Open the file and choose its video stream; closed again in every case."""
-        # PyAV takes names for addresses ("12:30.mp4"); an open file is only a file.
-        with self.path.open("rb") as file, self._open(file) as container:
-            yield container, self._choose(container)
+    def _opened(self) -> Iterator[tuple[InputContainer, VideoStream, str]]:
+        """Open the file and choose its video stream; closed again in every case.
 
-    def _open(self, file: IO[bytes]) -> InputContainer:
+        With them comes what the container's reader complained of while it probed the file.
+        """
         import av
 
-        try:
-            with listening() as complaints:
-                container = av.open(
-                    file,
-                    mode="r",
-                    metadata_errors="replace",
-                    container_options={"format_whitelist": FORMATS},
-                    options={"err_detect": ERROR_DETECTION},
-                )
-                if any(name == container.format.name for _, name, _ in complaints):
-                    # What was wrong with the packets that were read so far is said again, in its place.
-                    container.seek(0)
-        except (av.FFmpegError, ValueError) as error:
-            raise self.refusal(
-                "not a video that can be read", "copy it again or convert it to mp4"
-            ) from error
-        return container
+        # PyAV takes names for addresses ("12:30.mp4"); an open file is only a file.
+        with self.path.open("rb") as file:
+            try:
+                with listening() as complaints:
+                    container = _open(file)
+                    said = [text for _, name, text in complaints if name == container.format.name]
+                    if said:
+                        # What was wrong with the packets that were probed is met again, in its place.
+                        container.seek(0)
+            except (av.FFmpegError, ValueError) as error:
+                cure = "copy it again or convert it to mp4"
+                raise self.refusal("not a video that can be read", cure) from error
+            with container:
+                yield container, self._choose(container), said[0].strip() if said else ""
 
     def _choose(self, container: InputContainer) -> VideoStream:
         from av.stream import Disposition
@@ -158,21 +158,27 @@ class Film(Medium):
             raise self.refusal(problem, "convert the clip to one size first")
 
 
-def notes_on(
-    container: InputContainer, stream: VideoStream, frame: VideoFrame, decoding: Decoding
-) -> Iterator[str]:
+def _open(file: IO[bytes]) -> InputContainer:
+    import av
+
+    return av.open(
+        file,
+        mode="r",
+        metadata_errors="replace",
+        container_options={"format_whitelist": FORMATS},
+        options={"err_detect": ERROR_DETECTION},
+    )
+
+
+def notes_on(container: InputContainer, stream: VideoStream, frame: VideoFrame) -> Iterator[str]:
     """Yield what a person should know about a stream, a sentence each."""
     others = len(container.streams.video) - 1
     if others:
         yield f"the file has {others + 1} video streams; the first is read"
-    if decoding.early:
-        yield f"{decoding.early} pictures at the beginning cannot be shown: what they depend on was cut off"
     if _has_alpha(frame) or stream.metadata.get("alpha_mode") == "1":
         yield "alpha dropped: transparent parts are shown over black"
     if frame.interlaced_frame:
         yield "interlaced: moving edges show combs"
-    elif decoding.silent:
-        yield f"{decoding.silent} packets show no picture of their own; the picture before each one stands longer"
     yield from colour_notes(frame)
     aspect = stream.sample_aspect_ratio
     if aspect and aspect != 1:
@@ -184,7 +190,11 @@ def notes_on(
 def _turn(frame: VideoFrame) -> Turn:
     from av.sidedata.sidedata import SideData
 
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # PyAV knows not all that may accompany a frame, EXIF for one; the angle it tells all the same.
+        return Turn.from_angle(frame.rotation)
     # FFmpeg keeps it in the machine's own byte order.
     numbers = struct.unpack("=9i", bytes(matrix)) if isinstance(matrix, SideData) else ()
     return Turn.from_matrix(numbers) if any(numbers) else Turn()

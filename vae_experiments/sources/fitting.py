@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import cos, radians, sin
 from typing import TYPE_CHECKING, NamedTuple
 
 from vae_experiments.options import Choice
@@ -39,6 +40,12 @@ class Turn(NamedTuple):
         if abs(a) + abs(d) >= abs(b) + abs(c):
             return cls(False, a < 0, d < 0)
         return cls(True, c < 0, b < 0)
+
+    @classmethod
+    def from_angle(cls, degrees: float) -> Turn:
+        """Read how far a picture is to be turned against the clock, in steps of 90 degrees."""
+        cosine, sine = round(cos(radians(degrees))), round(sin(radians(degrees)))
+        return cls.from_matrix([cosine, -sine, 0, sine, cosine])
 
     def apply(self, pixels: Pixels) -> Pixels:
         """Turn an array H W 3 upright; a view, nothing is copied."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from vae_experiments.sources.locating import refuse, stamp
@@ -46,14 +45,6 @@ class Survey(NamedTuple):
     def fps(self) -> Fraction | None:
         """The mean rate; None where the file says nothing about time."""
         return None if self.end is None else len(self.begins) / self.end
-
-    @property
-    def varying(self) -> tuple[Fraction, Fraction] | None:
-        """How long the shortest and the longest picture stand, in seconds, where that differs."""
-        if self.end is None:
-            return None
-        lengths = [late - early for early, late in pairwise((*self.begins, self.end))]
-        return (min(lengths), max(lengths)) if len(set(lengths)) > 1 else None
 
 
 @dataclass(frozen=True)

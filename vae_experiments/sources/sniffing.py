@@ -20,6 +20,8 @@ class Kind(Enum):
     MP4 = "mp4"
     MATROSKA = "matroska"
     AVI = "avi"
+    OGG = "ogg"
+    FLV = "flv"
     STREAM = "stream"
     GIF = "gif"
     PNG = "png"
@@ -57,6 +59,8 @@ _MARKS = {
     b"\xff\xd8\xff": Kind.JPEG,
     b"\x1a\x45\xdf\xa3": Kind.MATROSKA,
     b"RIFF": Kind.AVI,
+    b"OggS": Kind.OGG,
+    b"FLV\x01": Kind.FLV,
     b"YUV4MPEG2 ": Kind.STREAM,
 }
 _BOXES = (b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"pnot", b"uuid")

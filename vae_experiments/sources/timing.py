@@ -6,6 +6,7 @@ import math
 import re
 from bisect import bisect_left, bisect_right
 from fractions import Fraction
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
 
 # Half of a millisecond: as far as a mkv's or flv's clock may round a moment away from its place.
 _CLOCK = Fraction(1, 2000)
+# Frames that differ by less, as those of a gif at 12 fps do, are not worth a remark.
+_NOTABLE = Fraction(1, 100)
 # A gap of days in a film must not become millions of equal frames unless they are asked for.
 _MANY_FRAMES, _MANY_REPEATS = 100_000, 100
 
@@ -123,6 +126,14 @@ def steady(ticks: Sequence[int], base: Fraction, rates: Iterable[Fraction | None
     return None
 
 
-def say_variable(shortest: Fraction, longest: Fraction) -> str:
-    """Name the range in which a variable rate's frames last."""
+def say_uneven(begins: Sequence[Fraction], end: Fraction) -> str:
+    """Name what is uneven about a rate; empty where all pictures stand equally long, or nearly."""
+    lengths = [late - early for early, late in pairwise((*begins, end))]
+    shortest, longest, usual = min(lengths), max(lengths), sorted(lengths)[len(lengths) // 2]
+    if longest - shortest <= _NOTABLE:
+        return ""
+    gaps = [length for length in lengths[:-1] if length - usual > _NOTABLE]
+    is_steady = all(abs(length - usual) <= _NOTABLE for length in lengths[:-1] if length not in gaps)
+    if gaps and is_steady and len(gaps) * 10 <= len(lengths):
+        return f"frames were dropped or lost: {len(gaps)} gaps of up to {float(max(gaps)):.3f} s"
     return f"variable frame rate, {float(shortest):.3f} to {float(longest):.3f} s a frame"

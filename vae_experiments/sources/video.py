@@ -23,7 +23,7 @@ from vae_experiments.sources.timing import (
     Stretch,
     parse_fps,
     say_fps,
-    say_variable,
+    say_uneven,
 )
 from vae_experiments.tensors import parse_size, to_frames
 
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 # Part of every digest: raised when the same file and settings come to give other pixels.
 _READER = 2
 _FPS_WITHOUT_TIMING = Fraction(25)
-# Frames that differ by less, as those of a gif at 12 fps do, are not worth a remark.
-_NOTABLE = Fraction(1, 100)
 
 
 class Video(Source):
@@ -195,9 +193,8 @@ class Video(Source):
         return abs(choice.end - survey.end) < 1 / (self._fps() or MAX_FPS)
 
     def _remarks(self, survey: Survey, choice: Choice) -> Iterator[str]:
-        if survey.varying and max(survey.varying) - min(survey.varying) > _NOTABLE:
-            how = "kept" if self.fps is None else "resampled by time"
-            yield f"{say_variable(*survey.varying)}, {how}"
+        if survey.end is not None and (uneven := say_uneven(survey.begins, survey.end)):
+            yield f"{uneven}, {'each one keeps its time' if self.fps is None else 'resampled by time'}"
         if survey.end is None and self.fps is None:
             yield f"no timing in the file, using {_FPS_WITHOUT_TIMING} fps; source.fps=RATE sets it"
         if self.frames and len(choice.times) < self.frames:
