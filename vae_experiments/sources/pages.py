@@ -44,6 +44,7 @@ class Pages:
     damage: str = ""
     """What is wrong after those frames; empty where nothing is."""
     is_animated: bool = False
+    """Whether the header of a png or webp says that frames follow."""
     hidden: int = 0
     """How many pages stand before the first frame: the default image of an APNG may be no frame."""
     canvas: Size = _UNKNOWN
@@ -119,7 +120,6 @@ def _walk_gif(file: IO[bytes], pages: Pages) -> None:
             _skip_chain(file)
             pages.add(Fraction(hundredths, 100), _SHORTEST_GIF)
             pages.ends.append(file.tell())
-            pages.is_animated = len(pages.durations) > 1
             width, height, hundredths = max(width, left + wide), max(height, top + high), 0
             pages.canvas = Size(width, height)
         elif mark == b"!":
@@ -261,8 +261,7 @@ def _walk_avif(file: IO[bytes], pages: Pages) -> None:
             index = file.read(length - 8)
         place += length
     file.seek(8)
-    pages.is_animated = file.read(4) == b"avis"
-    if not pages.is_animated:
+    if file.read(4) != b"avis":
         pages.durations.append(_USUAL)
         return
     try:
