@@ -240,6 +240,16 @@ def test_a_note_that_is_broken_does_not_make_a_picture_broken(tmp_path: Path) ->
     assert np.array_equal(pixels_of(video(path)), pixels_of(video(whole)))
 
 
+def test_jpegs_one_after_the_other_are_a_film(tmp_path: Path) -> None:
+    whole = write_film(tmp_path / "whole.avi", 10, codec="mjpeg", pix_fmt="yuvj420p")
+    path = tmp_path / "a.mjpeg"
+    with av.open(whole) as container:
+        path.write_bytes(b"".join(bytes(packet) for packet in container.demux(video=0)))
+    info = video(path, fps="12").info
+    assert (info.frames, info.fps) == (10, 12)
+    assert np.array_equal(pixels_of(video(path)), pixels_of(video(whole)))
+
+
 def test_a_camera_s_note_on_how_it_was_held_turns_a_film_of_jpegs(tmp_path: Path) -> None:
     whole = write_film(tmp_path / "whole.avi", 3, codec="mjpeg", pix_fmt="yuvj444p")
     stored = pixels_of(video(whole))

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 # Playlists, and whatever else opens further files or addresses, are not on the list.
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,asf,ogg,mxf,nut,dv,ivf,"
-    "yuv4mpegpipe,h264,hevc,vvc,av1,obu,m4v,rm,mp3,wav,flac,aac"
+    "yuv4mpegpipe,mjpeg,h264,hevc,vvc,av1,obu,m4v,rm,mp3,wav,flac,aac"
 )
-RAW_FORMATS = {"h264", "hevc", "vvc", "obu", "m4v", "mpegvideo"}
+RAW_FORMATS = {"mjpeg", "h264", "hevc", "vvc", "obu", "m4v", "mpegvideo"}
 # Broadcasts: a recording begins wherever somebody tuned in, and may be joined of several.
 BROADCAST_FORMATS = {"mpegts", "mpeg"}
 _X264 = re.compile(rb"x264 - core (\d+)")

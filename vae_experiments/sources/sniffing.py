@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _HEAD_BYTES = 4096
+_LARGE_JPEG_BYTES = 16 * 2**20
 _AGAIN = "copy or download it again"
 
 
@@ -46,6 +47,8 @@ def sniff(path: Path) -> Kind:
         raise refuse(path, "the file is empty", _AGAIN)
     for mark, kind in _MARKS.items():
         if start.startswith(mark):
+            if kind is Kind.JPEG and _is_row_of_jpegs(head(path, _LARGE_JPEG_BYTES)):
+                return Kind.STREAM
             return Kind.WEBP if start[8:12] == b"WEBP" else kind
     if start[4:8] == b"ftyp":
         return _kind_by_brand(path, start)
@@ -79,6 +82,12 @@ def _kind_by_brand(path: Path, start: bytes) -> Kind:
     if first in _EITHER or brands & _HEIC:
         raise refuse(path, "a HEIC photo, which cannot be read here", "convert it to JPEG or PNG")
     return Kind.MP4
+
+
+def _is_row_of_jpegs(start: bytes) -> bool:
+    """Whether one picture ends where the next begins, and no camera says that they are one photo (MPF)."""
+    first, seam, _ = start.partition(b"\xff\xd9\xff\xd8\xff")
+    return bool(seam) and b"MPF\0" not in first
 
 
 def _refuse_text(path: Path, start: bytes) -> None:
