@@ -114,7 +114,7 @@ def test_orders_are_done_one_at_a_time_in_turn_and_no_more_wait_than_may() -> No
     assert [desk.ahead_of(ticket) for ticket in waiting] == [1, 2]
     with pytest.raises(VaeExperimentsError, match="2 runs are waiting already; try again in a minute"):
         desk.order("d", work("d"))
-    waiting[0].cancel()
+    desk.cancel_one(waiting[0])
     go.set()
     assert waited(waiting[1]).state is State.done
     assert waiting[0].state is State.cancelled
@@ -130,6 +130,41 @@ def test_one_person_has_one_run_at_a_time() -> None:
     go.set()
     waited(ticket)
     assert waited(desk.order("a", lambda _: None)).state is State.done
+    desk.close()
+
+
+def test_a_cancelled_order_that_waits_is_over_at_once_and_its_owner_may_order_again() -> None:
+    desk, go = Desk(most_waiting=2), threading.Event()
+    running = desk.order("a", lambda _: go.wait(10))
+    until(lambda: running.state is State.running)
+    waiting, behind = desk.order("b", lambda _: 1), desk.order("c", lambda _: 2)
+    desk.cancel("b")
+    assert waiting.is_over
+    assert waiting.state is State.cancelled
+    assert desk.ahead_of(behind) == 1
+    again = desk.order("b", lambda _: 3)
+    go.set()
+    assert waited(again).result == 3
+    assert waiting.result is None
+    desk.close()
+
+
+def test_who_cancelled_what_runs_may_order_again_before_it_has_ended() -> None:
+    desk, go = Desk(), threading.Event()
+
+    def work(ticket: Ticket) -> None:
+        go.wait(10)
+        ticket.tick()
+
+    first = desk.order("a", work)
+    until(lambda: first.state is State.running)
+    desk.cancel("a")
+    second = desk.order("a", lambda _: "second")
+    with pytest.raises(VaeExperimentsError, match="your last run is still going"):
+        desk.order("a", lambda _: None)
+    go.set()
+    assert waited(second).result == "second"
+    assert first.state is State.cancelled
     desk.close()
 
 
@@ -188,7 +223,7 @@ def test_a_preview_steps_back_while_a_run_goes_on(bench: Bench) -> None:
     ticket = bench.run(bench.visit("a"), small(source_values={"size": "64", "frames": 4000}))
     assert bench.preview(bench.visit("b"), Asked()) is None
     assert (bench.desk.serves("a"), bench.desk.serves("b")) == (True, False)
-    ticket.cancel()
+    bench.desk.cancel_one(ticket)
     waited(ticket)
 
 

@@ -196,7 +196,7 @@ class Page:
                 # Fifty who wait, told of every step before them, would keep the server busy with that.
                 await asyncio.sleep(POLL_SECONDS if ticket.state is State.running else WAITING_SECONDS)
         finally:
-            ticket.cancel()
+            self.bench.desk.cancel_one(ticket)
         yield False, self._end(ticket), ticket.result
 
     def _end(self, ticket: Ticket) -> str:
