@@ -17,6 +17,7 @@ from vae_experiments.web.guests import Guest
 from vae_experiments.web.job import SMALL, check_room, new_folder, run_order, without_paths
 from vae_experiments.web.order import VIDEO, Asked, order_of
 from vae_experiments.web.results import Kept, Results
+from vae_experiments.web.scratch import Scratch
 from vae_experiments.web.settings import SECOND
 from vae_experiments.web.sweeping import Range, orders_of, run_sweep, sweep_command
 from vae_experiments.web.uploads import Limits, Uploads
@@ -51,8 +52,8 @@ class Bench:
 
     def __init__(self, outputs: Path, limits: Limits | None = None, most_waiting: int = 60) -> None:
         self.outputs, self.limits = outputs, limits or Limits()
-        self._scratch = tempfile.TemporaryDirectory(prefix="vae_experiments_web_")
-        self.scratch = Path(self._scratch.name).resolve()
+        self._scratch = Scratch()
+        self.scratch = self._scratch.folder
         self.uploads = Uploads(self.scratch / "uploads", self.limits)
         self.results = Results()
         self.desk = Desk(most_waiting, self.limits.seconds)
@@ -69,7 +70,7 @@ class Bench:
     def close(self) -> None:
         """Stop what runs, and remove uploads and previews."""
         self.desk.close()
-        self._scratch.cleanup()
+        self._scratch.close()
 
     def visit(self, key: str | None, guest: str | None = None) -> Visit:
         """Find what belongs to one open page, in the browser that goes by that name."""

@@ -120,10 +120,12 @@ def _serve(opened: socket.socket, outputs: Path, hosts: Sequence[str], port: int
     import uvicorn
 
     from vae_experiments.web.bench import Bench
+    from vae_experiments.web.faults import keep_traces_in
 
     # Raised again by uvicorn when it has ended in good order; its default would leave the scratch behind.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     sys.setswitchinterval(SWITCH_SECONDS)
+    keep_traces_in(outputs.resolve() / "web.log")
     bench = Bench(outputs)
     try:
         app = application(bench, hosts)

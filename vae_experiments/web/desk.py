@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 import time
 from collections import deque
@@ -13,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.mistakes import mistake_of
+from vae_experiments.web.faults import tell_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-log = logging.getLogger(__name__)
-FAULT = "something went wrong inside; the terminal that serves this page says more"
 
 
 class CancelError(VaeExperimentsError):
@@ -185,8 +182,12 @@ def _do(ticket: Ticket) -> None:
         ticket.state = State.cancelled
     except BaseException as error:
         ticket.state = State.failed
-        with contextlib.suppress(Exception):
-            ticket.sentence = mistake_of(error) or ""
-        if not ticket.sentence:
-            log.error("%s", FAULT, exc_info=error)
-            ticket.sentence = FAULT
+        ticket.sentence = sentence_of(error)
+
+
+def sentence_of(error: BaseException) -> str:
+    """Say in one line what went wrong: what a person did, or that it was nothing of theirs."""
+    with contextlib.suppress(Exception):
+        if sentence := mistake_of(error):
+            return sentence
+    return tell_fault(error, "an order")
