@@ -14,9 +14,10 @@ from tests.web.conftest import small, until, waited
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.web import cards
 from vae_experiments.web.bench import Bench
-from vae_experiments.web.desk import FAULT, Desk, State, Ticket
-from vae_experiments.web.job import without_paths
+from vae_experiments.web.desk import Desk, State, Ticket
+from vae_experiments.web.faults import FAULT
 from vae_experiments.web.order import Asked
+from vae_experiments.web.records import without_paths
 from vae_experiments.web.uploads import Limits
 
 
@@ -27,8 +28,13 @@ def test_a_run_gives_videos_numbers_a_line_an_archive_and_a_place_in_the_history
     assert visit.guest.history == [kept]
     assert bench.results.get(kept.id) is kept
     with zipfile.ZipFile(kept.file("run.zip")) as archive:
-        names = {Path(name).name for name in archive.namelist()}
-    assert names == {path.name for path in kept.folder.iterdir() if path.name[0] != "."}
+        names = {name.partition("/")[2] for name in archive.namelist()}
+        log = archive.read(f"{kept.folder.name}/run.log").decode()
+    assert {"run.log", ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml"} < names
+    here = {path.relative_to(kept.folder).as_posix() for path in kept.folder.rglob("*") if path.is_file()}
+    assert names == here - {".run.zip"}
+    assert "vae_experiments.experiment: device: " in log
+    assert str(bench.outputs) not in log
     html = cards.result(kept)
     assert f"{kept.metrics['reconstructed_with_noise']['psnr_db']!r}" in html
     assert kept.command in html
@@ -217,6 +223,43 @@ def test_a_preview_is_there_within_2_seconds_and_leaves_no_run_folder(bench: Ben
     assert not first.folder.exists()
     assert not bench.outputs.exists()
     assert visit.guest.history == []
+
+
+@pytest.mark.parametrize(
+    ("chain", "values", "frames"),
+    [
+        ("freeze", {"frame": 12}, 16),
+        ("noise", {"frames": "20:30"}, 32),
+        ("noise", {"frames": "38:"}, 40),
+        ("noise", {"frames": "50%:"}, 8),
+        ("pca_direction", {"over": "frames", "component": 9}, 16),
+    ],
+)
+def test_a_preview_takes_every_setting_that_the_run_takes_with_as_many_frames_as_that_needs(
+    bench: Bench, chain: str, values: dict[str, Any], frames: int
+) -> None:
+    asked = Asked(source_values={"size": "64", "frames": 40}, chain=[chain], values={chain: values})
+    ticket = waited(bench.preview(bench.visit("me"), asked) or pytest.fail("busy"))
+    assert ticket.sentence == ""
+    assert ticket.result.metrics["frames"] == frames
+
+
+def test_a_preview_refuses_what_the_run_refuses_in_the_words_of_the_run(bench: Bench) -> None:
+    asked = Asked(
+        source_values={"size": "64", "frames": 40}, chain=["freeze"], values={"freeze": {"frame": 40}}
+    )
+    ticket = waited(bench.preview(bench.visit("me"), asked) or pytest.fail("busy"))
+    assert ticket.sentence.startswith("freeze.frame=40: the clip has 40 frames; name one of 0 to 39")
+
+
+def test_settings_of_frames_that_no_preview_reaches_are_no_mistake(bench: Bench) -> None:
+    asked = Asked(
+        source_values={"size": "64", "frames": 900}, chain=["freeze"], values={"freeze": {"frame": 800}}
+    )
+    ticket = waited(bench.preview(bench.visit("me"), asked) or pytest.fail("busy"))
+    assert (ticket.state, ticket.result) == (State.done, None)
+    assert "press Run" in cards.preview(ticket.result)
+    assert "mistake" not in cards.preview(ticket.result)
 
 
 def test_a_preview_steps_back_while_a_run_goes_on(bench: Bench) -> None:

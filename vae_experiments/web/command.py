@@ -115,7 +115,10 @@ def _serve(opened: socket.socket, outputs: Path, hosts: Sequence[str], port: int
     from vae_experiments.web.server import application, serve_no_one_else
 
     serve_no_one_else()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.raiseExceptions = False  # a disk that is full makes no traceback of a log
+    terminal = logging.StreamHandler()
+    terminal.setLevel(logging.WARNING)  # a run logs more, for its folder
+    logging.basicConfig(format="%(message)s", handlers=[terminal])
     warnings.simplefilter("ignore")  # of Gradio's own dependencies; there is nobody to read them
     import uvicorn
 
