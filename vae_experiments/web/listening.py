@@ -46,8 +46,8 @@ class Listeners:
 class Patience:
     """Waits for a page that does not listen: for a while, and from the start again whenever it did."""
 
-    def __init__(self, listens: Callable[[], bool], seconds: float = SILENT_SECONDS) -> None:
-        self.listens, self.seconds = listens, seconds
+    def __init__(self, listens: Callable[[], bool]) -> None:
+        self.listens = listens
         self._heard = time.monotonic()
 
     def lasts(self) -> bool:
@@ -55,4 +55,4 @@ class Patience:
         now = time.monotonic()
         if self.listens():
             self._heard = now
-        return now - self._heard < self.seconds
+        return now - self._heard < SILENT_SECONDS

@@ -1,0 +1,116 @@
+"""Listening: an order is for somebody who hears of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+
+import pytest
+
+from tests.web.conftest import small, waited
+from vae_experiments.web import listening
+from vae_experiments.web.bench import Bench
+from vae_experiments.web.desk import State, Ticket
+from vae_experiments.web.guard import ANSWERS
+from vae_experiments.web.listening import SILENT_SECONDS, Listeners, Patience
+
+
+def test_a_page_listens_as_long_as_it_holds_a_stream_open_also_when_that_breaks() -> None:
+    heard: list[bool] = []
+
+    async def inside(scope: Any, receive: Any, send: Any) -> None:
+        heard.append(listeners.has("abc"))
+        raise KeyError
+
+    listeners = Listeners(inside)
+
+    async def ask(path: str, query: bytes) -> None:
+        with contextlib.suppress(KeyError):
+            await listeners({"type": "http", "path": path, "query_string": query}, None, None)  # type: ignore[arg-type]
+
+    asyncio.run(ask(ANSWERS, b"session_hash=abc"))
+    asyncio.run(ask(ANSWERS, b"session_hash=other"))
+    asyncio.run(ask("/config", b"session_hash=abc"))
+    assert heard == [True, False, False]
+    assert not listeners.has("abc")
+
+
+def test_two_streams_of_one_page_are_two() -> None:
+    async def ask() -> None:
+        gates = [asyncio.Event(), asyncio.Event()]
+        left = list(gates)
+
+        async def inside(scope: Any, receive: Any, send: Any) -> None:
+            await left.pop(0).wait()
+
+        listeners = Listeners(inside)
+        scope = {"type": "http", "path": ANSWERS, "query_string": b"session_hash=abc"}
+        tasks = [asyncio.create_task(listeners(scope, None, None)) for _ in gates]  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        for gate, task, still in zip(gates, tasks, (True, False), strict=True):
+            gate.set()
+            await task
+            assert listeners.has("abc") is still
+
+    asyncio.run(ask())
+
+
+def test_patience_begins_anew_whenever_somebody_listened(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(listening.time, "monotonic", lambda: now[0])
+    answers = [True, False, False, False]
+    patience = Patience(lambda: answers.pop(0))
+    for seconds, lasts in (
+        (SILENT_SECONDS * 0.9, True),
+        (SILENT_SECONDS * 0.9, True),
+        (SILENT_SECONDS * 0.2, False),
+    ):
+        now[0] += seconds
+        assert patience.lasts() is lasts
+
+
+def test_an_order_that_nobody_hears_of_stops_before_its_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gradio")
+    from vae_experiments.web.page import Page
+
+    monkeypatch.setattr(listening, "SILENT_SECONDS", 0.5)
+    page, visit = Page(bench, lambda _: False), bench.visit("me")
+    asked = small(source_values={"size": "64", "frames": 9000})
+    tickets: list[Ticket] = []
+
+    def order() -> Ticket:
+        tickets.append(bench.run(visit, asked))
+        return tickets[0]
+
+    async def follow() -> None:
+        async for _ in page._followed(visit, order):
+            pass
+
+    asyncio.run(follow())
+    assert waited(tickets[0], 20).state is State.cancelled
+    assert tickets[0].share < 1
+    heard = Page(bench, lambda _: True)
+    asked = small()
+    tickets.clear()
+
+    async def follow_whole() -> list[Any]:
+        return [kept async for _, _, kept in heard._followed(visit, order)]
+
+    assert asyncio.run(follow_whole())[-1] is tickets[0].result is not None
+
+
+@pytest.mark.parametrize(
+    "sent", [5, None, "noise", {}, [{}], [[]], [5, None], ["nosuch"], [["noise"]], ["noise"] * 10**5]
+)
+def test_whatever_stands_where_the_chain_should_is_a_sentence_or_nothing(sent: Any, bench: Bench) -> None:
+    pytest.importorskip("gradio")
+    from vae_experiments.web.form import Form, Key
+
+    form = Form()
+    form.controls = dict.fromkeys([Key("page", "", name) for name in ("source", "model", "chain")])
+    asked = form.asked(["moving_circle", "tiny", sent])
+    assert all(isinstance(name, str) for name in asked.chain)
+    assert len(asked.chain) <= 7
