@@ -76,30 +76,22 @@ def test_an_order_that_nobody_hears_of_stops_before_its_end(
     pytest.importorskip("gradio")
     from vae_experiments.web.page import Page
 
-    monkeypatch.setattr(listening, "SILENT_SECONDS", 0.5)
-    page, visit = Page(bench, lambda _: False), bench.visit("me")
-    asked = small(source_values={"size": "64", "frames": 9000})
+    visit, asked = bench.visit("me"), small()
     tickets: list[Ticket] = []
 
     def order() -> Ticket:
         tickets.append(bench.run(visit, asked))
-        return tickets[0]
+        return tickets[-1]
 
-    async def follow() -> None:
-        async for _ in page._followed(visit, order):
-            pass
+    async def followed(listens: bool) -> list[Any]:
+        return [kept async for _, _, kept in Page(bench, lambda _: listens)._followed(visit, order)]
 
-    asyncio.run(follow())
-    assert waited(tickets[0], 20).state is State.cancelled
-    assert tickets[0].share < 1
-    heard = Page(bench, lambda _: True)
-    asked = small()
-    tickets.clear()
-
-    async def follow_whole() -> list[Any]:
-        return [kept async for _, _, kept in heard._followed(visit, order)]
-
-    assert asyncio.run(follow_whole())[-1] is tickets[0].result is not None
+    assert asyncio.run(followed(listens=True))[-1] is tickets[-1].result is not None
+    monkeypatch.setattr(listening, "SILENT_SECONDS", 0.5)
+    asked = small(source_values={"size": "64", "frames": 9000})
+    asyncio.run(followed(listens=False))
+    assert waited(tickets[-1], 20).state is State.cancelled
+    assert tickets[-1].share < 1
 
 
 @pytest.mark.parametrize(
