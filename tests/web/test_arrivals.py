@@ -111,11 +111,24 @@ def test_a_body_that_cannot_be_taken_apart_is_refused_and_its_parts_go(
     assert files_in(tmp_path) == []
 
 
-def test_a_full_disk_is_told_and_the_half_file_goes(tmp_path: Path) -> None:
+def test_a_full_disk_is_told_and_the_half_file_goes_with_its_bytes_though_it_is_held_open(
+    tmp_path: Path,
+) -> None:
     full = OSError(28, "No space left on device")
+    taker = Taker(tmp_path, full)
+    held: list[Any] = []
+
+    async def holding(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await taker(scope, receive, send)
+        finally:
+            held.append((tmp_path / "tmp0").open("rb"))
+
     with pytest.raises(OSError, match="No space left"):
-        asyncio.run(Arrivals(Taker(tmp_path, full), tmp_path, 10**6, 10**7)(scope(), coming(BODY), nobody))
+        asyncio.run(Arrivals(holding, tmp_path, 10**6, 10**7)(scope(), coming(BODY), nobody))
     assert files_in(tmp_path) == []
+    assert os.fstat(held[0].fileno()).st_size == 0
+    held[0].close()
 
 
 def test_what_is_on_its_way_counts_against_the_limit_and_uploads_are_taken_apart_one_at_a_time(

@@ -16,7 +16,7 @@ from tests.test_config import composed
 from tests.web.conftest import small, waited
 from vae_experiments.command_line import quoted
 from vae_experiments.config import experiment_from
-from vae_experiments.errors import SettingError, SourceError, VaeExperimentsError
+from vae_experiments.errors import SettingError, SourceError, VaeExperimentsError, WriteError
 from vae_experiments.web.bench import Bench
 from vae_experiments.web.choices import offered
 from vae_experiments.web.order import Asked, Order, order_of
@@ -215,6 +215,22 @@ def test_uploads_are_refused_or_kept_under_safe_names_and_the_oldest_go(clip: Pa
         with pytest.raises(SourceError, match=sentence):
             uploads.take(file, name)
     assert len(list((tmp_path / "up").iterdir())) == 3
+
+
+def test_an_upload_that_finds_no_room_is_one_line_and_leaves_nothing(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(_: Path, to: Path) -> None:
+        to.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    uploads = Uploads(tmp_path / "up", LIMITS)
+    monkeypatch.setattr("shutil.copyfile", half)
+    with pytest.raises(WriteError, match="no space left writing .*clouds.mp4"):
+        uploads.take(clip, clip.name)
+    assert list((tmp_path / "up").iterdir()) == []
+    with pytest.raises(SourceError, match="gone.mp4: it is not here any more; upload it again"):
+        uploads.take(tmp_path / "gone.mp4", "gone.mp4")
 
 
 def test_a_cut_file_is_kept_with_a_warning_and_runs_in_part_where_that_is_wished(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 import time
 from stat import S_ISREG
@@ -80,10 +81,14 @@ class Arrivals:
             except Exception as error:  # it is whole, and yet no form with files in it
                 raise RefusalError(400, "this is no upload that the page can take") from error
             finally:
-                # What arrived under a file's name lies in a folder of its own.
-                for path in self.folder.iterdir():
-                    if not path.is_dir():
-                        path.unlink(missing_ok=True)
+                self._clear()
+
+    def _clear(self) -> None:
+        """Remove what was not taken; a file that was lies in a folder of its own."""
+        for path in self.folder.iterdir():
+            if not path.is_dir():
+                os.truncate(path, 0)  # Gradio may hold it open, and its bytes with it
+                path.unlink()
 
 
 async def _arrived(receive: Receive, file: IO[bytes]) -> bool:
