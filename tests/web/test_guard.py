@@ -279,6 +279,13 @@ def test_what_breaks_in_the_middle_of_an_answer_ends_it() -> None:
     assert [message.get("body") for message in sent] == [None, b"half", b""]
     assert not sent[-1].get("more_body")
 
+    async def broken_afterwards(scope: Any, receive: Any, send: Any) -> None:
+        await inside(scope, receive, send)
+        raise KeyError
+
+    sent = asked(Guard(broken_afterwards, [HOST], 10**6, lambda _: True, lambda _: "abc"), "/config")
+    assert [message.get("body") for message in sent] == [None, b"inside"]
+
 
 def test_an_upload_that_does_not_say_how_long_it_is_asks_for_all_that_it_may_bring() -> None:
     lengths: list[int | None] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import tempfile
 import time
@@ -62,16 +63,21 @@ class Arrivals:
         try:
             with tempfile.TemporaryFile(dir=self.folder) as file:
                 if await _arrived(receive, file):
-                    await self._hand_on(scope, file, send)
+                    await self._hand_on(scope, file, receive, send)
         finally:
             self._promised -= promised
 
-    async def _hand_on(self, scope: Message, file: IO[bytes], send: Send) -> None:
+    async def _hand_on(self, scope: Message, file: IO[bytes], receive: Receive, send: Send) -> None:
         """Let Gradio take a whole upload apart; one at a time, so that what lies about afterwards is nobody's."""
+        more = True
 
         async def again() -> Message:
+            nonlocal more
+            if not more:
+                return await receive()
             part = file.read(PART_BYTES)
-            return {"type": "http.request", "body": part, "more_body": bool(part)}
+            more = bool(part)
+            return {"type": "http.request", "body": part, "more_body": more}
 
         async with self._turn:
             try:
@@ -87,8 +93,9 @@ class Arrivals:
         """Remove what was not taken; a file that was lies in a folder of its own."""
         for path in self.folder.iterdir():
             if not path.is_dir():
-                os.truncate(path, 0)  # Gradio may hold it open, and its bytes with it
-                path.unlink()
+                with contextlib.suppress(OSError):  # Windows keeps what is open for the next time
+                    os.truncate(path, 0)  # Gradio may hold it open, and its bytes with it
+                    path.unlink()
 
 
 async def _arrived(receive: Receive, file: IO[bytes]) -> bool:
@@ -110,7 +117,7 @@ async def _arrived(receive: Receive, file: IO[bytes]) -> bool:
 def _taken_below(folder: Path) -> int:
     """Count the bytes of what lies there; a small file counts as a large one, so that there are not too many.
 
-    Gradio leaves an empty file or folder behind for each upload: those go.
+    Gradio leaves an empty file behind for each upload: those go.
     """
     taken, long_ago = 0, time.time() - EMPTY_SECONDS
     for path in folder.rglob("*"):

@@ -186,7 +186,7 @@ class Guard:
             raise RefusalError(403, "another page may not ask this server")
 
     async def _hand_on(self, scope: Message, receive: Receive, send: Send, most: int) -> None:
-        received, begun = 0, False
+        received, begun, ended = 0, False, False
 
         async def counted() -> Message:
             nonlocal received
@@ -197,7 +197,7 @@ class Guard:
             return message
 
         async def with_headers(message: Message) -> None:
-            nonlocal begun
+            nonlocal begun, ended
             if message["type"] == "http.response.start":
                 if message["status"] == 500:  # what was raised comes here as well, and is told below
                     return
@@ -207,13 +207,14 @@ class Guard:
                 message["headers"] = [*theirs, *ours]
             if begun:
                 await send(message)
+                ended = message["type"] == "http.response.body" and not message.get("more_body")
 
         try:
             await self.app(scope, counted, with_headers)
             refused = RefusalError(500, FAULT)
         except Exception as error:
             refused = _refusal_of(error, scope["path"])
-            if begun:
+            if begun and not ended:
                 await send({"type": "http.response.body", "body": b""})
         if not begun:
             await _answer(send, refused, "http")
