@@ -101,6 +101,18 @@ def test_an_upload_that_stalls_is_given_up(tmp_path: Path, monkeypatch: pytest.M
     assert arrivals.has_room(10**6)
 
 
+def test_a_whole_upload_that_no_page_takes_does_not_hold_its_room_for_ever(tmp_path: Path) -> None:
+    arrivals = Arrivals(Taker(tmp_path), tmp_path, 10**6, 2 * 10**6)
+    for age in (0, module.UNCLAIMED_SECONDS + 1):
+        asyncio.run(arrivals(scope(), coming(BODY), nobody))
+        (found,) = files_in(tmp_path)
+        then = found.stat().st_mtime - age
+        os.utime(found, (then, then))
+        assert arrivals.has_room(2 * 10**6) is bool(age)
+        assert found.exists() is not bool(age)
+        found.unlink(missing_ok=True)
+
+
 @pytest.mark.parametrize(("error", "status"), [(TypeError("no file"), 400), (RefusalError(413, "more"), 413)])
 def test_a_body_that_cannot_be_taken_apart_is_refused_and_its_parts_go(
     error: Exception, status: int, tmp_path: Path

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vae_experiments.web.guard import App, Message, Receive, Send
 
 LEAST_BYTES = 10**6
-EMPTY_SECONDS, STALL_SECONDS = 60, 30
+UNCLAIMED_SECONDS, STALL_SECONDS = 300, 30
 PART_BYTES = 2**20
 
 
@@ -117,16 +117,18 @@ async def _arrived(receive: Receive, file: IO[bytes]) -> bool:
 def _taken_below(folder: Path) -> int:
     """Count the bytes of what lies there; a small file counts as a large one, so that there are not too many.
 
-    Gradio leaves an empty file behind for each upload: those go.
+    A page takes an upload as soon as it is whole, and the file goes with that: what was not taken for long goes here.
     """
-    taken, long_ago = 0, time.time() - EMPTY_SECONDS
+    taken, long_ago = 0, time.time() - UNCLAIMED_SECONDS
     for path in folder.rglob("*"):
         try:
             found = path.stat()
         except FileNotFoundError:  # gone since it was listed
             continue
-        if S_ISREG(found.st_mode) and found.st_size:
-            taken += max(found.st_size, LEAST_BYTES)
-        elif S_ISREG(found.st_mode) and found.st_mtime < long_ago:
+        if not S_ISREG(found.st_mode):
+            continue
+        if found.st_mtime < long_ago:
             path.unlink(missing_ok=True)
+        elif found.st_size:
+            taken += max(found.st_size, LEAST_BYTES)
     return taken
