@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -18,30 +17,30 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+TERMINAL = "terminal.log"
+"""What the server says to the person who started it, in the folder that it was started in."""
+
 
 @contextlib.contextmanager
 def served(folder: Path, *words: str, before: Sequence[str] = ()) -> Iterator[str]:
     """Start the page on a free port and give its address."""
     command = [*before, sys.executable, "-m", "vae_experiments.web", "--port", "0", *words]
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
+    terminal = folder / TERMINAL
+    with terminal.open("wb") as file:
+        process = subprocess.Popen(
+            command, cwd=folder, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+        )
     try:
-        ready, _, _ = select.select([process.stdout], [], [], 90)
-        line = process.stdout.readline() if ready else ""
-        found = re.match(r"http://127\.0\.0\.1:\d+", line)
-        assert found, line + process.stdout.read()
+        end, found = time.monotonic() + 90, None
+        while not found and process.poll() is None and time.monotonic() < end:
+            time.sleep(0.1)
+            found = re.match(r"http://127\.0\.0\.1:\d+(?=  )", terminal.read_text())
+        assert found, terminal.read_text()
         yield found[0]
     finally:
-        os.killpg(process.pid, signal.SIGTERM)  # with strace before it, to both
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)  # with strace before it, to both
         process.wait(timeout=30)
-        process.stdout.close()
 
 
 class Visitor:

@@ -14,9 +14,10 @@ from tests.web.conftest import small, until, waited
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.web import cards
 from vae_experiments.web.bench import Bench
-from vae_experiments.web.desk import FAULT, Desk, State, Ticket
-from vae_experiments.web.job import without_paths
+from vae_experiments.web.desk import Desk, State, Ticket
+from vae_experiments.web.faults import FAULT
 from vae_experiments.web.order import Asked
+from vae_experiments.web.records import without_paths
 from vae_experiments.web.uploads import Limits
 
 
@@ -27,8 +28,13 @@ def test_a_run_gives_videos_numbers_a_line_an_archive_and_a_place_in_the_history
     assert visit.guest.history == [kept]
     assert bench.results.get(kept.id) is kept
     with zipfile.ZipFile(kept.file("run.zip")) as archive:
-        names = {Path(name).name for name in archive.namelist()}
-    assert names == {path.name for path in kept.folder.iterdir() if path.name[0] != "."}
+        names = {name.partition("/")[2] for name in archive.namelist()}
+        log = archive.read(f"{kept.folder.name}/run.log").decode()
+    assert {"run.log", ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml"} < names
+    here = {path.relative_to(kept.folder).as_posix() for path in kept.folder.rglob("*") if path.is_file()}
+    assert names == here - {".run.zip"}
+    assert "vae_experiments.experiment: device: " in log
+    assert str(bench.outputs) not in log
     html = cards.result(kept)
     assert f"{kept.metrics['reconstructed_with_noise']['psnr_db']!r}" in html
     assert kept.command in html
@@ -114,7 +120,7 @@ def test_orders_are_done_one_at_a_time_in_turn_and_no_more_wait_than_may() -> No
     assert [desk.ahead_of(ticket) for ticket in waiting] == [1, 2]
     with pytest.raises(VaeExperimentsError, match="2 runs are waiting already; try again in a minute"):
         desk.order("d", work("d"))
-    waiting[0].cancel()
+    desk.cancel_one(waiting[0])
     go.set()
     assert waited(waiting[1]).state is State.done
     assert waiting[0].state is State.cancelled
@@ -130,6 +136,41 @@ def test_one_person_has_one_run_at_a_time() -> None:
     go.set()
     waited(ticket)
     assert waited(desk.order("a", lambda _: None)).state is State.done
+    desk.close()
+
+
+def test_a_cancelled_order_that_waits_is_over_at_once_and_its_owner_may_order_again() -> None:
+    desk, go = Desk(most_waiting=2), threading.Event()
+    running = desk.order("a", lambda _: go.wait(10))
+    until(lambda: running.state is State.running)
+    waiting, behind = desk.order("b", lambda _: 1), desk.order("c", lambda _: 2)
+    desk.cancel("b")
+    assert waiting.is_over
+    assert waiting.state is State.cancelled
+    assert desk.ahead_of(behind) == 1
+    again = desk.order("b", lambda _: 3)
+    go.set()
+    assert waited(again).result == 3
+    assert waiting.result is None
+    desk.close()
+
+
+def test_who_cancelled_what_runs_may_order_again_before_it_has_ended() -> None:
+    desk, go = Desk(), threading.Event()
+
+    def work(ticket: Ticket) -> None:
+        go.wait(10)
+        ticket.tick()
+
+    first = desk.order("a", work)
+    until(lambda: first.state is State.running)
+    desk.cancel("a")
+    second = desk.order("a", lambda _: "second")
+    with pytest.raises(VaeExperimentsError, match="your last run is still going"):
+        desk.order("a", lambda _: None)
+    go.set()
+    assert waited(second).result == "second"
+    assert first.state is State.cancelled
     desk.close()
 
 
@@ -184,11 +225,48 @@ def test_a_preview_is_there_within_2_seconds_and_leaves_no_run_folder(bench: Ben
     assert visit.guest.history == []
 
 
+@pytest.mark.parametrize(
+    ("chain", "values", "frames"),
+    [
+        ("freeze", {"frame": 12}, 16),
+        ("noise", {"frames": "20:30"}, 32),
+        ("noise", {"frames": "38:"}, 40),
+        ("noise", {"frames": "50%:"}, 8),
+        ("pca_direction", {"over": "frames", "component": 9}, 16),
+    ],
+)
+def test_a_preview_takes_every_setting_that_the_run_takes_with_as_many_frames_as_that_needs(
+    bench: Bench, chain: str, values: dict[str, Any], frames: int
+) -> None:
+    asked = Asked(source_values={"size": "64", "frames": 40}, chain=[chain], values={chain: values})
+    ticket = waited(bench.preview(bench.visit("me"), asked) or pytest.fail("busy"))
+    assert ticket.sentence == ""
+    assert ticket.result.metrics["frames"] == frames
+
+
+def test_a_preview_refuses_what_the_run_refuses_in_the_words_of_the_run(bench: Bench) -> None:
+    asked = Asked(
+        source_values={"size": "64", "frames": 40}, chain=["freeze"], values={"freeze": {"frame": 40}}
+    )
+    ticket = waited(bench.preview(bench.visit("me"), asked) or pytest.fail("busy"))
+    assert ticket.sentence.startswith("freeze.frame=40: the clip has 40 frames; name one of 0 to 39")
+
+
+def test_settings_of_frames_that_no_preview_reaches_are_no_mistake(bench: Bench) -> None:
+    asked = Asked(
+        source_values={"size": "64", "frames": 900}, chain=["freeze"], values={"freeze": {"frame": 800}}
+    )
+    ticket = waited(bench.preview(bench.visit("me"), asked) or pytest.fail("busy"))
+    assert (ticket.state, ticket.result) == (State.done, None)
+    assert "press Run" in cards.preview(ticket.result)
+    assert "mistake" not in cards.preview(ticket.result)
+
+
 def test_a_preview_steps_back_while_a_run_goes_on(bench: Bench) -> None:
     ticket = bench.run(bench.visit("a"), small(source_values={"size": "64", "frames": 4000}))
     assert bench.preview(bench.visit("b"), Asked()) is None
     assert (bench.desk.serves("a"), bench.desk.serves("b")) == (True, False)
-    ticket.cancel()
+    bench.desk.cancel_one(ticket)
     waited(ticket)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vae_experiments.web.guard import JOIN, PAUSE_SECONDS, UPLOAD, Guard, RefusalError
+from vae_experiments.web.faults import keep_traces_in, traces
+from vae_experiments.web.guard import ANSWERS, JOIN, PAUSE_SECONDS, UPLOAD, Guard, RefusalError
 
 HOST = "127.0.0.1:7860"
 TRAVERSALS = [
@@ -208,6 +211,91 @@ def test_an_event_that_is_refused_goes_no_further() -> None:
 
     asyncio.run(Guard(inside, [HOST], 10**6, lambda _: True, refuse)(POST, receive, send))
     assert (sent[0]["status"], sent[1]["body"]) == (403, b"not this\n")
+
+
+def asked(guard: Guard, path: str, query: str = "") -> list[Any]:
+    """Ask a guard for a path, and give all that it sent."""
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {**POST, "path": path, "raw_path": path.encode(), "query_string": query.encode()}
+    asyncio.run(guard(scope, receive, send))
+    return sent
+
+
+def test_a_stream_of_answers_is_only_for_a_page_that_has_asked_for_something() -> None:
+    guard = Guard(inside, [HOST], 10**6, lambda _: True, lambda _: "abc")
+    for query in ("", "session_hash=abc", "session_hash=", "session_hash=%ff"):
+        assert asked(guard, ANSWERS, query)[0]["status"] == 404
+    assert asked(guard, JOIN)[0]["status"] == 200
+    assert asked(guard, ANSWERS, "session_hash=abc")[0]["status"] == 200
+    assert asked(guard, ANSWERS, "session_hash=abd")[0]["status"] == 404
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyError("/secret/place"), 500), (OSError(28, "No space left"), 507)]
+)
+@pytest.mark.parametrize("tells_first", [True, False])
+def test_what_breaks_inside_is_one_line_and_no_traceback(
+    error: Exception, status: int, tells_first: bool, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
+        if tells_first:  # as Starlette does
+            await send({"type": "http.response.start", "status": 500, "headers": []})
+            await send({"type": "http.response.body", "body": b"Internal Server Error"})
+        raise error
+
+    keep_traces_in(tmp_path / "web.log")
+    with caplog.at_level(logging.ERROR):
+        sent = asked(Guard(broken, [HOST], 10**6, lambda _: True, lambda _: "abc"), "/config")
+    while traces.handlers:
+        traces.handlers[0].close()
+        traces.removeHandler(traces.handlers[0])
+    traces.propagate = True
+    assert sent[0]["status"] == status
+    assert b"secret" not in sent[1]["body"]
+    assert len(caplog.records) == (status == 500)
+    if caplog.records:
+        (line,) = caplog.text.splitlines()
+        assert (
+            "error: internal: KeyError: '/secret/place' (/config); this is a fault of vae_experiments" in line
+        )
+        assert str(tmp_path / "web.log") in line
+        assert "Traceback" in (tmp_path / "web.log").read_text()
+
+
+def test_what_breaks_in_the_middle_of_an_answer_ends_it() -> None:
+    async def broken(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise KeyError
+
+    sent = asked(Guard(broken, [HOST], 10**6, lambda _: True, lambda _: "abc"), "/config")
+    assert [message.get("body") for message in sent] == [None, b"half", b""]
+    assert not sent[-1].get("more_body")
+
+    async def broken_afterwards(scope: Any, receive: Any, send: Any) -> None:
+        await inside(scope, receive, send)
+        raise KeyError
+
+    sent = asked(Guard(broken_afterwards, [HOST], 10**6, lambda _: True, lambda _: "abc"), "/config")
+    assert [message.get("body") for message in sent] == [None, b"inside"]
+
+
+def test_an_upload_that_does_not_say_how_long_it_is_asks_for_all_that_it_may_bring() -> None:
+    lengths: list[int | None] = []
+
+    def has_room(length: int | None) -> bool:
+        lengths.append(length)
+        return True
+
+    asked(Guard(inside, [HOST], 10**6, has_room, lambda _: "abc"), UPLOAD)
+    assert lengths == [None]
 
 
 def test_other_methods_and_other_kinds_of_connection_are_refused() -> None:

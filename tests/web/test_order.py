@@ -16,7 +16,7 @@ from tests.test_config import composed
 from tests.web.conftest import small, waited
 from vae_experiments.command_line import quoted
 from vae_experiments.config import experiment_from
-from vae_experiments.errors import SettingError, SourceError, VaeExperimentsError
+from vae_experiments.errors import SettingError, SourceError, VaeExperimentsError, WriteError
 from vae_experiments.web.bench import Bench
 from vae_experiments.web.choices import offered
 from vae_experiments.web.order import Asked, Order, order_of
@@ -137,6 +137,19 @@ def test_a_second_upload_is_known_by_its_name_and_its_line_gives_the_same_number
     assert not any(str(bench.scratch) in text for text in texts)
 
 
+def test_the_config_in_the_folder_of_a_run_runs_it_again_to_the_same_numbers(
+    type_command: Callable[..., subprocess.CompletedProcess[str]], bench: Bench, tmp_path: Path
+) -> None:
+    asked = small(chain=["noise", "freeze"], values={"noise": {"scale": "ramp(0,1)"}, "freeze": {"frame": 1}})
+    kept = waited(bench.run(bench.visit("me"), asked)).result
+    saved = ["--config-path", str(kept.folder / ".hydra"), "--config-name", "config"]
+    done = type_command(str(REPOSITORY / "run.py"), *saved, "hydra.run.dir=again", where=tmp_path)
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "again" / "metrics.json").read_text())
+    for name in ("reconstructed", "reconstructed_with_noise_freeze", "changed_latents"):
+        assert metrics[name] == kept.metrics[name]
+
+
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
@@ -168,10 +181,13 @@ def test_a_path_that_the_browser_sends_for_a_video_is_not_looked_at(clip: Path, 
 
 def test_a_preview_is_the_same_run_on_few_small_frames() -> None:
     order = order_of(small(source="plasma", source_values={"size": "640x360", "frames": 100}), None, LIMITS)
-    preview = order.preview()
+    preview = order.smaller(8, 8)
     assert str(preview.source.info.size) == "128x72"
     assert preview.source.info.frames == 8
     assert preview.links == order.links
+    wide = order_of(small(source="plasma", source_values={"size": "640x40", "frames": 5}), None, LIMITS)
+    assert str(wide.smaller(8, 32).source.info.size) == "128x32", "no smaller than the model takes"
+    assert wide.smaller(8, 32).source.info.frames == 5
 
 
 def test_uploads_are_refused_or_kept_under_safe_names_and_the_oldest_go(clip: Path, tmp_path: Path) -> None:
@@ -199,6 +215,22 @@ def test_uploads_are_refused_or_kept_under_safe_names_and_the_oldest_go(clip: Pa
         with pytest.raises(SourceError, match=sentence):
             uploads.take(file, name)
     assert len(list((tmp_path / "up").iterdir())) == 3
+
+
+def test_an_upload_that_finds_no_room_is_one_line_and_leaves_nothing(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half(_: Path, to: Path) -> None:
+        to.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    uploads = Uploads(tmp_path / "up", LIMITS)
+    monkeypatch.setattr("shutil.copyfile", half)
+    with pytest.raises(WriteError, match="no space left writing .*clouds.mp4"):
+        uploads.take(clip, clip.name)
+    assert list((tmp_path / "up").iterdir()) == []
+    with pytest.raises(SourceError, match="gone.mp4: it is not here any more; upload it again"):
+        uploads.take(tmp_path / "gone.mp4", "gone.mp4")
 
 
 def test_a_cut_file_is_kept_with_a_warning_and_runs_in_part_where_that_is_wished(
@@ -287,5 +319,9 @@ def test_a_sweep_leaves_a_contact_sheet_a_plot_and_the_line_that_repeats_it(benc
     kept = waited(bench.sweep(bench.visit("me"), small(), Range.of("noise.scale", 0.5, 1, 2))).result
     assert kept.command == "python run.py -m source.size=48 source.frames=3 noise.scale=0.5,1"
     assert kept.file("contact_sheet.png")
+    for job in "01":
+        names = {path.name for path in (kept.folder / job / ".hydra").iterdir()}
+        assert names == {"config.yaml", "hydra.yaml", "overrides.yaml"}
+        assert (kept.folder / job / "run.log").stat().st_size
     assert (kept.folder / "sweep.csv").read_text().count("\n") >= 3
     assert list(kept.folder.glob("*noise*scale*.png")) or len(list(kept.folder.glob("*.png"))) > 1

@@ -6,6 +6,7 @@ import http.server
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -17,7 +18,8 @@ from typing import Any
 
 import pytest
 
-from tests.web.serving import Visitor, quick, results_in, served
+from tests.web.conftest import until
+from tests.web.serving import TERMINAL, Visitor, quick, results_in, served
 from tests.web.test_guard import NOT_FOR_THE_PAGE, TRAVERSALS
 from vae_experiments.sources import Video
 from vae_experiments.web.guests import COOKIE
@@ -209,6 +211,96 @@ def test_who_leaves_has_cancelled(address: str) -> None:
     began = time.perf_counter()
     assert "reconstructed_with_noise.mp4" in next_one.run(size="32")
     assert time.perf_counter() - began < 25
+
+
+def test_an_order_whose_asker_never_listens_stops_and_lets_the_next_one_in(address: str) -> None:
+    asker, next_one = Visitor(address), Visitor(address)
+    body = {
+        "data": asker.values(frames=10_000, size="64"),
+        "fn_index": asker.run_event["id"],
+        "session_hash": asker.session,
+    }
+    assert asker.post("/gradio_api/queue/join", body)[0] == 200
+    began = time.perf_counter()
+    assert "reconstructed_with_noise.mp4" in next_one.run(size="32")
+    assert time.perf_counter() - began < 30
+
+
+def test_uploads_that_are_cut_off_leave_nothing_and_take_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gradio")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    head = b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.mp4"\r\n\r\n'
+    with served(tmp_path) as address:
+        host, port = address.removeprefix("http://").split(":")
+        for length in (b"Content-Length: 157000000", b"Transfer-Encoding: chunked"):
+            for _ in range(15):
+                with socket.create_connection((host, int(port))) as sent:
+                    sent.sendall(
+                        b"POST /gradio_api/upload HTTP/1.1\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+                        + f"Host: {host}:{port}\r\n".encode() + length + b"\r\n\r\n"
+                        + (b"%x\r\n" % (len(head) + 10**6) if b"chunked" in length else b"") + head + b"z" * 10**6
+                    )  # fmt: skip
+        unfinished = head + b"z" * 1000
+        visitor = Visitor(address)
+        form = {"Content-Type": "multipart/form-data; boundary=x"}
+        for body in (unfinished, head.replace(b'; filename="a.mp4"', b"") + b"x\r\n--x--\r\n", b"garbage"):
+            assert visitor.post("/gradio_api/upload", body, **form)[0] in (200, 400)
+        (cache,) = tmp_path.glob("vae_experiments_web_*/gradio")
+        until(lambda: not [path for path in cache.rglob("*") if path.is_file()])
+        status, answer = visitor.upload("ok.mp4", b"hello")
+        assert status == 200
+        assert "ok.mp4" in visitor.receive(json.loads(answer)[0])
+    assert (tmp_path / TERMINAL).read_text().count("\n") <= 3
+
+
+def test_malformed_requests_get_one_4xx_and_at_most_one_line_in_the_terminal(tmp_path: Path) -> None:
+    pytest.importorskip("gradio")
+    with served(tmp_path) as address:
+        visitor = Visitor(address)
+        run, values = visitor.run_event["id"], visitor.values()
+        events = [(run, data) for data in ([], None, "abc", {"a": 1}, values[:5], [*values, 1])]
+        for event in visitor.config["dependencies"]:
+            events += [(event["id"], data) for data in ([7] * (len(event["inputs"]) + 1), "x")]
+            if any(name == "upload" for _, name in event["targets"]):
+                events += [
+                    (event["id"], [value]) for value in (7, None, "abc", {}, {"url": "http://127.0.0.1:9/x"})
+                ]
+        for number, data in events:
+            body = {"data": data, "fn_index": number, "session_hash": visitor.session}
+            assert visitor.post("/gradio_api/queue/join", body)[0] == 400, (number, data)
+        for more in ({"batched": True}, {"simple_format": True}, {"trigger_id": "x"}, {"event_id": "x"}):
+            body = {"data": values, "fn_index": run, "session_hash": visitor.session, **more}
+            assert visitor.post("/gradio_api/queue/join", body)[0] in (400, 422)
+        for path in ("data", "data?session_hash=nosuch", "data?session_hash=a&session_hash=b"):
+            assert visitor.get(f"/gradio_api/queue/{path}")[0] == 404
+        for path in ("queue/join", "cancel", "reset", "upload", "queue/data"):
+            for body in (
+                b"",
+                b"{",
+                b"[]",
+                b"\xff\xfe",
+                b'{"session_hash": 1, "fn_index": "x", "event_id": []}',
+            ):
+                assert 400 <= visitor.post(f"/gradio_api/{path}", body)[0] < 500, (path, body)
+        assert (tmp_path / TERMINAL).read_text().count("\n") == 1, "the address, and nothing else"
+        for data in (
+            [5] * len(values),
+            [None] * len(values),
+            [[["x"]]] * len(values),
+            [{"a": {}}] * len(values),
+        ):
+            said = json.dumps(visitor.fire(visitor.run_event, data))
+            assert "mistake" in said
+        for event in visitor.config["dependencies"]:
+            if [name for _, name in event["targets"]] == ["change"]:
+                for value in (7, None, [], {}, "nosuch"):
+                    said = visitor.fire(event, [value] * len(event["inputs"]))
+                    assert said[-1]["success"], said[-1]
+        assert "reconstructed_with_noise.mp4" in visitor.run(size="32")
+    assert not (tmp_path / "outputs" / "web.log").exists()
+    assert (tmp_path / TERMINAL).read_text().count("\n") == 1
 
 
 def test_the_scratch_goes_when_the_server_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

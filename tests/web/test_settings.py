@@ -132,13 +132,44 @@ def test_a_value_from_the_browser_is_typed_or_refused_in_one_line(
     assert "\n" not in str(caught.value)
 
 
-def test_a_text_that_is_the_name_of_a_file_is_refused(
+def answers() -> list[object]:
+    """Give what the page makes of texts that may be names of files."""
+    found: list[object] = []
+    for kind, name, text in (
+        (Kite, "colour", "red"),
+        (Kite, "colour", "run.py"),
+        (Kite, "colour", "nosuch.py"),
+        (Kite, "mask", "clip.mp4"),
+        (Kite, "mask", "8"),
+        (Kite, "mask", "checkerboard"),
+        (Kite, "height", "8"),
+        (offered("source")["video"].kind, "fps", "8"),
+        (offered("source")["video"].kind, "size", "48"),
+    ):
+        try:
+            found.append(typed(kind, name, text, "somewhere"))
+        except SettingError as error:
+            found.append(str(error).replace(text, "TEXT"))
+    return found
+
+
+def test_no_answer_of_the_page_depends_on_what_lies_in_the_folder_of_the_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "red").write_text("secret")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SettingError, match="names a file"):
-        typed(Kite, "colour", "red", "kite")
+    before = answers()
+    for name in ("red", "run.py", "clip.mp4", "8", "48", "checkerboard"):
+        (tmp_path / name).write_text("secret")
+    assert answers() == before
+    assert before[:3] == ["red", "run.py", "nosuch.py"]
+    assert before[3] == before[4]
+    assert before[5:] == ["checkerboard", "8", "8", "48"]
+
+
+@pytest.mark.parametrize("mask", ["blob(1)", "circle(1)", "circle(a,b,c)", "box((", "outside blob()"])
+def test_a_mask_that_breaks_its_grammar_is_said_in_one_line(mask: str) -> None:
+    with pytest.raises(SettingError, match="mask="):
+        Kite(**{"mask": typed(Kite, "mask", mask, "kite")})
 
 
 def test_a_setting_that_is_a_path_takes_the_names_of_patterns_and_nothing_else() -> None:

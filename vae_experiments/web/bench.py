@@ -14,9 +14,12 @@ from vae_experiments.companions import said_of
 from vae_experiments.errors import SourceError
 from vae_experiments.web.desk import Desk, Ticket
 from vae_experiments.web.guests import Guest
-from vae_experiments.web.job import SMALL, check_room, new_folder, run_order, without_paths
+from vae_experiments.web.job import SMALL, check_room, new_folder, run_order
 from vae_experiments.web.order import VIDEO, Asked, order_of
+from vae_experiments.web.previews import preview_of
+from vae_experiments.web.records import without_paths
 from vae_experiments.web.results import Kept, Results
+from vae_experiments.web.scratch import Scratch
 from vae_experiments.web.settings import SECOND
 from vae_experiments.web.sweeping import Range, orders_of, run_sweep, sweep_command
 from vae_experiments.web.uploads import Limits, Uploads
@@ -51,8 +54,8 @@ class Bench:
 
     def __init__(self, outputs: Path, limits: Limits | None = None, most_waiting: int = 60) -> None:
         self.outputs, self.limits = outputs, limits or Limits()
-        self._scratch = tempfile.TemporaryDirectory(prefix="vae_experiments_web_")
-        self.scratch = Path(self._scratch.name).resolve()
+        self._scratch = Scratch()
+        self.scratch = self._scratch.folder
         self.uploads = Uploads(self.scratch / "uploads", self.limits)
         self.results = Results()
         self.desk = Desk(most_waiting, self.limits.seconds)
@@ -69,7 +72,7 @@ class Bench:
     def close(self) -> None:
         """Stop what runs, and remove uploads and previews."""
         self.desk.close()
-        self._scratch.cleanup()
+        self._scratch.close()
 
     def visit(self, key: str | None, guest: str | None = None) -> Visit:
         """Find what belongs to one open page, in the browser that goes by that name."""
@@ -113,7 +116,7 @@ class Bench:
 
         def work(ticket: Ticket) -> Kept:
             folder = new_folder(self.outputs)
-            result = run_order(order, folder, ticket)
+            result = run_order(order, folder, ticket, words=order.words)
             kept = self.results.keep(folder, order.title, order.command, result.metrics, order.chain)
             visit.guest.history = [kept, *visit.guest.history][:LONGEST_HISTORY]
             return kept
@@ -121,18 +124,21 @@ class Bench:
         return self.desk.order(visit.id, work)
 
     def preview(self, visit: Visit, asked: Asked) -> Ticket | None:
-        """Queue a run on few small frames, or nothing while a run goes on.
+        """Queue a run on few small frames, or nothing while a run goes on; its result may be that there is none.
 
         Raises:
             VaeExperimentsError: it cannot be done.
         """
-        order = self.order(visit, asked).preview()
+        order = self.order(visit, asked)
         if self.desk.is_busy:
             return None
 
-        def work(ticket: Ticket) -> Kept:
+        def work(ticket: Ticket) -> Kept | None:
+            small = preview_of(order)
+            if small is None:
+                return None
             folder = Path(tempfile.mkdtemp(prefix=f"{PREVIEW}_", dir=self.scratch))
-            result = run_order(order, folder, ticket, SMALL)
+            result = run_order(small, folder, ticket, SMALL)
             self.results.drop(visit.preview)
             kept = self.results.keep(folder, order.title, "", result.metrics, order.chain, passing=True)
             visit.preview = kept.id

@@ -102,8 +102,10 @@ def command(line: str) -> str:
     )
 
 
-def preview(kept: Kept) -> str:
+def preview(kept: Kept | None) -> str:
     """Show a few small frames, untouched and changed."""
+    if kept is None:
+        return note("These settings change later frames than a preview shows; press Run to see them.")
     names = kept.videos()[1:]
     captions = ["preview, untouched", *(f"preview, {kept.spoken(name)}" for name in names[1:])]
     return f'<div class="preview on">{players(kept, names, captions)}</div>'

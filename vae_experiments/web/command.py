@@ -5,20 +5,22 @@ from __future__ import annotations
 import argparse
 import gc
 import logging
+import re
 import signal
 import socket
 import sys
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from vae_experiments.command_line import complain
+from vae_experiments.command_line import UNREADABLE, complain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LOCAL = ("127.0.0.1", "localhost", "::1")
+MOST_PORT = 65535
 SWITCH_SECONDS = 0.001
 """How long a run may keep the page from answering, each time; Python's own 5 ms add up."""
 MISSING = "the page needs gradio, which is not installed; pip install 'vae_experiments[web]'"
@@ -26,21 +28,31 @@ MISSING = "the page needs gradio, which is not installed; pip install 'vae_exper
 
 def main(words: Sequence[str]) -> int:
     """Serve until interrupted; the exit status is 1 where that cannot begin."""
-    typed = _parser().parse_args(words)
+    typed = _Parser().parse_args(words)
     if find_spec("gradio") is None:
         complain(MISSING)
         return 1
-    if typed.host not in LOCAL:
-        print(
-            f"warning: everybody who reaches {typed.host}:{typed.port} can use this page; it asks for no password",
-            file=sys.stderr,
+    outputs = Path(typed.outputs)
+    try:
+        outputs.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        complain(f"--outputs: cannot use {outputs} ({str(error.strerror).lower()}); choose another folder")
+        return 1
+    try:
+        opened = _listen(typed.host, typed.port)
+    except (OSError, UnicodeError) as error:
+        reason = str(getattr(error, "strerror", "") or "no such name").lower()
+        complain(
+            f"cannot listen on {typed.host}:{typed.port} ({reason}); choose another one with --port or --host"
         )
-    opened = _listen(typed.host, typed.port)
-    if opened is None:
-        complain(f"cannot listen on {typed.host}:{typed.port}; choose another one with --port")
         return 1
     port = int(opened.getsockname()[1])
-    _serve(opened, Path(typed.outputs), [*names(typed.host, port), *typed.name], port)
+    if typed.host not in LOCAL:
+        print(
+            f"warning: everybody who reaches {typed.host}:{port} can use this page; it asks for no password",
+            file=sys.stderr,
+        )
+    _serve(opened, outputs, [*names(typed.host, port), *typed.name], port)
     return 0
 
 
@@ -50,30 +62,52 @@ def names(host: str, port: int) -> list[str]:
     return sorted(f"{name}:{port}" for name in known if name not in ("0.0.0.0", "::"))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m vae_experiments.web", description="Serve the page to play on, on this machine."
-    )
-    parser.add_argument(
-        "--host", default=LOCAL[0], help="address to listen on (%(default)s: this machine only)"
-    )
-    parser.add_argument("--port", type=int, default=7860, help="port (%(default)s; 0: any that is free)")
-    parser.add_argument("--outputs", default="outputs", help="folder of the runs (%(default)s)")
-    parser.add_argument(
-        "--name", action="append", default=[], metavar="NAME:PORT", help="another name that browsers know this server by"
-    )  # fmt: skip
-    return parser
+class _Parser(argparse.ArgumentParser):
+    """Reads the command's words; argparse itself would say a mistake in several lines."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            prog="python -m vae_experiments.web", description="Serve the page to play on, on this machine."
+        )
+        self.add_argument(
+            "--host", default=LOCAL[0], help="address to listen on (%(default)s: this machine only)"
+        )
+        self.add_argument(
+            "--port", type=_port, default=7860, metavar="PORT", help="port (%(default)s; 0: any that is free)"
+        )
+        self.add_argument("--outputs", default="outputs", help="folder of the runs (%(default)s)")
+        self.add_argument(
+            "--name", action="append", default=[], metavar="NAME:PORT", help="another name that browsers know this server by"
+        )  # fmt: skip
+
+    def error(self, message: str) -> NoReturn:
+        """End with one line."""
+        complain(f"{message.removeprefix('argument ')}; --help lists what can be given")
+        sys.exit(UNREADABLE)
 
 
-def _listen(host: str, port: int) -> socket.socket | None:
+def _port(text: str) -> int:
+    """Read a port; the system itself would take 70000 for 4464."""
+    if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > MOST_PORT:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no port, which is a number from 0 to {MOST_PORT}")
+    return int(text)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Open the port before the address is printed: who comes at once waits and is not turned away.
+
+    Raises:
+        OSError: it cannot be had.
+    """
+    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    opened = socket.socket(family, kind)
     try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        opened = socket.socket(family, kind)
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind(address)
-        opened.listen(128)  # before the address is printed: who comes at once waits and is not turned away
-    except (OSError, OverflowError):
-        return None
+        opened.listen(128)
+    except OSError:
+        opened.close()
+        raise
     return opened
 
 
@@ -81,15 +115,20 @@ def _serve(opened: socket.socket, outputs: Path, hosts: Sequence[str], port: int
     from vae_experiments.web.server import application, serve_no_one_else
 
     serve_no_one_else()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.raiseExceptions = False  # a disk that is full makes no traceback of a log
+    terminal = logging.StreamHandler()
+    terminal.setLevel(logging.WARNING)  # a run logs more, for its folder
+    logging.basicConfig(format="%(message)s", handlers=[terminal])
     warnings.simplefilter("ignore")  # of Gradio's own dependencies; there is nobody to read them
     import uvicorn
 
     from vae_experiments.web.bench import Bench
+    from vae_experiments.web.faults import keep_traces_in
 
     # Raised again by uvicorn when it has ended in good order; its default would leave the scratch behind.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     sys.setswitchinterval(SWITCH_SECONDS)
+    keep_traces_in(outputs.resolve() / "web.log")
     bench = Bench(outputs)
     try:
         app = application(bench, hosts)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 import time
 from collections import deque
@@ -13,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.mistakes import mistake_of
+from vae_experiments.web.faults import tell_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-log = logging.getLogger(__name__)
-FAULT = "something went wrong inside; the terminal that serves this page says more"
 
 
 class CancelError(VaeExperimentsError):
@@ -35,7 +32,7 @@ class State(Enum):
     cancelled = "cancelled"
 
 
-@dataclass
+@dataclass(eq=False)
 class Ticket:
     """One order at the desk."""
 
@@ -53,9 +50,14 @@ class Ticket:
     finished: threading.Event = field(default_factory=threading.Event)
     _stopped: threading.Event = field(default_factory=threading.Event)
 
-    def cancel(self) -> None:
-        """Stop it: at once while it waits, within a chunk while it runs."""
+    def stop(self) -> None:
+        """Let it end at its next tick; the desk, which knows whether it runs at all, is what cancels."""
         self._stopped.set()
+
+    @property
+    def is_stopped(self) -> bool:
+        """Tell whether it is to end, or did."""
+        return self._stopped.is_set()
 
     @property
     def is_over(self) -> bool:
@@ -90,7 +92,7 @@ class Desk:
         self._thread.start()
 
     def order(self, owner: str, work: Callable[[Ticket], Any]) -> Ticket:
-        """Queue one order; each owner has one at a time.
+        """Queue one order; each owner has one at a time, besides one that was cancelled and is ending.
 
         Raises:
             VaeExperimentsError: too many wait already, or the owner's last one is not over.
@@ -123,22 +125,36 @@ class Desk:
             return self._has(owner)
 
     def _has(self, owner: str) -> bool:
-        return any(ticket.owner == owner for ticket in (*self._waiting, self._running) if ticket)
+        return any(ticket.owner == owner and not ticket.is_stopped for ticket in self._here())
+
+    def _here(self) -> list[Ticket]:
+        return [*self._waiting, *([self._running] if self._running else [])]
 
     def cancel(self, owner: str) -> None:
-        """Stop whatever an owner has here."""
+        """Cancel whatever an owner has here."""
         with self._changed:
-            for ticket in (*self._waiting, self._running):
-                if ticket is not None and ticket.owner == owner:
-                    ticket.cancel()
+            for ticket in self._here():
+                if ticket.owner == owner:
+                    self._cancel(ticket)
+
+    def cancel_one(self, ticket: Ticket) -> None:
+        """Cancel an order: one that waits leaves the queue, one that runs ends within a chunk."""
+        with self._changed:
+            self._cancel(ticket)
+
+    def _cancel(self, ticket: Ticket) -> None:
+        ticket.stop()
+        if ticket in self._waiting:
+            self._waiting.remove(ticket)
+            ticket.state = State.cancelled
+            ticket.finished.set()
 
     def close(self) -> None:
         """Stop everything and wait for the worker."""
         with self._changed:
             self._closed = True
-            for ticket in (*self._waiting, self._running):
-                if ticket is not None:
-                    ticket.cancel()
+            for ticket in self._here():
+                self._cancel(ticket)
             self._changed.notify()
         self._thread.join(timeout=30)
 
@@ -166,8 +182,12 @@ def _do(ticket: Ticket) -> None:
         ticket.state = State.cancelled
     except BaseException as error:
         ticket.state = State.failed
-        with contextlib.suppress(Exception):
-            ticket.sentence = mistake_of(error) or ""
-        if not ticket.sentence:
-            log.error("%s", FAULT, exc_info=error)
-            ticket.sentence = FAULT
+        ticket.sentence = sentence_of(error)
+
+
+def sentence_of(error: BaseException) -> str:
+    """Say in one line what went wrong: what a person did, or that it was nothing of theirs."""
+    with contextlib.suppress(Exception):
+        if sentence := mistake_of(error):
+            return sentence
+    return tell_fault(error, "an order")

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 from vae_experiments.web.guard import RefusalError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
+FILE_META = {"_type": "gradio.FileData"}
+NOT_OURS = ("event_id", "oauth_token", "simple_format", "batched")
+"""What Gradio reads of an event, and this page never sends."""
 SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)
 
 
@@ -24,11 +27,11 @@ class Events:
 
     Args:
         arrivals: the folder in which uploads arrive.
-        numbers: of all that can be pressed.
+        takes_files: of each value that comes with all that can be pressed, by its number, whether it is a file.
     """
 
-    def __init__(self, arrivals: Path, numbers: Collection[int]) -> None:
-        self.arrivals, self.numbers = arrivals.resolve(), set(numbers)
+    def __init__(self, arrivals: Path, takes_files: Mapping[int, Sequence[bool]]) -> None:
+        self.arrivals, self.takes_files = arrivals.resolve(), takes_files
 
     def session_of(self, body: bytes) -> str:
         """Give the open page that an event comes from.
@@ -41,15 +44,27 @@ class Events:
             session, number = event["session_hash"], event["fn_index"]
             named = list(_named(event))
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise RefusalError(400, "this is no event of the page") from None
-        if not isinstance(session, str) or not SESSION.fullmatch(session) or not self._knows(number):
-            raise RefusalError(400, "this is no event of the page")
+            raise _no_event() from None
+        if not isinstance(session, str) or not SESSION.fullmatch(session):
+            raise _no_event()
+        if not self._knows(number) or any(event.get(name) for name in NOT_OURS):
+            raise _no_event()
         if not all(self._arrived(path) for path in named):
             raise RefusalError(403, "only what was uploaded can be used")
+        if not self._fits(event.get("data"), self.takes_files[number]):
+            raise _no_event()
         return session
 
     def _knows(self, number: object) -> bool:
-        return isinstance(number, int) and not isinstance(number, bool) and number in self.numbers
+        return isinstance(number, int) and not isinstance(number, bool) and number in self.takes_files
+
+    def _fits(self, data: object, takes_files: Sequence[bool]) -> bool:
+        """Tell whether there are as many values as there should be, with files where files belong and nowhere else."""
+        return (
+            isinstance(data, list)
+            and len(data) == len(takes_files)
+            and all(_is_file(value) == wanted for value, wanted in zip(data, takes_files, strict=True))
+        )
 
     def _arrived(self, path: object) -> bool:
         """Tell a regular file of the folder of uploads; nothing is opened, and no link followed."""
@@ -60,6 +75,14 @@ class Events:
         except (OSError, RuntimeError):
             return False
         return found == Path(path) and found.is_relative_to(self.arrivals) and found.is_file()
+
+
+def _no_event() -> RefusalError:
+    return RefusalError(400, "this is no event of the page")
+
+
+def _is_file(value: object) -> bool:
+    return isinstance(value, dict) and value.get("meta") == FILE_META and "path" in value
 
 
 def _named(value: Any) -> Iterator[Any]:

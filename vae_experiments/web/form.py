@@ -45,15 +45,16 @@ class Form:
         """Put the values of all controls together; they are neither typed nor checked."""
         sent = dict(zip(self.controls, values, strict=True))
         source = sent[Key("page", "", "source")]
-        chain = sent[Key("page", "", "chain")] or []
+        # One too many is enough to be refused.
+        chain = names_in(sent[Key("page", "", "chain")])[: LONGEST_CHAIN + 1]
         owner = VIDEO if source == VIDEO else PATTERN
         return Asked(
             source=source,
             source_values=_of(sent, "source", owner),
             model=sent[Key("page", "", "model")],
             model_values=_of(sent, "model", ""),
-            chain=chain if isinstance(chain, list) else [],
-            values={str(name): _of(sent, "manipulation", str(name)) for name in chain},
+            chain=chain,
+            values={name: _of(sent, "manipulation", name) for name in chain},
         )
 
     def add_choice_of_source(self) -> Any:
@@ -160,6 +161,11 @@ class Form:
     def _keep(self, key: Key, made: Any) -> Any:
         self.controls[key] = made
         return made
+
+
+def names_in(chain: Any) -> list[str]:
+    """Read the names of a chain as the browser sent it; what is no list of texts has none."""
+    return [name for name in chain if isinstance(name, str)] if isinstance(chain, list) else []
 
 
 def component(control: Control) -> Any:

@@ -8,9 +8,13 @@ when the page that sent it, if it says, is this one. What the page needs is list
 from __future__ import annotations
 
 import asyncio
+import errno
 import re
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import parse_qs
+
+from vae_experiments.web.faults import FAULT, tell_fault
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
     Send: TypeAlias = Callable[[Message], Awaitable[None]]
     App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
-UPLOAD, JOIN = "/gradio_api/upload", "/gradio_api/queue/join"
+UPLOAD, JOIN, ANSWERS = "/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/queue/data"
 EXACT = {
     "/",
     "/config",
@@ -31,7 +35,7 @@ EXACT = {
     "/gradio_api/theme.css",
     "/gradio_api/startup-events",
     JOIN,
-    "/gradio_api/queue/data",
+    ANSWERS,
     "/gradio_api/upload_progress",
     "/gradio_api/cancel",
     "/gradio_api/reset",
@@ -76,7 +80,7 @@ class Guard:
         app: what is guarded.
         hosts: names and ports that this server answers to, as ``127.0.0.1:7860``.
         upload_bytes: the largest file.
-        has_room: tells whether so many bytes more may be stored.
+        has_room: tells whether so many bytes more may be stored, or None where a request does not say how many.
         session_of: gives the open page that an event comes from, or refuses it.
     """
 
@@ -85,7 +89,7 @@ class Guard:
         app: App,
         hosts: Iterable[str],
         upload_bytes: int,
-        has_room: Callable[[int], bool],
+        has_room: Callable[[int | None], bool],
         session_of: Callable[[bytes], str],
     ) -> None:
         self.app, self.hosts = app, {host.lower() for host in hosts}
@@ -160,11 +164,13 @@ class Guard:
             raise RefusalError(404, "there is nothing of that name")
         if scope["method"] == "POST" and "origin" not in headers and headers.get("sec-fetch-site"):
             raise RefusalError(403, "a page must say where it is from")
+        if path == ANSWERS and session_in(scope) not in self._seen:
+            raise RefusalError(404, "no page of that name has asked for anything")
         most = self.upload_bytes + ENVELOPE_BYTES if path == UPLOAD else BODY_BYTES
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > most:
             raise RefusalError(413, f"more than {most // 10**6} MB")
-        if path == UPLOAD and not self.has_room(int(length)):
+        if path == UPLOAD and not self.has_room(int(length) if "content-length" in headers else None):
             raise RefusalError(507, "no room for more uploads; try again later")
         return most
 
@@ -180,7 +186,7 @@ class Guard:
             raise RefusalError(403, "another page may not ask this server")
 
     async def _hand_on(self, scope: Message, receive: Receive, send: Send, most: int) -> None:
-        received, begun = 0, False
+        received, begun, ended = 0, False, False
 
         async def counted() -> Message:
             nonlocal received
@@ -191,19 +197,42 @@ class Guard:
             return message
 
         async def with_headers(message: Message) -> None:
-            nonlocal begun
+            nonlocal begun, ended
             if message["type"] == "http.response.start":
+                if message["status"] == 500:  # what was raised comes here as well, and is told below
+                    return
                 begun = True
                 ours = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
                 theirs = [(k, v) for k, v in message.get("headers", []) if not _opens_up(k)]
                 message["headers"] = [*theirs, *ours]
-            await send(message)
+            if begun:
+                await send(message)
+                ended = message["type"] == "http.response.body" and not message.get("more_body")
 
         try:
             await self.app(scope, counted, with_headers)
-        except RefusalError as refused:
-            if not begun:
-                await _answer(send, refused, "http")
+            refused = RefusalError(500, FAULT)
+        except Exception as error:
+            refused = _refusal_of(error, scope["path"])
+            if begun and not ended:
+                await send({"type": "http.response.body", "body": b""})
+        if not begun:
+            await _answer(send, refused, "http")
+
+
+def _refusal_of(error: Exception, path: str) -> RefusalError:
+    """Say to the browser what stopped a request, without its inside."""
+    if isinstance(error, RefusalError):
+        return error
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RefusalError(507, "the disk is full; try again later")
+    return RefusalError(500, tell_fault(error, path))
+
+
+def session_in(scope: Message) -> str:
+    """Give the open page that a request names in its address; empty where it names none."""
+    query: bytes = scope.get("query_string", b"")
+    return parse_qs(query.decode("latin-1")).get("session_hash", [""])[-1]
 
 
 def _opens_up(name: bytes) -> bool:

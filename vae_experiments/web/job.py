@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import shutil
+from contextlib import nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,9 +11,10 @@ from vae_experiments.composition import claim
 from vae_experiments.errors import WriteError
 from vae_experiments.progress import shown_to
 from vae_experiments.run_folder import Output
+from vae_experiments.web.records import recorded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from vae_experiments.experiment import Result
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 READING, DECODING = 0.3, 0.7
 """How much of a run it is, about, to read and encode, and to decode twice."""
 SMALL = Output(comparison=False, table=False, pictures=False, report=False, provenance=False)
-_PATH = re.compile(r"(?<![\w.~/])[~.]{0,2}/(?:[^\s/;,]+/)+")
 
 
 class Watched:
@@ -77,8 +77,16 @@ def check_room(outputs: Path, free_bytes: int) -> None:
         raise WriteError("the disk is nearly full", "free some space, then run again")
 
 
-def run_order(order: Order, folder: Path, ticket: Ticket, output: Output | None = None) -> Result:
+def run_order(
+    order: Order,
+    folder: Path,
+    ticket: Ticket,
+    output: Output | None = None,
+    words: Sequence[str] | None = None,
+) -> Result:
     """Run one order into a folder; what is cancelled or fails leaves no folder behind.
+
+    With the words of a command, the folder holds what that command would leave besides its results.
 
     Raises:
         VaeExperimentsError: a sentence for a person, or CancelError.
@@ -92,17 +100,10 @@ def run_order(order: Order, folder: Path, ticket: Ticket, output: Output | None 
 
     try:
         ticket.tick(0.0, "loading the model")
-        with shown_to(look):
+        with shown_to(look), nullcontext() if words is None else recorded(folder, words):
             result = experiment.run(folder)
         ticket.tick(1.0, "done")
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return result
-
-
-def without_paths(sentence: str, *folders: Path) -> str:
-    """Take the places of this machine out of a sentence for the browser; names of files stay."""
-    for folder in folders:
-        sentence = re.sub(rf"{re.escape(str(folder))}/(?:[^\s/;,]+/)*", "", sentence)
-    return _PATH.sub("", sentence)

@@ -25,7 +25,7 @@ VIDEO = "video"
 LONGEST_CHAIN = 6
 NOT_ASKED = ("path", "max_pixels")
 """Settings of a video that the page decides."""
-PREVIEW_SIDE, PREVIEW_FRAMES = 128, 8
+PREVIEW_SIDE = 128
 
 
 @dataclass(frozen=True)
@@ -82,15 +82,15 @@ class Order:
         link = next(link for link in self.links if link.name == name)
         return [*self.words, f"{setting}={said(getattr(link, key))}"]
 
-    def preview(self) -> Order:
-        """Give the same with few small frames."""
+    def smaller(self, frames: int, least_side: int) -> Order:
+        """Give the same with at most so many frames, small ones, which are no smaller than the model takes."""
         width, height = self.source.info.size
-        share = PREVIEW_SIDE / max(width, height)
-        sides = [max(8, round(side * min(1.0, share) / 8) * 8) for side in (width, height)]
+        share = min(1.0, PREVIEW_SIDE / max(width, height))
+        sides = [max(8, least_side, round(side * share / 8) * 8) for side in (width, height)]
         small: dict[str, Any] = {"size": f"{sides[0]}x{sides[1]}"}
         count = self.source.info.frames
-        if count is None or count > PREVIEW_FRAMES:
-            small["frames"] = PREVIEW_FRAMES
+        if count is None or count > frames:
+            small["frames"] = frames
         return replace(self, source=replace(self.source, **small))
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.web import cards
 from vae_experiments.web.choices import offered
-from vae_experiments.web.desk import State
-from vae_experiments.web.form import PATTERN, Form, Key, in_order
+from vae_experiments.web.desk import State, sentence_of
+from vae_experiments.web.form import PATTERN, Form, Key, in_order, names_in
 from vae_experiments.web.guests import guest_of
 from vae_experiments.web.layout import TITLE, Layout
+from vae_experiments.web.listening import Patience
 from vae_experiments.web.order import VIDEO, first_settings
 from vae_experiments.web.settings import SECOND
 from vae_experiments.web.sweeping import Range, sweepable, usual_range
@@ -33,40 +33,51 @@ POLL_SECONDS, WAITING_SECONDS = 0.25, 2.0
 PREVIEW_SECONDS = 30
 """How long a preview waits for others before it is given up."""
 MOST_READERS = 200
-SELDOM: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-RAW: dict[str, Any] = {**SELDOM, "preprocess": False}
+RAW: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "preprocess": False}
 """The values of the controls come as the browser sent them: our own declarations check them."""
 
 
 class Page:
-    """Puts the layout over a bench, and answers what is pressed on it."""
+    """Puts the layout over a bench, and answers what is pressed on it.
 
-    def __init__(self, bench: Bench) -> None:
-        self.bench, self.form = bench, Form()
+    Args:
+        bench: what does the work.
+        listens: tells whether an open page hears what is said to it.
+    """
+
+    def __init__(self, bench: Bench, listens: Callable[[str], bool]) -> None:
+        self.bench, self.listens, self.form = bench, listens, Form()
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 1800)) as self.blocks:
             self.on = Layout(self.form)
             self._connect()
 
+    def takes_files(self) -> dict[int, list[bool]]:
+        """Tell of each value that comes with all that can be pressed, by its number, whether it is a file."""
+        return {
+            number: [isinstance(made, gr.File) for made in event.inputs]
+            for number, event in self.blocks.fns.items()
+        }
+
     def _connect(self) -> None:
         every = list(self.form.controls.values())
-        self.on.source.change(self._show_source, self.on.source, self._sources(), **SELDOM)
+        self.on.source.change(self._show_source, self.on.source, self._sources(), **RAW)
         self.on.chain.change(
             self._show_chain,
             [self.on.chain, self.on.setting],
             [self.on.order, self.on.setting, self.on.second, *self._groups()],
-            **SELDOM,
+            **RAW,
         )
-        self.on.setting.change(self._show_range, self.on.setting, [self.on.first, self.on.last], **SELDOM)
+        self.on.setting.change(self._show_range, self.on.setting, [self.on.first, self.on.last], **RAW)
         sizes = [self.form.controls[Key("source", VIDEO, name)] for name in ("size", "frames")]
         arrived = self.on.file.upload(
-            self._receive, self.on.file, [self.on.facts, self.on.source, *sizes], **SELDOM
+            self._receive, self.on.file, [self.on.facts, self.on.source, *sizes], **RAW
         )
-        self.on.file.clear(self._forget, None, [self.on.facts, self.on.source], **SELDOM)
+        self.on.file.clear(self._forget, None, [self.on.facts, self.on.source], **RAW)
         others = [self.form.controls[key] for key in self.form.others()]
         second = self.on.second.upload(
-            self._receive_second, self.on.second, [self.on.second_facts, *others], **SELDOM
+            self._receive_second, self.on.second, [self.on.second_facts, *others], **RAW
         )
-        self.on.second.clear(self._forget_second, None, self.on.second_facts, **SELDOM)
+        self.on.second.clear(self._forget_second, None, self.on.second_facts, **RAW)
         readers: dict[str, Any] = {**RAW, "concurrency_limit": MOST_READERS}
         self.on.run.click(
             self._run, every, [self.on.run, self.on.cancel, self.on.status, self.on.preview, self.on.result, self.on.history], api_name="run", **readers
@@ -109,11 +120,12 @@ class Page:
     def _groups(self) -> list[Any]:
         return [self.form.groups[name] for name in offered("manipulation")]
 
-    def _show_source(self, source: str) -> list[Any]:
+    def _show_source(self, source: Any) -> list[Any]:
         own = source == VIDEO
         return [gr.update(visible=not own), gr.update(visible=own)]
 
-    def _show_chain(self, chain: list[str], setting: str | None) -> list[Any]:
+    def _show_chain(self, sent: Any, setting: Any) -> list[Any]:
+        chain = names_in(sent)
         names = sweepable(chain)
         chosen = setting if setting in names else next(iter(names), None)
         return [
@@ -123,28 +135,28 @@ class Page:
             *(gr.update(visible=name in chain) for name in offered("manipulation")),
         ]
 
-    def _show_range(self, setting: str) -> list[Any]:
+    def _show_range(self, setting: Any) -> list[Any]:
         known = sweepable(list(offered("manipulation")))
         return list(usual_range(setting)) if setting in known else [gr.skip(), gr.skip()]
 
-    def _receive(self, file: str, request: gr.Request) -> list[Any]:
+    def _receive(self, file: dict[str, Any], request: gr.Request) -> list[Any]:
         upload, said = self._taken(file, request, VIDEO)
         if upload is None:
             return [said, gr.skip(), gr.skip(), gr.skip()]
         first = first_settings(upload)
         return [said, VIDEO, first["size"], first["frames"]]
 
-    def _receive_second(self, file: str, request: gr.Request) -> list[Any]:
+    def _receive_second(self, file: dict[str, Any], request: gr.Request) -> list[Any]:
         upload, said = self._taken(file, request, SECOND)
         return [said, *[SECOND if upload else gr.skip() for _ in self.form.others()]]
 
-    def _taken(self, file: str, request: gr.Request, place: str) -> tuple[Upload | None, str]:
+    def _taken(self, file: dict[str, Any], request: gr.Request, place: str) -> tuple[Upload | None, str]:
         """Take an upload, and say what it is; Gradio's own copy of it goes."""
-        path = Path(file)
+        path = Path(file["path"])
         try:
             upload = self.bench.receive(self._visit(request), path, path.name, place)
-        except VaeExperimentsError as error:
-            return None, cards.mistake(self.bench.sentence(error))
+        except Exception as error:
+            return None, self._mistake(error)
         finally:
             path.unlink(missing_ok=True)
         return upload, (
@@ -162,7 +174,7 @@ class Page:
     async def _run(self, request: gr.Request, *values: Any) -> AsyncIterator[list[Any]]:
         visit = self._visit(request)
         async for busy, status, kept in self._followed(
-            lambda: self.bench.run(visit, self.form.asked(values))
+            visit, lambda: self.bench.run(visit, self.form.asked(values))
         ):
             shown = (
                 [gr.skip()] * 3
@@ -174,21 +186,24 @@ class Page:
     async def _sweep(self, request: gr.Request, *values: Any) -> AsyncIterator[list[Any]]:
         visit = self._visit(request)
         async for busy, status, kept in self._followed(
-            lambda: self.bench.sweep(visit, self.form.asked(values[4:]), Range.of(*values[:4]))
+            visit, lambda: self.bench.sweep(visit, self.form.asked(values[4:]), Range.of(*values[:4]))
         ):
             shown = gr.skip() if kept is None else cards.sweep(kept)
             yield [gr.update(interactive=not busy), gr.update(interactive=busy), status, shown]
 
-    async def _followed(self, order: Callable[[], Ticket]) -> AsyncIterator[tuple[bool, str, Kept | None]]:
+    async def _followed(
+        self, visit: Visit, order: Callable[[], Ticket]
+    ) -> AsyncIterator[tuple[bool, str, Kept | None]]:
         """Order, and say how it stands until it is over; whoever leaves has cancelled."""
         try:
             ticket = await asyncio.to_thread(order)
-        except VaeExperimentsError as error:
-            yield False, cards.mistake(self.bench.sentence(error)), None
+        except Exception as error:
+            yield False, self._mistake(error), None
             return
+        patience = self._patience(visit)
         try:
             shown = ""
-            while not ticket.is_over:
+            while not ticket.is_over and patience.lasts():
                 status = cards.progress(ticket, self.bench.desk.ahead_of(ticket))
                 if status != shown:
                     yield True, status, None
@@ -196,8 +211,14 @@ class Page:
                 # Fifty who wait, told of every step before them, would keep the server busy with that.
                 await asyncio.sleep(POLL_SECONDS if ticket.state is State.running else WAITING_SECONDS)
         finally:
-            ticket.cancel()
+            self.bench.desk.cancel_one(ticket)
         yield False, self._end(ticket), ticket.result
+
+    def _patience(self, visit: Visit) -> Patience:
+        return Patience(lambda: self.listens(visit.id))
+
+    def _mistake(self, error: Exception) -> str:
+        return cards.mistake(self.bench.sentence(sentence_of(error)))
 
     def _end(self, ticket: Ticket) -> str:
         if ticket.state is State.failed:
@@ -217,12 +238,16 @@ class Page:
             if asked.source == VIDEO and VIDEO not in visit.uploads:
                 return ""
             ticket = await self._preview_ticket(visit, asked)
-        except VaeExperimentsError as error:
-            return cards.mistake(self.bench.sentence(error))
+        except Exception as error:
+            return self._mistake(error)
         if ticket is None:
             return gr.skip()
-        while not ticket.is_over:
-            await asyncio.sleep(POLL_SECONDS / 4)
+        patience = self._patience(visit)
+        try:
+            while not ticket.is_over and patience.lasts():
+                await asyncio.sleep(POLL_SECONDS / 4)
+        finally:
+            self.bench.desk.cancel_one(ticket)
         return cards.preview(ticket.result) if ticket.state is State.done else self._end(ticket)
 
     async def _preview_ticket(self, visit: Visit, asked: Asked) -> Ticket | None:

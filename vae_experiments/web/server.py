@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-import time
-from stat import S_ISREG
 from typing import TYPE_CHECKING, Any
 
+from vae_experiments.web.arrivals import Arrivals
 from vae_experiments.web.events import Events
 from vae_experiments.web.guard import Guard
 from vae_experiments.web.guests import Greeter
+from vae_experiments.web.listening import Listeners
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from vae_experiments.web.bench import Bench
 
 CACHE = "GRADIO_TEMP_DIR"
-LEAST_BYTES = 10**6
-EMPTY_SECONDS = 60
 MOST_SESSIONS = 200
 """Open pages that Gradio remembers the state of, at about a megabyte each."""
 
@@ -44,7 +41,9 @@ def application(bench: Bench, hosts: Iterable[str]) -> Guard:
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_api_route("/results/{key}/{name:path}", _sender(bench), methods=["GET", "HEAD"])
-    blocks = Page(bench).blocks.queue(max_size=MOST_READERS, api_open=False)
+    listeners = Listeners(app)
+    page = Page(bench, listeners.has)
+    blocks = page.blocks.queue(max_size=MOST_READERS, api_open=False)
     blocks.state_session_capacity = MOST_SESSIONS
     # Gradio looks at which files an event may name only where its own launch said so.
     blocks.has_launched = True
@@ -63,11 +62,10 @@ def application(bench: Bench, hosts: Iterable[str]) -> Guard:
         **style(),
     )
 
-    def has_room(count: int) -> bool:
-        return _taken_below(cache) + count <= bench.limits.stored_bytes
-
-    events = Events(cache, blocks.fns.keys())
-    return Guard(Greeter(app), hosts, bench.limits.upload_bytes, has_room, events.session_of)
+    limits = bench.limits
+    arrivals = Arrivals(listeners, cache, limits.upload_bytes, limits.stored_bytes)
+    events = Events(cache, page.takes_files())
+    return Guard(Greeter(arrivals), hosts, limits.upload_bytes, arrivals.has_room, events.session_of)
 
 
 def _sender(bench: Bench) -> Any:
@@ -85,23 +83,3 @@ def _sender(bench: Bench) -> Any:
         return FileResponse(path, media_type=SHOWN_INLINE[path.suffix])
 
     return send
-
-
-def _taken_below(folder: Path) -> int:
-    """Count the bytes of what lies there; a small file counts as a large one, so that there are not too many.
-
-    Gradio leaves an empty file behind for each upload: those go.
-    """
-    taken = 0
-    for path in folder.rglob("*"):
-        try:
-            found = path.stat()
-        except FileNotFoundError:  # gone since it was listed
-            continue
-        if not S_ISREG(found.st_mode):
-            continue
-        if found.st_size:
-            taken += max(found.st_size, LEAST_BYTES)
-        elif time.time() - found.st_mtime > EMPTY_SECONDS:
-            path.unlink(missing_ok=True)
-    return taken

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import re
 import types
 from dataclasses import dataclass
@@ -136,7 +135,7 @@ def typed(kind: type[Option], name: str, value: Any, address: str) -> Any:
     text = _text(where, value)
     if wanted is list:
         return _whole_numbers(where, text)
-    if name == "mask" and Mask.read(text).path not in ("", *patterns()):
+    if name == "mask" and not _draws_or_names_a_pattern(text):
         raise SettingError(
             where,
             text,
@@ -144,6 +143,14 @@ def typed(kind: type[Option], name: str, value: Any, address: str) -> Any:
             f"circle(...), box(...) or one of: {', '.join(patterns())}",
         )
     return text
+
+
+def _draws_or_names_a_pattern(mask: str) -> bool:
+    """Tell a mask that reads no file; what is wrong with one that breaks the grammar, the setting itself says."""
+    try:
+        return Mask.read(mask).path in ("", *patterns())
+    except ValueError:
+        return True
 
 
 def _as_number(where: str, value: Any, whole: bool) -> float:
@@ -178,8 +185,6 @@ def _text(where: str, value: Any) -> str:
     text = "" if value is None else str(value).strip()
     if len(text) > LONGEST_TEXT or not TEXT.fullmatch(text) or ".." in text:
         raise SettingError(where, _said(text), "has signs that this page does not take", ELSEWHERE)
-    if text and os.path.lexists(text):
-        raise SettingError(where, _said(text), "names a file", "this page reads uploaded files only")
     return text
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from vae_experiments.errors import SettingError
-from vae_experiments.files import write_json
 from vae_experiments.manipulations import Link
 from vae_experiments.web.choices import offered
 from vae_experiments.web.job import run_order
@@ -115,10 +114,9 @@ def run_sweep(orders: Sequence[Order], setting: str, folder: Path, ticket: Ticke
     """
     for number, order in enumerate(orders):
         place = folder / str(number)
-        (place / ".hydra").mkdir(parents=True)
-        # A list in JSON is one in YAML: this is the file that Hydra leaves.
-        write_json(place / ".hydra" / "overrides.yaml", order.swept_words(setting))
-        run_order(order, place, cast("Ticket", _Part(ticket, number, len(orders))))
+        place.mkdir()
+        part = cast("Ticket", _Part(ticket, number, len(orders)))
+        run_order(order, place, part, words=order.swept_words(setting))
     ticket.tick(1.0, "drawing the page")
     from vae_experiments.sweep import write_sweep
 

@@ -13,6 +13,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import SourceError
+from vae_experiments.files import write_error
 from vae_experiments.sources import Video
 
 if TYPE_CHECKING:
@@ -70,12 +71,16 @@ class Uploads:
 
         Raises:
             SourceError: it is too large, of another kind, or no video that can be read.
+            WriteError: there is no room for it.
         """
         shown = safe_name(name)
         if PurePosixPath(shown.lower()).suffix not in SUFFIXES:
             kinds = ", ".join(SUFFIXES[:-1])
             raise SourceError(f"{shown}: no kind of file that this page takes", f"give one of {kinds}")
-        size = file.stat().st_size
+        try:
+            size = file.stat().st_size
+        except FileNotFoundError:  # the same file came twice at once, and the other one has taken it
+            raise SourceError(f"{shown}: it is not here any more", "upload it again") from None
         if size > self.limits.upload_bytes:
             most = self.limits.upload_bytes // 10**6
             raise SourceError(f"{shown}: more than {most} MB", "cut it, or type the command yourself")
@@ -85,8 +90,10 @@ class Uploads:
         try:
             shutil.copyfile(file, place / shown)
             upload = _looked_at(key, place / shown)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(place, ignore_errors=True)
+            if isinstance(error, OSError):
+                raise write_error(self.folder / shown, error) from error
             raise
         with self._lock:
             self._kept[key] = upload
