@@ -160,4 +160,6 @@ def load_latents(folder: Path | str, name: str = ENCODED) -> Latents:
             raise SourceError(f"no {name} latents in {folder}", f"it has: {', '.join(files)}")
         return torch.cat(list(checked_chunks(place, name)))
     except (OSError, ValueError) as error:
-        raise SourceError(f"{place} cannot be read ({error})", "run again with output.latents=true") from error
+        raise SourceError(
+            f"{place} cannot be read ({error})", "run again with output.latents=true"
+        ) from error
