@@ -14,7 +14,7 @@ from vae_experiments.errors import SourceError
 from vae_experiments.manipulations import Noise, lengths_differ
 from vae_experiments.memory import forget_peak_memory, peak_memory_bytes
 from vae_experiments.models import Bundled, shared
-from vae_experiments.options import Option, setting
+from vae_experiments.options import Option, foreign_settings, setting
 from vae_experiments.progress import Progress
 from vae_experiments.provenance import provenance, version_of
 from vae_experiments.run_folder import RECONSTRUCTED, Output, RunFolder
@@ -248,6 +248,7 @@ class Experiment:
             "seed": self.model.seed if autoencoder.is_sampled else None,
             "numbers": autoencoder.chosen.numbers,
             "tiling": autoencoder.tiles_of(self.source.info.size),
+            "plugins": [foreign_settings(option) for option in (self.source, self.model)],
             "versions": [version_of(package) for package in ("torch", "diffusers", "av")],
         }
 
