@@ -213,12 +213,12 @@ def test_a_saved_config_that_runs_again_on_another_content_warns_with_both_diges
         return (tmp_path / name / "run.log").read_text(), said["source_digest"]
 
     log, before = repeated("same")
-    assert "not what the run had" not in log
+    assert "other content" not in log
     write_film(film, count=3)
     log, now = repeated("other")
-    assert f"source: it is not what the run had that is repeated: {now} now, {before} then" in log
+    assert f"source: other content than in the run that is repeated: digest {now} now, {before} in its" in log
     log, _ = repeated("asked for", "source.size=40")
-    assert "not what the run had" not in log
+    assert "other content" not in log
 
 
 def test_a_saved_config_still_refuses_what_is_wrong(type_command: Command, tmp_path: Path) -> None:

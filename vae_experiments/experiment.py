@@ -222,7 +222,7 @@ class Experiment:
         content = Content.of(self.source)
         if self.source_digest_before not in ("", content.digest):
             log.warning(
-                "source: it is not what the run had that is repeated: %s now, %s then",
+                "source: other content than in the run that is repeated: digest %s now, %s in its provenance.json",
                 content.digest,
                 self.source_digest_before,
             )

@@ -57,7 +57,7 @@ class Sweep(Option, family="sweep", single=True):
             return float("inf")
         if found is None:
             raise self.mistake(
-                "objective", f"{name} has no value in this run", "such as psnr_db, which always has one"
+                "objective", f"{name} has no value in this run", "choose another, such as psnr_db"
             )
         if isinstance(found, bool) or not isinstance(found, int | float):
             raise self.mistake("objective", "is no number of metrics.json", "such as reconstructed.ssim")

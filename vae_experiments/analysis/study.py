@@ -95,7 +95,7 @@ class Study:
         if not path:
             return subject, None, used
         second = encoded(companions.source(path), autoencoder, self.batch_size, len(subject.latents))
-        return subject, second, used
+        return subject, second, used | {"other_videos_digests": companions.digests}
 
     def _conclude(self, numbers: dict[str, Any], folder: Path) -> None:
         correlated = numbers["mean_absolute_correlation"]

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 Done = TypeVar("Done")
 log = logging.getLogger(__name__)
 FORMAT = 2
-"""Counted up when a change of this program changes latents: what older versions kept is then left alone."""
+"""Counted up when a change of this program changes latents, or how they are kept: what older versions kept is
+then left alone."""
 
 
 def _as_it_is(chunk: Tensor) -> Tensor:
