@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.sources.conftest import write_film
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,6 +195,30 @@ def test_a_saved_config_runs_again_to_the_same_numbers(type_command: Command, tm
     assert numbers[0]["seed"] == 5
     files = [(tmp_path / name / "reconstructed_with_noise.mp4").read_bytes() for name in ("first", "again")]
     assert files[0] == files[1]
+
+
+def test_a_saved_config_that_runs_again_on_another_content_warns_with_both_digests(
+    type_command: Command, tmp_path: Path
+) -> None:
+    film = write_film(tmp_path / "film.mkv", count=2)
+    words = ["run.py", "source=video", f"source.path={film}", "source.size=32"]
+    first = type_command(*words, folder=tmp_path / "first")
+    assert first.returncode == 0, first.stderr
+
+    def repeated(name: str, *more: str) -> tuple[str, str]:
+        saved = ("--config-path", str(tmp_path / "first" / ".hydra"), "--config-name", "config")
+        again = type_command("run.py", *saved, *more, folder=tmp_path / name)
+        assert again.returncode == 0, again.stderr
+        said = json.loads((tmp_path / name / "provenance.json").read_text())
+        return (tmp_path / name / "run.log").read_text(), said["source_digest"]
+
+    log, before = repeated("same")
+    assert "other content" not in log
+    write_film(film, count=3)
+    log, now = repeated("other")
+    assert f"source: other content than in the run that is repeated: digest {now} now, {before} in its" in log
+    log, _ = repeated("asked for", "source.size=40")
+    assert "other content" not in log
 
 
 def test_a_saved_config_still_refuses_what_is_wrong(type_command: Command, tmp_path: Path) -> None:

@@ -17,9 +17,12 @@ from vae_experiments import Experiment, Folder, MovingCircle, Noise, Output, loa
 from vae_experiments.companions import Companions, clip_of
 from vae_experiments.errors import SettingError, SourceError
 from vae_experiments.manipulations import MotionTransfer, PosteriorTemperature, Retime, Reverse, chain
+from vae_experiments.manipulations.masks import Mask
 from vae_experiments.sources import BouncingShapes, Source, Video
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from vae_experiments.device import Chosen
     from vae_experiments.models import Autoencoder
 
@@ -47,7 +50,7 @@ def test_the_content_of_another_video_is_told_and_a_name_may_stand_for_its_place
     clip = clip_of(SOURCE, autoencoder, 4, {"shown.mp4": film})
     MotionTransfer(path="shown.mp4").named("motion").check(clip)
     by_path = Companions(SOURCE.info, autoencoder, 4)
-    assert clip.digests == {"motion.path": by_path.source(film).digest()}
+    assert clip.digests() == {"motion.path": by_path.source(film).digest()}
     assert clip.latents_of is not None
     assert torch.equal(first(clip.latents_of("shown.mp4"), 3), first(by_path.latents(film), 3))
 
@@ -76,9 +79,32 @@ def test_the_latents_of_a_companion_are_those_of_the_same_network(autoencoder: A
     assert (clip.frames, clip.latents, clip.fps, clip.channels) == (9, 9, 12, 4)
 
 
-def test_frames_for_masks_are_padded_to_whole_cells(autoencoder: Autoencoder) -> None:
-    odd = MovingCircle(size="51x37", frames=2).info
-    assert first(Companions(odd, autoencoder, 2).frames("plasma"), 2).shape == (2, 3, 40, 56)
+def test_a_mask_of_an_odd_frame_is_read_as_large_as_that_and_covers_whole_cells(
+    autoencoder: Autoencoder,
+) -> None:
+    odd = MovingCircle(size="51x37", frames=2)
+    assert first(Companions(odd.info, autoencoder, 2).frames("plasma"), 2).shape == (2, 3, 37, 51)
+    latents = torch.zeros(2, 4, 5, 7)
+    assert Mask.read("plasma").over(clip_of(odd, autoencoder, 2))(latents, 0).shape == (2, 1, 5, 7)
+
+
+def test_a_still_mask_is_decoded_once_however_long_the_clip_is(
+    autoencoder: Autoencoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (48, 40), (255, 255, 255)).save(tmp_path / "mask.png")
+    read: list[str] = []
+    own = Video.chunks
+
+    def chunks(self: Video, count: int) -> Iterator[torch.Tensor]:
+        read.append(self.path)
+        yield from own(self, count)
+
+    monkeypatch.setattr(Video, "chunks", chunks)
+    frames = first(Companions(SOURCE.info, autoencoder, 3).frames(str(tmp_path / "mask.png")), 100)
+    assert torch.equal(frames, torch.ones(100, 3, 40, 48))
+    assert len(read) == 1
 
 
 def test_a_mask_has_as_many_cells_as_the_latents_of_a_network_that_needs_two_at_least(
@@ -86,10 +112,8 @@ def test_a_mask_has_as_many_cells_as_the_latents_of_a_network_that_needs_two_at_
 ) -> None:
     autoencoder = Folder(path=str(network_folders["AutoencoderKLLTX2Video"])).load(cpu)
     source = MovingCircle(size="37x33", frames=2)
-    frames = first(Companions(source.info, autoencoder, 2).frames("plasma"), 2)
     latents = torch.cat(list(autoencoder.encode(source.chunks(2))))
-    assert frames.shape == (2, 3, 64, 64)
-    assert [side // autoencoder.stride for side in frames.shape[-2:]] == list(latents.shape[-2:]) == [2, 2]
+    assert latents.shape[-2:] == (2, 2)
     clip = clip_of(source, autoencoder, 2)
     masked = Noise(scale=1, mask="bouncing_shapes")
     masked.check(clip)

@@ -1,11 +1,28 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from vae_experiments import metrics
 from vae_experiments.metrics import Fidelity, LatentStatistics
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Counted:
+    """Does what a function does, and counts the calls."""
+
+    def __init__(self, own: Callable[..., Any]) -> None:
+        self.own, self.calls = own, 0
+
+    def __call__(self, *arguments: Any) -> Any:
+        self.calls += 1
+        return self.own(*arguments)
 
 
 def clip(seed: int, frames: int = 5, height: int = 33, width: int = 47) -> np.ndarray:
@@ -53,6 +70,31 @@ def test_ssim_is_scikit_images_with_the_gaussian_window(spread: int) -> None:
         assert frame.ssim == pytest.approx(expected, abs=2e-5)
 
 
+@pytest.mark.parametrize("rows", [11, 12, 25, 40])
+def test_ssim_of_a_frame_of_several_strips_is_scikit_images(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Strips meet without a gap and without a row twice, the last of them is shorter."""
+    original, other = clip(0, 1, 101, 40), near(clip(0, 1, 101, 40), 40)
+    other[:, 60:] = original[:, 60:]  # so that not all rows are alike
+    whole = compared(original, other).frames[0].ssim
+    monkeypatch.setattr(metrics, "PIXELS_AT_ONCE", rows * 4 * 40)
+    monkeypatch.setattr(metrics, "_similarities", counted := Counted(metrics._similarities))
+    expected = structural_similarity(
+        original[0].astype(np.float64),
+        other[0].astype(np.float64),
+        channel_axis=-1,
+        data_range=255,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+    )
+    found = compared(original, other).frames[0].ssim
+    assert counted.calls == -(-91 // rows)
+    assert found == pytest.approx(expected, abs=2e-5)
+    assert found == pytest.approx(whole, abs=1e-6)
+
+
 def test_identical_videos_are_said_to_be_identical_and_not_infinitely_good() -> None:
     summary = compared(clip(0), clip(0)).summary()
     assert summary == {"psnr_db": None, "ssim": pytest.approx(1), "flicker": 0, "identical": True}
@@ -76,7 +118,19 @@ def test_the_chunk_size_does_not_change_any_number() -> None:
     original, other = clip(0, frames=7), near(clip(0, frames=7), 20)
     by_one, at_once = compared(original, other, 1), compared(original, other, 7)
     assert by_one.frames == at_once.frames
-    assert by_one.summary() == pytest.approx(at_once.summary())
+    assert by_one.summary() == at_once.summary()
+
+
+@pytest.mark.parametrize("chunk", [2, 3, 8])
+def test_the_chunk_size_and_the_order_in_memory_change_no_bit_of_the_statistics(chunk: int) -> None:
+    latents = torch.randn(8, 16, 30, 34, generator=torch.Generator().manual_seed(0)) * 3 + 2
+    by_one, by_chunk = LatentStatistics(), LatentStatistics()
+    for latent in latents.split(1):
+        by_one.update(latent)
+    for latents_ in latents.contiguous(memory_format=torch.channels_last).split(chunk):
+        by_chunk.update(latents_)
+    assert by_one.summary() == by_chunk.summary()
+    assert by_one.density() == by_chunk.density()
 
 
 def test_a_frame_smaller_than_the_window_has_no_ssim() -> None:

@@ -198,9 +198,47 @@ def test_a_network_that_takes_no_rgb_frames_is_refused_with_a_sentence(
     name: str, cpu: Chosen, tmp_path: Path
 ) -> None:
     build_network(name, in_channels=4, out_channels=4).save_pretrained(tmp_path)
-    sentence = f"{name} in .* cannot encode an RGB frame .*; give an autoencoder of RGB pictures or video"
+    sentence = f"{name} in .* cannot encode an RGB frame: it takes 4 channels .*; give an autoencoder of RGB"
     with pytest.raises(ModelError, match=sentence):
         Folder(path=str(tmp_path)).load(cpu)
+
+
+@pytest.mark.parametrize("blocks", [6, 7, 8])
+def test_a_network_whose_cells_are_larger_than_the_usual_probe_is_loaded_with_its_real_stride(
+    blocks: int, cpu: Chosen, tmp_path: Path
+) -> None:
+    """DC-AE f32, f64 and f128."""
+    small = dict.fromkeys(
+        ("encoder_block_out_channels", "decoder_block_out_channels"), (4,) + (8,) * (blocks - 1)
+    )
+    layers = dict.fromkeys(
+        ("encoder_layers_per_block", "decoder_layers_per_block"), (0,) + (1,) * (blocks - 1)
+    )
+    scales = dict.fromkeys(("encoder_qkv_multiscales", "decoder_qkv_multiscales"), ((),) * blocks)
+    build_network("AutoencoderDC", **small, **layers, **scales).save_pretrained(tmp_path)
+    autoencoder = Folder(path=str(tmp_path)).load(cpu)
+    stride = 2 ** (blocks - 1)
+    assert autoencoder.stride == stride
+    frames = frames_of(2, stride, 2 * stride)
+    latents = encoded(autoencoder, frames)
+    assert latents.shape == (2, 8, 1, 2)
+    assert decoded(autoencoder, latents, Size(2 * stride, stride)).shape == frames.shape
+
+
+def test_a_network_that_fails_for_another_cause_is_not_said_to_want_other_colours(
+    network_folders: dict[str, Path], cpu: Chosen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vae_experiments.models.framewise import Framewise
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("could not create a primitive")
+
+    monkeypatch.setattr(Framewise, "_raw_latents", broken)
+    sentence = (
+        "AutoencoderKL in .* cannot encode and decode a frame of 64 to 512 pixels .could not create a prim"
+    )
+    with pytest.raises(ModelError, match=sentence):
+        Folder(path=str(network_folders["AutoencoderKL"])).load(cpu)
 
 
 @pytest.mark.parametrize("name", ["VQModel", "VQModel spatial"])

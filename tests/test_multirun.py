@@ -175,6 +175,19 @@ def test_a_sweeper_that_optimises_is_given_the_objective(objective: str, value: 
     assert sweep_of(f"sweep.objective={objective}").value(metrics) == value
 
 
+@pytest.mark.parametrize("objective", ["flicker", "reconstructed.ssim"])
+def test_an_objective_that_has_no_value_is_said_and_not_taken_for_infinity(objective: str) -> None:
+    none = {"psnr_db": 3.0, "flicker": None, "ssim": None}
+    name = objective.rpartition(".")[2]
+    sentence = (
+        f"sweep.objective={objective}: {name} has no value in this run; choose another, such as psnr_db"
+    )
+    with pytest.raises(SettingError, match=sentence):
+        sweep_of(f"sweep.objective={objective}").value(
+            {"reconstructed": none, "reconstructed_with_noise": none}
+        )
+
+
 @pytest.mark.parametrize("objective", ["psnr", "timing", "reconstructed.identical"])
 def test_an_objective_that_is_no_number_is_refused(objective: str) -> None:
     metrics = {"reconstructed": {"psnr_db": 3.0, "identical": False}, "timing": {"total_seconds": 3}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import re
@@ -57,6 +58,7 @@ def run_configured(config: DictConfig) -> float:
     if hydra.mode is not RunMode.MULTIRUN:
         with one_line_mistakes():
             experiment, sweep = experiment_from(config, job), sweep_from(config)
+            experiment.source_digest_before = _source_digest_before(job)
             return sweep.value(experiment.run(Path(hydra.runtime.output_dir)).metrics)
     return _run_job(config, Path(hydra.runtime.output_dir), job, hydra.job.num)
 
@@ -71,6 +73,7 @@ def _run_job(config: DictConfig, folder: Path, job: Sequence[str], number: int) 
             begin_job(folder)
             experiment = experiment_from(config, job)
             experiment.command = f"python run.py {words}"
+            experiment.source_digest_before = _source_digest_before(job)
             metrics = experiment.run(folder).metrics
         else:
             print(f"job {number} ({words}) is finished already, in {folder}")
@@ -83,6 +86,21 @@ def _run_job(config: DictConfig, folder: Path, job: Sequence[str], number: int) 
         complain(f"{sentence} (job {number}: {words})")
         fail_job(folder, " ".join(sentence.split()))
         return float("nan")
+
+
+def _source_digest_before(job: Sequence[str]) -> str:
+    """Find the digest of the source in the provenance.json of the run whose saved config runs again.
+
+    Empty where there is none, or where another source, or other settings of it, were typed.
+    """
+    if any(word.lstrip("+~").startswith("source") for word in job):
+        return ""
+    main = next(place for place in HydraConfig.get().runtime.config_sources if place.provider == "main")
+    try:
+        before = json.loads((Path(main.path).parent / "provenance.json").read_text(encoding="utf-8"))
+        return str(before.get("source_digest") or "")
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ its rate, begun again where it is shorter, and cut where it is longer.
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from vae_experiments.errors import SettingError, SourceError, closest
 from vae_experiments.manipulations import Clip
 from vae_experiments.options import kinds
-from vae_experiments.sources import Pattern, Source, SourceInfo, Video
+from vae_experiments.sources import Content, Pattern, Source, SourceInfo, Video
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,8 +35,19 @@ class Companions:
     batch_size: int
     places: Mapping[str, str] = field(default_factory=dict)
     """Where files lie that are known by another name than their path."""
-    digests: dict[str, str] = field(default_factory=dict)
+    contents: dict[str, Content] = field(default_factory=dict)
     """The content of each that was looked over, by the setting that names it."""
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Give the digest of each that was looked over, by the setting that names it.
+
+        Raises:
+            SourceError: one has changed since.
+        """
+        for setting, content in self.contents.items():
+            content.check(setting)
+        return {setting: content.digest for setting, content in self.contents.items()}
 
     def check(self, path: str, setting: str) -> None:
         """Look a companion over before anything is written.
@@ -55,7 +67,7 @@ class Companions:
         try:
             source = self.source(path)
             _ = source.info
-            self.digests[setting] = source.digest()
+            self.contents[setting] = Content.of(source)
         except SourceError as error:
             raise said_of(error, setting) from error
 
@@ -68,9 +80,8 @@ class Companions:
         return Video(path=self.places.get(path, path), size=size, fps=fps)
 
     def frames(self, path: str) -> Iterator[Frames]:
-        """Give the frames of a companion without end, padded to whole latent cells as the source's are."""
-        for frames in self._endless(path):
-            yield self.autoencoder.padded(frames)
+        """Give the frames of a companion without end, as large as the source's."""
+        return self._endless(path)
 
     def latents(self, path: str) -> Iterator[Latents]:
         """Give the latents of a companion without end, encoded by the same network."""
@@ -79,6 +90,10 @@ class Companions:
     def _endless(self, path: str) -> Iterator[Frames]:
         source = self.source(path)
         try:
+            if source.info.frames == 1:
+                # A still is decoded once, however long it is looked at.
+                (still,) = source.chunks(1)
+                yield from itertools.repeat(still.expand(self.batch_size, -1, -1, -1))
             while True:
                 yield from source.chunks(self.batch_size)
         except SourceError as error:
@@ -101,7 +116,9 @@ def clip_of(
         latents_of=companions.latents,
         frames_of=companions.frames,
         check_path=companions.check,
-        digests=companions.digests,
+        digests=lambda: companions.digests,
+        size=info.size,
+        is_sampled=autoencoder.is_sampled,
         spreads=lambda: autoencoder.spreads(source.chunks(batch_size)),
     )
 

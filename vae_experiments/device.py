@@ -40,6 +40,10 @@ class Fallback(Choice):
     cpu = "the rest of the run goes on the CPU"
 
 
+_torchs_own_threads: list[int] = []
+"""How many threads torch had, as long as it has those of a ``device.threads``."""
+
+
 @dataclass(frozen=True)
 class Chosen:
     """The device that a run uses, and why."""
@@ -121,7 +125,10 @@ class Device(Option, family="device", single=True):
             "mps": torch.backends.mps.is_available(),
             "cpu": True,
         }
-        torch.set_num_threads(self.threads or _torchs_own_threads())
+        give_threads_back()
+        if self.threads:
+            _torchs_own_threads.append(torch.get_num_threads())
+            torch.set_num_threads(self.threads)
         _keep_freed_memory()
         if self.name is DeviceName.auto:
             name = next(name for name in found if found[name])
@@ -169,12 +176,12 @@ def _allow_tf32(allowed: bool) -> None:
     torch.backends.cudnn.allow_tf32 = allowed
 
 
-@functools.cache
-def _torchs_own_threads() -> int:
-    """Remember what torch chose, so that a job of a sweep does not inherit the threads of the one before."""
+def give_threads_back() -> None:
+    """Give torch the CPU threads back that it had before a ``device.threads``, so that no later run inherits them."""
     import torch
 
-    return torch.get_num_threads()
+    while _torchs_own_threads:
+        torch.set_num_threads(_torchs_own_threads.pop())
 
 
 @functools.cache

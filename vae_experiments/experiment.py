@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 from vae_experiments.cache import Cache, Shelf
 from vae_experiments.calibration import Sample, Target, calibrated
 from vae_experiments.companions import clip_of
-from vae_experiments.device import Device
+from vae_experiments.device import Device, give_threads_back
 from vae_experiments.errors import SourceError
 from vae_experiments.manipulations import Noise, lengths_differ
 from vae_experiments.memory import forget_peak_memory, peak_memory_bytes
-from vae_experiments.models import Bundled, Posterior, shared
-from vae_experiments.options import Option, setting
+from vae_experiments.models import Bundled, shared
+from vae_experiments.options import Option, foreign_settings, setting
 from vae_experiments.progress import Progress
 from vae_experiments.provenance import provenance, version_of
 from vae_experiments.run_folder import RECONSTRUCTED, Output, RunFolder
 from vae_experiments.runner import stream
-from vae_experiments.sources import MovingCircle
+from vae_experiments.sources import Content, MovingCircle
 from vae_experiments.stopwatch import Stopwatch
 from vae_experiments.threads import WriteBehind
 from vae_experiments.writers import spoken
@@ -78,6 +78,8 @@ class Experiment:
     """Where another video lies that a manipulation knows by a name that is not its path."""
     command: str = ""
     """Written down with the result: what to type for this run, where it is not what started Python."""
+    source_digest_before: str = ""
+    """Of the run that this one repeats: a source of another content gets a warning."""
 
     def run(self, folder: Path) -> Result:
         """Run into a folder and say what came out.
@@ -85,6 +87,12 @@ class Experiment:
         Raises:
             VaeExperimentsError: one sentence for a person; no half-written file is left.
         """
+        try:
+            return self._run(folder)
+        finally:
+            give_threads_back()
+
+    def _run(self, folder: Path) -> Result:
         watch = Stopwatch()
         started = self._provenance()
         chosen = self.device.choose()
@@ -93,7 +101,8 @@ class Experiment:
         info = self._checked_info(autoencoder)
         clip = self._checked_clip(autoencoder)
         self._introduce(info, chosen, autoencoder)
-        shelf = self._shelf(autoencoder, chosen)
+        content = self._content()
+        shelf = self._shelf(autoencoder, content)
         if shelf.latents.found:
             log.info("latents: encoded before, taken from the cache")
         if self.timed:
@@ -107,10 +116,12 @@ class Experiment:
             for step in steps:
                 behind.put(step)
                 progress.add(step.frames)
+            read = self._read(content, clip)
         watch.switch("finish")
-        metrics = outputs.metrics() | self._measured(watch, chosen, outputs.frames, shelf)
+        metrics = outputs.metrics() | _strides(autoencoder)
+        metrics |= self._measured(watch, autoencoder.chosen, outputs.frames, shelf)
         metrics |= {"target": found.summary()} if found else {}
-        outputs.finish(metrics, started | self._used(chosen, autoencoder, clip, found), self._title())
+        outputs.finish(metrics, started | read | self._used(autoencoder, found), self._title())
         self._conclude(outputs, metrics)
         return Result(folder, metrics)
 
@@ -203,45 +214,86 @@ class Experiment:
             "seed": self.seed,
         }
 
-    def _shelf(self, autoencoder: Autoencoder, chosen: Chosen) -> Shelf:
+    def _content(self) -> Content | None:
+        """Take the source's digest, the one time that a run does, where anybody wants to know it."""
+        is_kept = self.cache.enabled and not self.timed
+        if not (is_kept or self._is_written_down or self.source_digest_before):
+            return None
+        content = Content.of(self.source)
+        if self.source_digest_before not in ("", content.digest):
+            log.warning(
+                "source: other content than in the run that is repeated: digest %s now, %s in its provenance.json",
+                content.digest,
+                self.source_digest_before,
+            )
+        return content
+
+    def _shelf(self, autoencoder: Autoencoder, content: Content | None) -> Shelf:
         """Open the cache's shelf of all that decides the latents, and of nothing else."""
         store = None if self.timed else self.cache.store()
-        if store is None:
+        if store is None or content is None:
             return Shelf()
-        content, tiles = self.source.digest(), autoencoder.tiles_of(self.source.info.size)
-        what = {
-            "source": content,
-            "weights": autoencoder.weights_digest,
-            "seed": self.model.seed if self.model.posterior is Posterior.sample else None,
-            "numbers": chosen.numbers,
-            "tiling": tiles,
-            "versions": [version_of(package) for package in ("torch", "diffusers", "av")],
-        }
+        what = self._what_decides(autoencoder, content)
 
         def still() -> bool:
-            return self.source.digest() == content and autoencoder.tiles_of(self.source.info.size) == tiles
+            return content.is_there_still() and self._what_decides(autoencoder, content) == what
 
         return Shelf.of(store, what, still)
 
-    def _provenance(self) -> dict[str, Any]:
-        if not (self.output.provenance or self.output.report):
-            return {}
-        return (
-            provenance()
-            | {"source_digest": self.source.digest()}
-            | ({"command": self.command} if self.command else {})
-        )
+    def _what_decides(self, autoencoder: Autoencoder, content: Content) -> dict[str, Any]:
+        """Say what decides the latents as they are computed at present: memory may not suffice for what was asked for."""
+        return {
+            "source": content.digest,
+            "weights": autoencoder.weights_digest,
+            "seed": self.model.seed if autoencoder.is_sampled else None,
+            "numbers": autoencoder.chosen.numbers,
+            "tiling": autoencoder.tiles_of(self.source.info.size),
+            "plugins": [foreign_settings(option) for option in (self.source, self.model)],
+            "versions": [version_of(package) for package in ("torch", "diffusers", "av")],
+        }
 
-    def _used(
-        self, chosen: Chosen, autoencoder: Autoencoder, clip: Clip, found: Calibration | None
-    ) -> dict[str, Any]:
+    @property
+    def _is_written_down(self) -> bool:
+        return self.output.provenance or self.output.report
+
+    def _provenance(self) -> dict[str, Any]:
+        if not self._is_written_down:
+            return {}
+        return provenance() | ({"command": self.command} if self.command else {})
+
+    def _read(self, content: Content | None, clip: Clip) -> dict[str, Any]:
+        """Give the digests of all that was read, which must still be there as it was when they were taken.
+
+        Raises:
+            SourceError: it is not, and frames may be of one content and of the other.
+        """
+        if content:
+            content.check()
+        digests = clip.digests()
+        return {
+            "source_digest": content.digest if content else None,
+            **({"other_videos_digests": dict(digests)} if digests else {}),
+        }
+
+    def _used(self, autoencoder: Autoencoder, found: Calibration | None) -> dict[str, Any]:
+        import torch
+
         links = found.links if found else self.manipulations
         return {
             "seed": self.seed,
-            "device": str(chosen),
+            "device": str(autoencoder.chosen),
+            "threads": torch.get_num_threads(),
             "weights_digest": autoencoder.weights_digest,
             "tiling": {"asked_for": str(self.model.tiling), **autoencoder.tiles_of(self.source.info.size)},
             "manipulations": {link.name: str(link) for link in links},
-            **({"other_videos_digests": dict(clip.digests)} if clip.digests else {}),
             **({"target": str(found)} if found else {}),
         }
+
+
+def _strides(autoencoder: Autoencoder) -> dict[str, int]:
+    """Say what a latent stands for, for whoever reads the latents of the run later."""
+    return {
+        "stride": autoencoder.stride,
+        "time_stride": autoencoder.time_stride,
+        "first_frames": autoencoder.first_frames,
+    }

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_ABOUT_WRITING = (*_NO_SPACE, errno.EFBIG, errno.EROFS)
 # A list of numbers as json.dumps indents it, which reads better on one line. A real line break
 # stands in no JSON text, so no text is ever taken for such a list.
 _NUMBERS = re.compile(r"\[\n\s*([-+\d.eE,\s]*?)\s*\]")
@@ -125,7 +126,8 @@ def _flush(path: Path) -> None:
 
 def _is_about_writing(error: OSError, path: Path) -> bool:
     """Tell a failed write from any other error that passes by while a file is open."""
-    return error.errno in (*_NO_SPACE, errno.EFBIG) or str(path.parent) in str(error.filename)
+    is_unnamed_fault = error.errno == errno.EIO and error.filename is None
+    return error.errno in _ABOUT_WRITING or is_unnamed_fault or str(path.parent) in str(error.filename)
 
 
 def write_error(path: Path, error: OSError) -> WriteError:
@@ -135,7 +137,8 @@ def write_error(path: Path, error: OSError) -> WriteError:
             f"{path} grew beyond the size that a file may have here", "raise the limit (ulimit -f)"
         )
     if error.errno in _NO_SPACE:
-        free = shutil.disk_usage(path.parent).free // 2**20
+        there = next(folder for folder in path.absolute().parents if folder.exists())
+        free = shutil.disk_usage(there).free // 2**20
         return WriteError(f"no space left writing {path} ({free} MB free)", "free some space")
     reason = (error.strerror or str(error)).lower()
     return WriteError(f"cannot write {path} ({reason})", "choose another folder with hydra.run.dir=FOLDER")

@@ -11,6 +11,7 @@ and a chunk that is missing reads as zeros.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import SourceError
-from vae_experiments.files import read_sums, whole, write_error, write_json, write_sums
+from vae_experiments.files import SUMS, read_sums, whole, write_error, write_json, write_sums
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,8 @@ FILE_BYTES = 8 * 2**20
 class LatentFolder:
     """Writes chunks into a folder; the folder appears when it is finished.
 
-    The chunks are cut anew, so that the files do not tell the batch size.
+    The chunks are cut anew, so that the files do not tell the batch size. Whatever keeps it from being
+    written is a WriteError.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -46,13 +48,15 @@ class LatentFolder:
         self._hidden = folder.with_name(f".{folder.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
         self._files: dict[str, list[str]] = {}
         self._waiting: dict[str, list[Tensor]] = defaultdict(list)
-        try:
+        with self._writing():
             self._hidden.mkdir(parents=True)
-        except OSError as error:
-            raise write_error(folder, error) from error
 
     def write(self, name: str, chunk: Tensor) -> None:
-        """Append a chunk, time first, to the stream of that name."""
+        """Append a chunk, time first, to the stream of that name.
+
+        Raises:
+            WriteError: the disk is full or broken.
+        """
         import torch
 
         self._files.setdefault(name, [])
@@ -76,49 +80,63 @@ class LatentFolder:
         for name, waiting in self._waiting.items():
             if waiting:
                 self._save(name, torch.cat(waiting))
-        write_json(self._hidden / INDEX, self._files)
-        write_sums(self._hidden, INDEX)
-        try:
+        with self._writing():
+            write_json(self._hidden / INDEX, self._files)
+            write_sums(self._hidden, INDEX)
             self._hidden.replace(self.folder)
-        except OSError as error:
-            raise write_error(self.folder, error) from error
 
     def abandon(self) -> None:
         """Leave nothing behind."""
         shutil.rmtree(self._hidden, ignore_errors=True)
 
     def _save(self, name: str, chunk: Tensor) -> None:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         file = self._hidden / f"{name}-{len(self._files[name]):05d}.safetensors"
-        with whole(file) as hidden:
-            save_file({"latents": chunk.contiguous()}, hidden)
+        with self._writing(), whole(file) as hidden:
+            # Not by safetensors' own save_file, whose errors do not say which error of the system they were.
+            hidden.write_bytes(save({"latents": chunk.contiguous()}))
         self._files[name].append(file.name)
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise write_error(self.folder, error) from error
 
 
 def checked_chunks(folder: Path, name: str) -> Iterator[Tensor]:
     """Read the chunks of one stream, each compared with its digest before it is given.
 
     Raises:
-        ValueError: a file is missing, or is not what was written.
+        ValueError: a file is missing, or is not what was written, or there is no such stream.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    sums = read_sums(folder, INDEX)
     try:
-        files = json.loads(_checked(folder, INDEX, sums))[name]
-        for file in files:
+        files = _streams(folder)
+        if name not in files:
+            raise ValueError(f"it holds {', '.join(files) or 'nothing'}")
+        sums = read_sums(folder, INDEX)
+        for file in files[name]:
             yield load(_checked(folder, file, sums))["latents"]
     except (OSError, KeyError, TypeError, SafetensorError) as error:
         raise ValueError(str(error)) from error
+
+
+def _streams(folder: Path) -> dict[str, list[str]]:
+    """Read the index: the files of each stream."""
+    files: dict[str, list[str]] = json.loads(_checked(folder, INDEX, read_sums(folder, INDEX)))
+    return files
 
 
 def _checked(folder: Path, file: str, sums: dict[str, str]) -> bytes:
     """Read a file in one go: bytes that were compared must be the bytes that are used."""
     data = (folder / file).read_bytes()
     if sha256(data).hexdigest() != sums[file]:
-        raise ValueError(f"{file} is damaged")
+        raise ValueError(f"{file} is damaged: its SHA-256 is not the one in {SUMS}")
     return data
 
 
@@ -128,16 +146,20 @@ def load_latents(folder: Path | str, name: str = ENCODED) -> Latents:
     ``name`` is ``encoded`` or ``changed``. Normalised: about unit variance in every model.
 
     Raises:
-        SourceError: the folder has no latents, or none of that name.
+        SourceError: the folder has no latents, or none of that name, or a file is not what was written.
     """
     import torch
-    from safetensors.torch import load_file
 
     place = Path(folder)
     place = place if (place / INDEX).is_file() else place / "latents"
     if not (place / INDEX).is_file():
         raise SourceError(f"no latents in {folder}", "run with output.latents=true")
-    files = json.loads((place / INDEX).read_text())
-    if name not in files:
-        raise SourceError(f"no {name} latents in {folder}", f"it has: {', '.join(files)}")
-    return torch.cat([load_file(place / file)["latents"] for file in files[name]])
+    try:
+        files = _streams(place)
+        if name not in files:
+            raise SourceError(f"no {name} latents in {folder}", f"it has: {', '.join(files)}")
+        return torch.cat(list(checked_chunks(place, name)))
+    except (OSError, ValueError) as error:
+        raise SourceError(
+            f"{place} cannot be read ({error})", "run again with output.latents=true"
+        ) from error

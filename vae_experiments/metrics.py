@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 WINDOW, SIGMA = 11, 1.5
 PIXELS_AT_ONCE = 2**20
-"""Large frames are compared one by one."""
+"""A larger frame is compared in strips."""
 BLOCK = 48
 REACH, BINS = 4.0, 80
 NUMBERS = ("psnr_db", "ssim", "flicker")
@@ -51,28 +51,29 @@ class Fidelity:
     def __init__(self) -> None:
         self.frames: list[FrameScore] = []
         self._squared_errors: list[float] = []
-        """Of each frame: summed at the end, so that chunks do not change the last bits."""
+        """Of each frame."""
         self._last_error: torch.Tensor | None = None
 
     def update(self, original: Pixels, other: Pixels) -> None:
-        """Take in the next frames of both, uint8 ``T H W 3``."""
+        """Take in the next frames of both, uint8 ``T H W 3``.
+
+        Frame by frame, since a sum over several at once differs in its last bits with their number.
+        """
         import torch
 
         assert original.shape == other.shape, (original.shape, other.shape)
-        at_once = max(1, PIXELS_AT_ONCE // math.prod(original.shape[1:3]))
-        for start in range(0, len(original), at_once):
-            parts = (pixels[start : start + at_once] for pixels in (original, other))
-            self._compare(*(torch.from_numpy(pixels).movedim(-1, 1).float() for pixels in parts))
+        for frames in zip(original, other, strict=True):
+            self._compare(*(torch.from_numpy(pixels).movedim(-1, 0)[None].float() for pixels in frames))
 
     def _compare(self, first: torch.Tensor, second: torch.Tensor) -> None:
         error = second - first
-        squared = error.square().flatten(1).mean(1).tolist()
+        mse = float(error.square().mean())
         similarity = ssim(first, second)
-        changes = self._changes(error)
-        for number, mse in enumerate(squared):
-            alike = None if similarity is None else float(similarity[number])
-            self.frames.append(FrameScore(psnr_db(mse), alike, changes[number]))
-        self._squared_errors += squared
+        alike = None if similarity is None else float(similarity)
+        change = None if self._last_error is None else float((error - self._last_error).abs().mean())
+        self._last_error = error
+        self.frames.append(FrameScore(psnr_db(mse), alike, change))
+        self._squared_errors.append(mse)
 
     def summary(self) -> dict[str, float | bool | None]:
         """Give the numbers of the whole video."""
@@ -83,18 +84,6 @@ class Fidelity:
             "flicker": _mean([frame.flicker for frame in self.frames]),
             "identical": mse == 0,
         }
-
-    def _changes(self, error: torch.Tensor) -> list[float | None]:
-        import torch
-
-        before = error[:1] if self._last_error is None else self._last_error
-        changes: list[float | None] = (
-            (error - torch.cat([before, error[:-1]])).abs().flatten(1).mean(1).tolist()
-        )
-        if self._last_error is None:
-            changes[0] = None
-        self._last_error = error[-1:].clone()
-        return changes
 
 
 def as_table(fidelities: Mapping[str, Fidelity], frames: int) -> str:
@@ -172,14 +161,14 @@ def _band_matrix() -> torch.Tensor:
 
 
 class LatentStatistics:
-    """Mean, standard deviation and histogram of latents, from running sums."""
+    """Mean, standard deviation and histogram of latents, from running sums that no chunk size changes."""
 
     def __init__(self) -> None:
         self.shape: list[int] = []
         self.first: torch.Tensor | None = None
-        self._histogram: torch.Tensor | None = None
-        self._sum: torch.Tensor | None = None
-        self._squares: torch.Tensor | None = None
+        self._histogram: torch.Tensor
+        self._sum: torch.Tensor
+        self._squares: torch.Tensor
 
     def update(self, latents: Latents) -> None:
         """Take in the next latents ``T C h w``."""
@@ -187,17 +176,20 @@ class LatentStatistics:
 
         if self.first is None:
             self.first = latents[0].clone()
-        counts = torch.histc(latents.clamp(-REACH, REACH), BINS, -REACH, REACH)
-        self._histogram = counts if self._histogram is None else self._histogram + counts
-        values = latents.double()
-        total, squares = values.sum((0, 2, 3)), values.square().sum((0, 2, 3))
+            nothing = torch.zeros(latents.shape[1], dtype=torch.float64)
+            self._sum, self._squares = nothing, nothing
+            self._histogram = torch.zeros(BINS, dtype=torch.float64)
         self.shape = [(self.shape[0] if self.shape else 0) + len(latents), *latents.shape[1:]]
-        self._sum = total if self._sum is None else self._sum + total
-        self._squares = squares if self._squares is None else self._squares + squares
+        for latent in latents:
+            # One at a time and in one order of memory: sums over several differ in their last bits.
+            values = latent.contiguous()
+            self._histogram = self._histogram + torch.histc(values.clamp(-REACH, REACH), BINS, -REACH, REACH)
+            self._sum = self._sum + values.double().sum((1, 2))
+            self._squares = self._squares + values.double().square().sum((1, 2))
 
     def summary(self) -> dict[str, list[int] | list[float] | float]:
         """Give shape ``[T, C, h, w]``, mean and std overall and by channel."""
-        if self._sum is None or self._squares is None:
+        if self.first is None:
             raise NumbersError("the source gave no frames", "give a source with at least one frame")
         count = self.shape[0] * self.shape[2] * self.shape[3]
         means, squares = self._sum / count, self._squares / count
@@ -211,7 +203,6 @@ class LatentStatistics:
 
     def density(self) -> list[float]:
         """Give the histogram of all values from ``-REACH`` to ``REACH`` as a density."""
-        assert self._histogram is not None
         density: list[float] = (self._histogram / self._histogram.sum() * BINS / (2 * REACH)).tolist()
         return density
 

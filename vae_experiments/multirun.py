@@ -47,14 +47,18 @@ class Sweep(Option, family="sweep", single=True):
         """Read the objective out of the numbers of a run; identical videos have an infinite PSNR.
 
         Raises:
-            SettingError: there is no such number.
+            SettingError: there is no such number, or it has no value in this run.
         """
         decoded = [name for name in metrics if name.startswith("reconstructed")]
         found: Any = metrics if "." in self.objective or self.objective in metrics else metrics[decoded[-1]]
         for name in self.objective.split("."):
             found = found.get(name, self) if isinstance(found, dict) else self
-        if found is None:
+        if found is None and name.startswith("psnr_db"):
             return float("inf")
+        if found is None:
+            raise self.mistake(
+                "objective", f"{name} has no value in this run", "choose another, such as psnr_db"
+            )
         if isinstance(found, bool) or not isinstance(found, int | float):
             raise self.mistake("objective", "is no number of metrics.json", "such as reconstructed.ssim")
         return float(found)

@@ -168,6 +168,19 @@ class Choice(Enum):
         return self.name
 
 
+def foreign_settings(option: Option) -> dict[str, Any]:
+    """Give the kind and the own settings of an option whose class another package, such as a plugin, brings.
+
+    Empty for a class of ours: what its settings decide we know.
+    """
+    ours = [base for base in type(option).__mro__ if base.__module__.startswith(f"{__package__}.")]
+    if type(option) in ours:
+        return {}
+    known = {name for base in ours for name in inspect.get_annotations(base)} - {"kind"}
+    fields = [field.name for field in dataclasses.fields(option)]
+    return {name: getattr(option, name) for name in fields if name not in known}
+
+
 def kinds(family: str) -> dict[str, type[Option]]:
     """Give every registered class of a family by the name that selects it."""
     return dict(_FAMILIES[family])

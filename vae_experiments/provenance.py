@@ -24,9 +24,10 @@ PACKAGES = (
 
 
 def provenance() -> dict[str, Any]:
-    """Collect versions, machine, git commit, command line and time of this process."""
+    """Collect versions, machine, git commit, command line, folder and time of this process."""
     return {
         "command": shlex.join(["python", *sys.argv]),
+        "working_directory": str(Path.cwd()),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "git_commit": git_commit(),
         "versions": {

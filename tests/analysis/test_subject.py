@@ -15,6 +15,7 @@ from vae_experiments import Experiment, Folder, Noise, Output, load_latents
 from vae_experiments.analysis.settings import Analysis, Which
 from vae_experiments.analysis.subject import deduced_stride, encoded, saved
 from vae_experiments.errors import NumbersError, SettingError, SourceError
+from vae_experiments.files import write_sums
 from vae_experiments.sources import MovingCircle
 
 if TYPE_CHECKING:
@@ -75,6 +76,46 @@ def test_the_latents_of_a_run_are_read_with_what_they_stand_for(run: Path, which
     assert not torch.equal(load_latents(run, "encoded"), load_latents(run, "changed"))
 
 
+def test_the_strides_of_a_run_are_those_that_it_wrote_down_and_not_guesses(run: Path, tmp_path: Path) -> None:
+    folder = copied(run, tmp_path)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    written = {"stride": 6, "time_stride": 3, "first_frames": 3}
+    (folder / "metrics.json").write_text(json.dumps(metrics | written))
+    found = saved(Analysis(folder=str(folder)))
+    assert (found.clip.stride, found.clip.time_stride, found.clip.first_frames) == (6, 3, 3)
+    assert found.remarks == ()
+    assert found.first_even == 0
+    for name in written:
+        del metrics[name]
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    older = saved(Analysis(folder=str(folder)))
+    assert (older.clip.stride, older.clip.time_stride) == (8, 1)
+    assert (
+        "are worked out from the run's numbers: an older version did not write them down" in older.remarks[0]
+    )
+
+
+@pytest.mark.parametrize("file", ["latents.json", "encoded-00000.safetensors", "SHA256SUMS"])
+def test_latents_with_a_flipped_bit_are_not_loaded_and_the_file_is_named(
+    run: Path, tmp_path: Path, file: str
+) -> None:
+    path = copied(run, tmp_path) / "latents" / file
+    data = bytearray(path.read_bytes())
+    data[-20] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(SourceError, match=f"latents cannot be read .*{file}.*; run again with output.lat"):
+        load_latents(tmp_path)
+
+
+def test_in_a_model_of_equal_groups_all_latents_are_even(
+    network_folders: dict[str, Path], cpu: Chosen
+) -> None:
+    autoencoder = Folder(path=str(network_folders["AutoencoderKLAllegro"])).load(cpu)
+    found = encoded(MovingCircle(size="32", frames=8, fps="8"), autoencoder, 4)
+    assert (found.clip.first_frames, found.clip.time_stride, found.first_even) == (4, 4, 0)
+    assert torch.equal(found.even, found.latents)
+
+
 @pytest.mark.parametrize("stride", [1, 2, 4, 8, 16])
 @pytest.mark.parametrize("length", [3, 17, 40, 100, 333])
 def test_a_stride_that_is_a_power_of_two_is_found_again_from_three_cells_on(length: int, stride: int) -> None:
@@ -131,6 +172,7 @@ def test_latents_of_a_run_without_manipulation_have_no_changed_ones(run: Path, t
     files = json.loads(index.read_text())
     del files["changed"]
     index.write_text(json.dumps(files))
+    write_sums(index.parent, index.name)
     with pytest.raises(SourceError, match="no changed latents in .*; it has: encoded"):
         saved(Analysis(folder=str(tmp_path), latents=Which.changed))
 
@@ -140,6 +182,8 @@ def test_latents_that_are_not_finite_are_refused(run: Path, tmp_path: Path) -> N
 
     broken = load_latents(run)
     broken[3, 0, 0, 0] = torch.nan
-    save_file({"latents": broken}, copied(run, tmp_path) / "latents" / "encoded-00000.safetensors")
+    latents = copied(run, tmp_path) / "latents"
+    save_file({"latents": broken}, latents / "encoded-00000.safetensors")
+    write_sums(latents, "latents.json")
     with pytest.raises(NumbersError, match="1 values of the latents are not finite, first at latent 3"):
         saved(Analysis(folder=str(tmp_path)))

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
+from tests.sources.conftest import write_film
 from vae_experiments import Device, Experiment, Folder, Noise, Output
 from vae_experiments.cache import Cache
 from vae_experiments.manipulations import Bend, MotionGain, Retime
 from vae_experiments.models import Posterior
 from vae_experiments.models.framewise import Framewise
 from vae_experiments.models.tiling import Tiling
-from vae_experiments.sources import MovingCircle
+from vae_experiments.options import setting
+from vae_experiments.sources import MovingCircle, Video
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -138,6 +140,34 @@ def test_a_seed_that_draws_nothing_from_the_posterior_is_the_same_entry(
     run()
     other = Folder(path=str(network_folders["AutoencoderKL"]), seed=5)
     assert run(model=other)["timing"]["encode_seconds"] == "cached"
+
+
+class Reddened(Video, family="a source of a test"):
+    """A source of a plugin, which reads files as ours does and has a setting of its own."""
+
+    red: float = setting("how much red there is", default=1.0)
+
+
+class Halved(Folder, family="a model of a test"):
+    """A model of a plugin."""
+
+    shrink: bool = setting("whether to halve what the weights give", default=False)
+
+
+def test_the_own_settings_of_a_plugins_source_or_model_make_another_entry(
+    run: Run, network_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    film, path = str(write_film(tmp_path / "film.mkv", count=3)), str(network_folders["AutoencoderKL"])
+    parts: list[dict[str, Any]] = [
+        {"source": Video(path=film)},
+        {"source": Reddened(path=film)},
+        {"source": Reddened(path=film, red=0.5)},
+        {"source": Video(path=film), "model": Halved(path=path)},
+        {"source": Video(path=film), "model": Halved(path=path, shrink=True)},
+    ]
+    for part in parts:
+        assert run(**part)["timing"]["encode_seconds"] != "cached"
+        assert run(**part)["timing"]["encode_seconds"] == "cached"
 
 
 def test_a_timed_run_takes_nothing_and_leaves_nothing(run: Run, own_cache: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import random
@@ -15,7 +16,7 @@ import torch
 from vae_experiments.cache import Cache, Slot, Store
 from vae_experiments.cache.store import ABANDONED_SECONDS
 from vae_experiments.files import SUMS
-from vae_experiments.latents import ENCODED, FILE_BYTES, INDEX
+from vae_experiments.latents import FILE_BYTES, INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -62,7 +63,7 @@ def test_a_long_stream_is_kept_in_files_of_a_bounded_size(tmp_path: Path) -> Non
     written = store.write(NAME)
     for number in range(count):
         frame.fill_(number)
-        written.write(ENCODED, frame)
+        written.write(NAME, frame)
     store.publish(NAME, written)
     files = list((tmp_path / NAME).glob("*.safetensors"))
     assert len(files) == 3
@@ -108,7 +109,7 @@ def test_after_200_flipped_bits_and_50_cuts_a_damaged_entry_was_never_used(
         assert (place / SUMS).read_bytes() == (intact / SUMS).read_bytes()
 
 
-@pytest.mark.parametrize("file", [INDEX, SUMS, "encoded-00000.safetensors"])
+@pytest.mark.parametrize("file", [INDEX, SUMS, f"{NAME}-00000.safetensors"])
 def test_a_file_that_is_missing_empty_text_or_a_folder_is_not_used(store: Store, file: str) -> None:
     place = store.folder / NAME / file
     spoilings: list[Callable[[], object]] = [
@@ -217,6 +218,66 @@ def test_a_cache_that_cannot_be_written_to_is_said_once_and_left(
     assert torch.equal(through(store, []), LATENTS)
     assert len(caplog.messages) == 1
     assert "going on without it" in caplog.text
+
+
+def test_a_disk_that_is_full_below_safetensors_is_said_once_and_left(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    resource = pytest.importorskip("resource")
+    store, limits = Store(tmp_path / "store", PLENTY), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        given = through(store, [])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert torch.equal(given, LATENTS)
+    (message,) = caplog.messages
+    assert "cache: " in message
+    assert message.endswith("grew beyond the size that a file may have here; going on without it")
+    assert list(store.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("fault", [errno.EIO, errno.ENOSPC, errno.EROFS], ids=errno.errorcode.get)
+@pytest.mark.parametrize("call", ["fsync", "mkdir"])
+def test_a_disk_that_fails_is_said_once_and_left(
+    call: str, fault: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(fault, os.strerror(fault))
+
+    monkeypatch.setattr(os, call, broken)
+    assert torch.equal(through(Store(tmp_path / "new" / "store", PLENTY), []), LATENTS)
+    (message,) = caplog.messages
+    assert message.startswith("cache: ")
+    assert message.endswith("; going on without it")
+    assert list(tmp_path.rglob("*.safetensors")) == []
+
+
+def test_a_cache_that_may_not_be_looked_into_has_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forbidden(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "stat", forbidden)
+    assert not store.has(NAME)
+
+
+def test_two_entries_that_were_exchanged_by_hand_are_refused(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    list(Slot(store, OTHER).through(iter([LATENTS + 1])))
+    (store.folder / NAME).rename(store.folder / "aside")
+    (store.folder / OTHER).rename(store.folder / NAME)
+    (store.folder / "aside").rename(store.folder / OTHER)
+    assert sorted(store.damaged()) == [NAME, OTHER]
+    counts: list[int] = []
+    assert torch.equal(through(store, counts), LATENTS)
+    assert counts == [1]
+    assert len(caplog.messages) == 1
+    assert f"it holds {OTHER}" in caplog.text
+    assert torch.equal(through(store, counts), LATENTS)
+    assert counts == [1]
 
 
 def test_the_folder_is_the_setting_or_the_variable_or_the_systems_own(

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.manipulations.clips import clip_of, latents_of, through
+from vae_experiments import companions
 from vae_experiments.manipulations import (
     Dropout,
     Noise,
@@ -22,6 +23,7 @@ from vae_experiments.manipulations import (
 from vae_experiments.manipulations.stochastic import BetaSchedule
 from vae_experiments.models import Folder, Posterior
 from vae_experiments.randomness import normal, normal_frames
+from vae_experiments.sources import MovingCircle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -231,6 +233,32 @@ def test_a_temperature_of_1_is_the_sample_that_the_model_would_take(
     clip = replace(clip_of(mode), spreads=lambda: by_mode.spreads(frames.split(2)))
     changed = through(PosteriorTemperature(temperature=1, seed=3), mode, 3, clip)
     assert torch.allclose(changed, sample, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_sampled"), [("posterior_temperature", True), ("again", False), ("again", True)]
+)
+def test_around_a_sample_and_a_second_time_posterior_temperature_draws_anew(
+    name: str, is_sampled: bool
+) -> None:
+    """A draw that is there already is not added to itself: the variances of the two add up."""
+    shape = (4, 8, 32, 32)
+    first = normal_frames(0, shape, 4, "posterior")
+    clip = replace(
+        clip_of(first), spreads=lambda: iter([torch.ones(shape)]), is_sampled=is_sampled, frames=shape[0]
+    )
+    added = through(PosteriorTemperature(seed=4).named(name), first, clip=clip) - first
+    both = torch.stack([first.flatten(), added.flatten()])
+    assert float(torch.corrcoef(both)[0, 1]) == pytest.approx(0, abs=0.02)
+    assert float((first + added).std()) == pytest.approx(sqrt(2), rel=0.02)
+
+
+def test_a_clip_of_a_model_that_samples_says_so(network_folders: dict[str, Path], cpu: Chosen) -> None:
+    folder = str(network_folders["AutoencoderKL"])
+    for posterior in Posterior:
+        autoencoder = Folder(path=folder, posterior=posterior).load(cpu)
+        clip = companions.clip_of(MovingCircle(size="32", frames=2), autoencoder, 2)
+        assert clip.is_sampled is (posterior is Posterior.sample)
 
 
 @pytest.mark.parametrize("width", [0.0, 0.5])

@@ -26,6 +26,7 @@ from vae_experiments.manipulations import (
 from vae_experiments.manipulations.retiming import Between
 from vae_experiments.manipulations.slit_scan import Direction
 from vae_experiments.manipulations.temporal import Joint
+from vae_experiments.tensors import Size
 
 NEUTRAL: dict[str, dict[str, Any]] = {
     "temporal_smooth": {"sigma": 0},
@@ -168,6 +169,19 @@ def test_slit_scan_shows_an_earlier_moment_further_on(
     row, column = place
     expected = [max(0, number - late) for number in range(9)]
     assert scanned[:, 1, row, column].tolist() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("direction", [Direction.horizontal, Direction.vertical])
+def test_a_slit_travels_over_the_frame_and_not_over_the_cells_that_it_was_padded_to(
+    direction: Direction,
+) -> None:
+    """A frame of 20 pixels is 2.5 cells: the middles of what is seen of them lie at 0.5, 1.5 and 2.25."""
+    latents = counting(9, 2, 3, 3)
+    clip = replace(clip_of(latents), size=Size(20, 20))
+    scanned = through(SlitScan(delay=3.5, direction=direction), latents, 4, clip)[:, 1]
+    along = scanned[:, 0] if direction is Direction.horizontal else scanned[:, :, 0]
+    for place, late in enumerate([0, 3.5 * 1 / 1.75, 3.5]):
+        assert along[:, place].tolist() == pytest.approx([max(0, number - late) for number in range(9)])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import cos, pi, radians, sin
 from typing import Any
 
@@ -10,8 +11,10 @@ import torch
 from torch.nn.functional import grid_sample
 
 from tests.manipulations.clips import clip_of, latents_of, through
-from vae_experiments.manipulations import Rotate, Shift, Wave, Zoom
+from vae_experiments.manipulations import Clip, Rotate, Shift, Wave, Zoom
+from vae_experiments.manipulations.clip import Extent
 from vae_experiments.manipulations.warps import Edge, Way, looked_up, places
+from vae_experiments.tensors import Size
 
 NEUTRAL: dict[str, dict[str, Any]] = {
     "rotate": {"degrees": 0},
@@ -52,7 +55,7 @@ def test_a_look_up_is_that_of_grid_sample() -> None:
 def test_a_look_up_at_the_cells_themselves_is_exact() -> None:
     frame = latents_of((3, 5, 7)) * 100
     assert torch.equal(looked_up(frame, *places(frame)), frame)
-    assert torch.equal(looked_up(frame, *places(frame), wraps=True), frame)
+    assert torch.equal(looked_up(frame, *places(frame), Extent(7, 5)), frame)
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3, -1, 4])
@@ -129,6 +132,40 @@ def test_a_zoom_of_3_shows_the_middle_third_and_keeps_the_middle_cell() -> None:
     latents = latents_of((2, 3, 9, 9))
     zoomed = through(Zoom(factor=3), latents)
     assert torch.equal(zoomed[..., 1::3, 1::3], latents[..., 3:6, 3:6])
+
+
+def on_a_frame(latents: torch.Tensor, width: int, height: int) -> Clip:
+    """A clip whose frames, in pixels, end inside the last of these cells."""
+    return replace(clip_of(latents), size=Size(width, height))
+
+
+@pytest.mark.parametrize("x", [1, -1, 2])
+def test_a_shift_by_the_whole_frame_brings_everything_back_where_the_frame_ends_inside_a_cell(x: int) -> None:
+    latents = latents_of((2, 3, 2, 2))
+    shifted = through(Shift(x=x, y=x), latents, clip=on_a_frame(latents, 10, 14))
+    assert torch.allclose(shifted, latents, atol=1e-5)
+
+
+def test_a_shift_by_half_the_frame_is_half_of_its_pixels() -> None:
+    latents = latents_of((1, 1, 1, 3))
+    shifted = through(Shift(x=0.5, edge=Edge.border), latents, clip=on_a_frame(latents, 20, 8))
+    x, y = cells(latents)
+    assert torch.allclose(shifted, sampled(latents, x - 10 / 8, y), atol=1e-5)
+
+
+def test_a_half_turn_is_about_the_middle_of_the_frame_and_not_of_the_cells() -> None:
+    latents = latents_of((1, 2, 2, 3))
+    turned = through(Rotate(degrees=180), latents, clip=on_a_frame(latents, 20, 12))
+    x, y = cells(latents)
+    # A frame of 20 x 12 pixels is 2.5 x 1.5 cells: the place x becomes 2.5 - x, from the edge.
+    assert torch.allclose(turned, sampled(latents, 1.5 - x, 0.5 - y), atol=1e-5)
+
+
+def test_a_zoom_keeps_the_middle_of_the_frame_where_it_is() -> None:
+    latents = latents_of((1, 2, 2, 3))
+    zoomed = through(Zoom(factor=2), latents, clip=on_a_frame(latents, 20, 12))
+    x, y = cells(latents)
+    assert torch.allclose(zoomed, sampled(latents, 0.75 + (x - 0.75) / 2, 0.25 + (y - 0.25) / 2), atol=1e-5)
 
 
 @pytest.mark.parametrize("time_stride", [1, 4])

@@ -12,6 +12,7 @@ from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Clip, Noise
 from vae_experiments.manipulations.masks import Mask
 from vae_experiments.manipulations.ranges import Range
+from vae_experiments.tensors import Size
 
 
 def changed_latents(text: str, clip: Clip, count: int) -> list[int]:
@@ -122,6 +123,54 @@ def test_the_white_of_another_video_is_the_mask_averaged_over_cells() -> None:
     assert torch.allclose(share[0], torch.tensor([[1.0, 0], [0, 0]]), atol=1e-6)
     assert torch.allclose(share[1], torch.tensor([[0, 0], [0, 0.5]]), atol=1e-6)
     assert not share[2].any()
+
+
+@pytest.mark.parametrize(("colour", "luma"), [(0, 0.2126), (1, 0.7152), (2, 0.0722)])
+def test_a_red_mask_covers_21_percent_a_green_one_72_and_a_blue_one_7(colour: int, luma: float) -> None:
+    frames = torch.full((1, 3, 16, 16), -1.0)
+    frames[:, colour] = 1
+    latents = latents_of((1, 2, 2, 2))
+    clip = replace(clip_of(latents), frames_of=lambda _path: iter([frames]))
+    share = Mask.read("coloured.png").over(clip)(latents, 0)
+    assert share.flatten().tolist() == pytest.approx([luma] * 4, abs=1e-5)
+
+
+def covered(text: str, size: Size, clip: Clip | None = None) -> float:
+    """Say which share of a frame a mask covers, each latent cell counted by its pixels inside the frame."""
+    height, width = -(-size.height // 8), -(-size.width // 8)
+    latents = latents_of((1, 2, height, width))
+    share = Mask.read(text).over(clip or replace(clip_of(latents), size=size))(latents, 0)[0, 0]
+    pixels = share.repeat_interleave(8, 0).repeat_interleave(8, 1)[: size.height, : size.width]
+    return float(pixels.mean())
+
+
+@pytest.mark.parametrize("size", [Size(10, 10), Size(8, 8), Size(51, 37), Size(64, 9)], ids=str)
+@pytest.mark.parametrize(
+    "box", [(0, 0, 0.5, 1), (0, 0, 1, 1), (0.9, 0, 1, 1), (0, 0.25, 1, 0.75), (0.1, 0.2, 0.4, 0.9)], ids=str
+)
+def test_a_box_covers_its_share_of_the_frame_and_not_of_the_cells_that_it_was_padded_to(
+    size: Size, box: tuple[float, ...]
+) -> None:
+    left, top, right, bottom = box
+    share = covered(f"box({left},{top},{right},{bottom})", size)
+    assert share == pytest.approx((right - left) * (bottom - top), abs=1e-6)
+    assert covered(f"outside box({left},{top},{right},{bottom})", size) == pytest.approx(1 - share, abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [Size(50, 50), Size(51, 37), Size(40, 90)], ids=str)
+def test_a_circle_covers_its_share_of_the_frame(size: Size) -> None:
+    area = 3.14159 * (0.3 * min(size)) ** 2 / (size.width * size.height)
+    assert covered("circle(0.5,0.5,0.3)", size) == pytest.approx(area, rel=0.01)
+
+
+def test_a_mask_that_is_read_counts_the_pixels_of_the_frame_alone() -> None:
+    frames = torch.full((1, 3, 10, 10), -1.0)
+    frames[..., 5:] = 1  # the right half
+    latents = latents_of((1, 2, 2, 2))
+    clip = replace(clip_of(latents), size=Size(10, 10), frames_of=lambda _path: iter([frames]))
+    share = Mask.read("half.png").over(clip)(latents, 0)
+    assert share[0, 0].tolist() == [pytest.approx([3 / 8, 1])] * 2
+    assert covered("half.png", Size(10, 10), clip) == pytest.approx(0.5)
 
 
 def test_a_latent_of_four_frames_takes_their_mean_mask() -> None:

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from vae_experiments.errors import SettingError
-from vae_experiments.options import kinds
-from vae_experiments.sources import MovingCircle
+from vae_experiments.options import kinds, setting
+from vae_experiments.sources import MovingCircle, Plasma
 from vae_experiments.sources.pattern import Pattern
 
 PATTERNS = [kind for kind in kinds("source").values() if issubclass(kind, Pattern)]
@@ -80,6 +80,18 @@ def test_a_digest_knows_every_setting_that_changes_frames(pattern: type[Pattern]
     assert usual.digest() == pattern(size="32x32", fps="8.0").digest()
     assert len({source.digest() for source in [usual, *others]}) == 4
     assert len({kind(size="32").digest() for kind in PATTERNS}) == len(PATTERNS)
+
+
+def test_a_digest_knows_the_settings_that_a_plugin_adds() -> None:
+    """Also those that show in neither the first nor the last frame."""
+
+    class Flash(Plasma, family="a source of a test"):
+        at: float = setting("when it flashes", default=1.0, unit="seconds")
+        colour: str = setting("what flashes", default="white")
+
+    sources = [Flash(size="32"), Flash(size="32", at=1.5), Flash(size="32", colour="red")]
+    assert len({source.digest() for source in sources}) == 3
+    assert Flash(size="32", at=1.5).digest() == Flash(size="32x32", at=1.5).digest()
 
 
 def test_the_circle_never_takes_the_same_way_twice_and_stays_inside() -> None:

@@ -167,6 +167,18 @@ def test_a_sweep_has_a_baseline_for_each_source_and_model() -> None:
     assert not has_own_row(first)
 
 
+def test_jobs_of_other_dtypes_have_baselines_of_their_own() -> None:
+    jobs = [
+        job(metrics=metrics_of(untouched=psnr), device__dtype=dtype, noise__scale=scale)
+        for dtype, psnr in (("float32", 38.0), ("bfloat16", 35.0))
+        for scale in (1, 2)
+    ]
+    first, second = baselines(jobs, swept_settings(jobs))
+    assert (first.values, first.scores["psnr_db"]) == ({"device.dtype": "float32"}, 38.0)
+    assert (second.values, second.scores["psnr_db"]) == ({"device.dtype": "bfloat16"}, 35.0)
+    assert not first.remark + second.remark
+
+
 def test_baselines_that_do_not_agree_say_so() -> None:
     jobs = [job(metrics=metrics_of(untouched=psnr), seed=psnr) for psnr in (30.0, 31.0, 33.0)]
     (found,) = baselines(jobs, swept_settings(jobs))

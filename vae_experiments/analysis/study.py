@@ -22,10 +22,10 @@ from vae_experiments.analysis.numbers import (
 from vae_experiments.analysis.settings import Analysis
 from vae_experiments.analysis.subject import encoded, saved
 from vae_experiments.companions import Companions
-from vae_experiments.device import Device
+from vae_experiments.device import Device, give_threads_back
 from vae_experiments.models import Bundled
 from vae_experiments.provenance import provenance
-from vae_experiments.sources import MovingCircle
+from vae_experiments.sources import Content, MovingCircle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +60,10 @@ class Study:
         if self.analysis.folder:
             subject, second, used = saved(self.analysis), None, dict[str, Any]()
         else:
-            subject, second, used = self._encoded()
+            try:
+                subject, second, used = self._encoded()
+            finally:
+                give_threads_back()
         for remark in subject.remarks:
             log.info("%s: %s", subject.title, remark)
         numbers = findings(subject, second)
@@ -70,6 +73,8 @@ class Study:
 
     def _encoded(self) -> tuple[Subject, Subject | None, dict[str, Any]]:
         """Encode the source, and the second video where there is one: as large, as fast and no longer."""
+        import torch
+
         chosen = self.device.choose()
         autoencoder = self.model.load(chosen)
         info, path = self.source.info, self.analysis.path
@@ -78,16 +83,19 @@ class Study:
             companions.check(path, "analysis.path")
         log.info("device: %s", chosen)
         log.info("source: %s, %s at %g fps", self.source.title(), info.size, float(info.fps))
+        content = Content.of(self.source)
         subject = encoded(self.source, autoencoder, self.batch_size)
+        content.check()
         used = {
-            "device": str(chosen),
-            "source_digest": self.source.digest(),
+            "device": str(autoencoder.chosen),
+            "threads": torch.get_num_threads(),
+            "source_digest": content.digest,
             "weights_digest": autoencoder.weights_digest,
         }
         if not path:
             return subject, None, used
         second = encoded(companions.source(path), autoencoder, self.batch_size, len(subject.latents))
-        return subject, second, used
+        return subject, second, used | {"other_videos_digests": companions.digests}
 
     def _conclude(self, numbers: dict[str, Any], folder: Path) -> None:
         correlated = numbers["mean_absolute_correlation"]
@@ -115,6 +123,7 @@ def findings(subject: Subject, second: Subject | None = None) -> dict[str, Any]:
         "fps": clip.fps,
         "stride": clip.stride,
         "time_stride": clip.time_stride,
+        "first_frames": clip.first_frames,
         "latent_rate_hz": clip.rate_hz,
         "channels": channel_moments(latents),
         "correlation": matrix,
@@ -168,9 +177,9 @@ def _remarks(subject: Subject, second: Subject | None) -> list[str]:
     remarks, stride = list(subject.remarks), subject.clip.time_stride
     if len(subject.even) < 3:
         remarks.append("There are fewer than 3 latents evenly spaced in time, and so no spectrum.")
-    if stride > 1:
+    if subject.first_even:
         remarks.append(
-            f"The first latent stands for 1 frame and every later one for {stride}: "
+            f"The first latent stands for {subject.clip.first_frames} frame and every later one for {stride}: "
             "it is left out of the spectrum and of the distances from previous and from first."
         )
     if second is not None:

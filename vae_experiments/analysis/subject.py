@@ -18,7 +18,7 @@ from vae_experiments.tensors import Size, check_finite
 from vae_experiments.threads import read_ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from vae_experiments.analysis.settings import Analysis
     from vae_experiments.models import Autoencoder
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from vae_experiments.tensors import Frames, Latents
 
 log = logging.getLogger(__name__)
+STRIDES = ("stride", "time_stride", "first_frames")
+DEDUCED = (
+    "The strides, {stride} in space and {time_stride} in time, are worked out from the run's numbers: "
+    "an older version did not write them down."
+)
 NTSC = 1001
 """The largest denominator of the rates in use, such as 30000/1001."""
 
@@ -46,8 +51,8 @@ class Subject:
 
     @property
     def first_even(self) -> int:
-        """Number the first latent that stands for as many frames as those after it: 0, or 1 in a temporal model."""
-        return int(self.clip.time_stride > 1)
+        """Number the first latent that stands for as many frames as those after it: 0, or 1 in a causal model."""
+        return self.clip.first_alone
 
     @property
     def even(self) -> Latents:
@@ -90,6 +95,7 @@ def encoded(source: Source, autoencoder: Autoencoder, batch_size: int, most: int
         channels=autoencoder.latent_channels,
         stride=autoencoder.stride,
         time_stride=autoencoder.time_stride,
+        first_frames=autoencoder.first_frames,
     )
     # What is said of the sound does not matter to latents.
     remarks = tuple(remark for remark in info.remarks if not remark.startswith("the sound"))
@@ -107,9 +113,6 @@ def _counted(chunks: Iterator[Frames], progress: Progress) -> Iterator[Frames]:
 def saved(wish: Analysis) -> Subject:
     """Read the latents that a run saved, and from its numbers what they stand for.
 
-    A run does not write its model's strides down; they follow from how many frames and pixels became
-    how many latents and cells, since the strides of autoencoders are powers of two.
-
     Raises:
         SourceError: the folder is missing, or holds no latents, or what it holds is damaged.
         NumbersError: a latent is not finite.
@@ -117,15 +120,27 @@ def saved(wish: Analysis) -> Subject:
     latents, run = _latents_of(wish), _run_of(wish)
     metrics = _metrics_of(run, wish)
     size, fps = Size(metrics["width"], metrics["height"]), Fraction(metrics["fps"]).limit_denominator(NTSC)
-    shape = metrics["latents"]["shape"]
-    time_stride = deduced_stride((metrics["frames"] - 1, shape[0] - 1))
-    stride = deduced_stride((size.height, shape[2]), (size.width, shape[3]))
-    known = Clip(float(fps), metrics["frames"], shape[1], stride, time_stride)
-    remark = (
-        f"The strides, {stride} in space and {time_stride} in time, are worked out from the run's numbers."
-    )
+    strides, remarks = {name: metrics[name] for name in STRIDES if name in metrics}, tuple[str, ...]()
+    if len(strides) < len(STRIDES):
+        strides = _deduced_strides(metrics)
+        remarks = (DEDUCED.format(**strides),)
+    known = Clip(float(fps), metrics["frames"], metrics["latents"]["shape"][1], **strides)
     title = f"{run.name} ({wish.latents})"
-    return Subject(title, latents, known.of_length(len(latents)), size, fps, (remark,))
+    return Subject(title, latents, known.of_length(len(latents)), size, fps, remarks)
+
+
+def _deduced_strides(metrics: Mapping[str, Any]) -> dict[str, int]:
+    """Work out the strides of a run that did not write them down.
+
+    They follow from how many frames and pixels became how many latents and cells, since the strides of
+    autoencoders are powers of two.
+    """
+    count, _, height, width = metrics["latents"]["shape"]
+    return {
+        "stride": deduced_stride((metrics["height"], height), (metrics["width"], width)),
+        "time_stride": deduced_stride((metrics["frames"] - 1, count - 1)),
+        "first_frames": 1,
+    }
 
 
 def deduced_stride(*lengths: tuple[int, int]) -> int:
@@ -167,6 +182,7 @@ def _metrics_of(run: Path, wish: Analysis) -> dict[str, Any]:
     try:
         metrics = json.loads((run / FINISHED).read_text(encoding="utf-8"))
         needed = {name: metrics[name] for name in ("width", "height", "fps", "frames")}
+        needed |= {name: int(metrics[name]) for name in STRIDES if name in metrics}
         return needed | {"latents": {"shape": [int(number) for number in metrics["latents"]["shape"]]}}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(wish, error) from error

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vae_experiments.errors import WriteError
 from vae_experiments.files import digest_of
-from vae_experiments.latents import ENCODED
 from vae_experiments.tensors import to_frames, to_pixels
 
 if TYPE_CHECKING:
@@ -20,9 +19,11 @@ if TYPE_CHECKING:
     from vae_experiments.latents import LatentFolder
     from vae_experiments.tensors import Frames
 
+Done = TypeVar("Done")
 log = logging.getLogger(__name__)
-FORMAT = 1
-"""Counted up when a change of this program changes latents: what older versions kept is then left alone."""
+FORMAT = 2
+"""Counted up when a change of this program changes latents, or how they are kept: what older versions kept is
+then left alone."""
 
 
 def _as_it_is(chunk: Tensor) -> Tensor:
@@ -70,37 +71,41 @@ class Slot:
 
     def _kept(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
         """Write chunks down on their way by; a cache that cannot be written to is said once and left."""
-        writing = self._begun()
+        store, writing = self.store, None
+        if store is not None:
+            writing = _unless_impossible(lambda: store.write(self.name))
         try:
             for chunk in chunks:
-                writing = self._written(writing, chunk)
+                if writing is not None:
+                    writing = self._written(writing, chunk)
                 yield chunk
-            if writing is not None and self.store is not None and self.still_true():
-                self.store.publish(self.name, writing)
-                writing = None
-        except WriteError as error:
-            log.warning("cache: %s; going on without it", error.problem)
+            if store is not None and writing is not None and self.still_true():
+                finished, writing = writing, None
+                _unless_impossible(lambda: store.publish(self.name, finished))
         finally:
             if writing is not None:
                 writing.abandon()
 
-    def _begun(self) -> LatentFolder | None:
-        try:
-            return None if self.store is None else self.store.write(self.name)
-        except WriteError as error:
-            log.warning("cache: %s; going on without it", error.problem)
-            return None
+    def _written(self, writing: LatentFolder, chunk: Tensor) -> LatentFolder | None:
+        """Write a chunk down; None, and nothing is left, where that cannot be done."""
 
-    def _written(self, writing: LatentFolder | None, chunk: Tensor) -> LatentFolder | None:
-        if writing is None:
-            return None
-        try:
-            writing.write(ENCODED, self.pack(chunk))
-        except WriteError as error:
-            log.warning("cache: %s; going on without it", error.problem)
+        def write() -> LatentFolder:
+            writing.write(self.name, self.pack(chunk))
+            return writing
+
+        written = _unless_impossible(write)
+        if written is None:
             writing.abandon()
-            return None
-        return writing
+        return written
+
+
+def _unless_impossible(work: Callable[[], Done]) -> Done | None:
+    """Do what the cache is asked to; where the disk does not let it, say so in one line and go on without."""
+    try:
+        return work()
+    except WriteError as error:
+        log.warning("cache: %s; going on without it", error.problem)
+        return None
 
 
 @dataclass

@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from vae_experiments.errors import WriteError
-from vae_experiments.files import is_whole
-from vae_experiments.latents import ENCODED, INDEX, LatentFolder, checked_chunks
+from vae_experiments.latents import LatentFolder, checked_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -53,17 +52,21 @@ class Store:
 
     def has(self, name: str) -> bool:
         """Tell whether there is anything of that name; only reading it shows whether it is whole."""
-        return (self.folder / name).exists()
+        # Path.exists raises where a folder may not be looked into.
+        return os.path.exists(self.folder / name)  # noqa: PTH110
 
     def read(self, name: str) -> Iterator[Tensor]:
         """Read an entry, chunk by chunk.
 
+        The name, which is the key, is that of the stream inside too: an entry that was moved to the place of
+        another is not taken for it.
+
         Raises:
-            ValueError: it is not what was written; nothing wrong was given.
+            ValueError: it is not what was written, or not under this name; nothing wrong was given.
         """
         with contextlib.suppress(OSError):
             os.utime(self.folder / name)
-        yield from checked_chunks(self.folder / name, ENCODED)
+        yield from checked_chunks(self.folder / name, name)
 
     def write(self, name: str) -> LatentFolder:
         """Begin an entry.
@@ -107,8 +110,16 @@ class Store:
         return sorted(found, key=lambda entry: entry.used)
 
     def damaged(self) -> list[str]:
-        """Name the entries that are not what was written, each file read and compared."""
-        return [entry.name for entry in self.entries() if not is_whole(self.folder / entry.name, INDEX)]
+        """Name the entries that are not what was written under their names, each file read and compared."""
+        return [entry.name for entry in self.entries() if not self._is_whole(entry.name)]
+
+    def _is_whole(self, name: str) -> bool:
+        try:
+            for _ in checked_chunks(self.folder / name, name):
+                pass
+        except ValueError:
+            return False
+        return True
 
     def _evict(self, spared: str) -> None:
         entries = self.entries()

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from vae_experiments.schedules import Timeline
-from vae_experiments.tensors import Joined
+from vae_experiments.tensors import Joined, Size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from vae_experiments.tensors import Frames, Latents
+
+
+class Extent(NamedTuple):
+    """The width and the height of a frame in latent cells, of which the last ones may be there in part."""
+
+    width: float
+    height: float
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,8 @@ class Clip:
     channels: int | None = None
     stride: int = 8
     """How many pixels, each way, one latent cell stands for."""
+    size: Size | None = None
+    """Of a frame in pixels, which may end inside the last cells; None where it ends with them."""
     time_stride: int = 1
     first_frames: int = 1
     """How many frames the first latent stands for: 1 in causal models, ``time_stride`` in others."""
@@ -35,13 +44,16 @@ class Clip:
     """Encodes another video, by the name of its file or of a pattern: chunks ``T C h w`` of the same
     height and width as these latents, at the same rate, without end (a shorter video begins again)."""
     frames_of: Callable[[str], Iterator[Frames]] | None = None
-    """Reads another video in the same way, as frames ``T 3 H W``, padded to whole cells."""
+    """Reads another video in the same way, as frames ``T 3 H W`` of this clip's size."""
     check_path: Callable[[str, str], None] | None = None
     """Raises the sentence about another video, and the setting that named it, where it cannot be read."""
-    digests: Mapping[str, str] = field(default_factory=dict)
-    """The content of other videos that were checked, by the setting that named each."""
+    digests: Callable[[], Mapping[str, str]] = dict
+    """Gives the digests of other videos that were checked, by the setting that named each; raises the
+    sentence about one that has changed since."""
     spreads: Callable[[], Iterator[Latents]] | None = None
     """Gives the standard deviations of the encoder's posterior, in step with the latents."""
+    is_sampled: bool = False
+    """Whether these latents are a draw from that posterior, and not its mode."""
 
     @property
     def latents(self) -> int | None:
@@ -65,6 +77,16 @@ class Clip:
     def first_alone(self) -> int:
         """Say how many latents at the start stand for fewer frames than the others: 0 or 1."""
         return int(self.first_frames < self.time_stride)
+
+    def pixels(self, latents: Latents) -> Size:
+        """Say how large a frame of these latents is."""
+        height, width = latents.shape[-2:]
+        return self.size or Size(width * self.stride, height * self.stride)
+
+    def extent(self, latents: Latents) -> Extent:
+        """Say how many latent cells wide and high the frame is: less than there are, where it was padded."""
+        size = self.pixels(latents)
+        return Extent(size.width / self.stride, size.height / self.stride)
 
     def frame(self, latent: int) -> int:
         """Give the number of the first frame that a latent stands for."""

@@ -12,6 +12,7 @@ Nothing of it is sharper than a latent cell.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,12 +20,12 @@ from vae_experiments.schedules import Schedule, parse_schedule, read_call
 from vae_experiments.tensors import Joined
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
     from vae_experiments.manipulations.clip import Clip
-    from vae_experiments.tensors import Frames, Latents
+    from vae_experiments.tensors import Frames, Latents, Size
 
 MASKS = (
     "circle(x,y,radius), box(left,top,right,bottom) in shares of the frame, with soft=0.1 for a soft edge and "
@@ -84,20 +85,30 @@ class Mask:
     def _drawn(self, clip: Clip) -> Callable[[Latents, int], Tensor]:
         import torch
 
+        paint = functools.lru_cache(maxsize=1)(self._painted)
+
         def cover(latents: Latents, at: int) -> Tensor:
-            height, width = latents.shape[-2:]
             seconds = [clip.frame(number) / clip.fps for number in range(at, at + len(latents))]
-            *numbers, soft = (
-                torch.tensor([schedule.at(moment, clip.timeline) for moment in seconds]).reshape(-1, 1, 1)
-                for schedule in (*self.numbers, self.soft)
-            )
-            x = (torch.arange(width) + 0.5)[None, None, :]
-            y = (torch.arange(height) + 0.5)[None, :, None]
-            distance = _DISTANCES[self.shape](x, y, width, height, numbers)
-            edge = (soft * min(width, height)).clamp(min=1)
-            return (0.5 - distance / edge).clamp(0, 1)[:, None]
+            schedules = (*self.numbers, self.soft)
+            parts = []
+            for moment in seconds:
+                numbers = tuple(schedule.at(moment, clip.timeline) for schedule in schedules)
+                parts.append(paint(numbers, clip.pixels(latents), clip.stride, latents.shape[-2:]))
+            return torch.cat(parts)
 
         return cover
+
+    def _painted(self, numbers: tuple[float, ...], size: Size, stride: int, cells: Sequence[int]) -> Tensor:
+        """Draw one moment over a frame, and average it over each latent cell, ``1 1 h w``.
+
+        In float64, in which what is symmetric stays so.
+        """
+        import torch
+
+        *places, soft = numbers
+        across, down = (torch.arange(side, dtype=torch.float64) + 0.5 for side in size)
+        x, y, edge = across[None], down[:, None], max(soft * min(size), 1)
+        return over_cells(_SHAPES[self.shape](x, y, size, edge, places)[None, None], stride, cells)
 
 
 def check_mask(text: str, setting: str, clip: Clip) -> None:
@@ -117,23 +128,27 @@ def _everywhere(_latents: Latents, _at: int) -> Tensor:
     return torch.ones(1, 1, 1, 1)
 
 
-def _from_circle(x: Tensor, y: Tensor, width: int, height: int, numbers: list[Tensor]) -> Tensor:
+def _circle(x: Tensor, y: Tensor, size: Size, edge: float, numbers: list[float]) -> Tensor:
     centre_x, centre_y, radius = numbers
-    away = (x - centre_x * width).square() + (y - centre_y * height).square()
-    return away.sqrt() - radius * min(width, height)
+    away = ((x - centre_x * size.width).square() + (y - centre_y * size.height).square()).sqrt()
+    return (0.5 - (away - radius * min(size)) / edge).clamp(0, 1)
 
 
-def _from_box(x: Tensor, y: Tensor, width: int, height: int, numbers: list[Tensor]) -> Tensor:
-    import torch
-
+def _box(x: Tensor, y: Tensor, size: Size, edge: float, numbers: list[float]) -> Tensor:
     left, top, right, bottom = numbers
-    across = torch.maximum(left * width - x, x - right * width)
-    along = torch.maximum(top * height - y, y - bottom * height)
-    return torch.maximum(across, along)
+    return _between(x, left * size.width, right * size.width, edge) * _between(
+        y, top * size.height, bottom * size.height, edge
+    )
 
 
-_DISTANCES = {"circle": _from_circle, "box": _from_box}
-"""Distance to the edge in latent cells, negative inside, for cell centres ``x`` and ``y``."""
+def _between(place: Tensor, low: float, high: float, edge: float) -> Tensor:
+    """Say how much lies between two lines, each of which is as wide as the edge."""
+    after, before = ((0.5 + way / edge).clamp(0, 1) for way in (place - low, high - place))
+    return (after + before - 1).clamp(min=0)
+
+
+_SHAPES = {"circle": _circle, "box": _box}
+"""How much of each pixel lies inside, for the pixels' centres ``x`` and ``y``."""
 
 
 def _read(clip: Clip, path: str) -> Callable[[Latents, int], Tensor]:
@@ -148,16 +163,29 @@ def _read(clip: Clip, path: str) -> Callable[[Latents, int], Tensor]:
         for number in range(at, at + len(latents)):
             frames = stream.take(clip.frame(number + 1) - clip.frame(number))
             assert frames is not None, "a second video has no end"
-            parts.append(_brightness(frames, clip.stride).mean(0, keepdim=True))
+            light = over_cells(_brightness(frames), clip.stride, latents.shape[-2:])
+            parts.append(light.mean(0, keepdim=True))
         return torch.cat(parts)
 
     return cover
 
 
-def _brightness(frames: Frames, stride: int) -> Tensor:
-    """Average luma in [0, 1] over cells of ``stride`` pixels, ``T 1 h w``."""
+def _brightness(frames: Frames) -> Tensor:
+    """Give the luma of each pixel in [0, 1], ``T 1 H W``."""
     import torch
-    from torch.nn.functional import avg_pool2d
 
-    luma = torch.tensordot(frames, torch.tensor(LUMA), dims=([1], [0]))[:, None]
-    return avg_pool2d((luma + 1) / 2, stride).clamp(0, 1)
+    luma: Tensor = torch.tensordot(frames, torch.tensor(LUMA), dims=([1], [0]))[:, None]
+    return ((luma + 1) / 2).clamp(0, 1)
+
+
+def over_cells(pixels: Tensor, stride: int, cells: Sequence[int]) -> Tensor:
+    """Average ``T 1 H W`` over those pixels of each latent cell that belong to the frame, ``T 1 h w``.
+
+    Cells that only padding made, as networks of a least size want it, go on as the last ones before them.
+    """
+    from torch.nn.functional import avg_pool2d, pad
+
+    means: Tensor = avg_pool2d(pixels, stride, ceil_mode=True, count_include_pad=False)
+    below, right = (count - side for count, side in zip(cells, means.shape[-2:], strict=True))
+    cover: Tensor = pad(means.float(), (0, right, 0, below), mode="replicate")
+    return cover

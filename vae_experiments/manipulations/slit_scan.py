@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING
 
 from vae_experiments.manipulations.manipulation import WholeClip
 from vae_experiments.options import Choice, Scheduled, setting
 
 if TYPE_CHECKING:
-    from vae_experiments.manipulations.clip import Clip
+    from torch import Tensor
+
+    from vae_experiments.manipulations.clip import Clip, Extent
     from vae_experiments.tensors import Latents
 
 
@@ -41,7 +44,7 @@ class SlitScan(WholeClip):
         import torch
 
         count, channels, height, width = latents.shape
-        late = self.delay / clip.time_stride * _slope(self.direction, height, width)
+        late = self.delay / clip.time_stride * _slope(self.direction, height, width, clip.extent(latents))
         moments = (torch.arange(float(count)).reshape(-1, 1, 1, 1) - late).clamp(min=0)
         earlier = moments.floor()
         share = (moments - earlier).expand(-1, channels, -1, -1)
@@ -50,14 +53,25 @@ class SlitScan(WholeClip):
         return torch.lerp(latents.gather(0, first), latents.gather(0, second), share)
 
 
-def _slope(direction: Direction, height: int, width: int) -> Latents:
+def _slope(direction: Direction, height: int, width: int, extent: Extent) -> Latents:
     """Give ``1 1 h w`` from 0 to 1 over the frame."""
-    import torch
-
-    across, down = ((torch.arange(float(side)) / max(side - 1, 1)) for side in (width, height))
+    across, down = (_shares(*axis) for axis in ((width, extent.width), (height, extent.height)))
     if direction is Direction.horizontal:
         return across.expand(1, 1, height, width)
     if direction is Direction.vertical:
         return down[:, None].expand(1, 1, height, width)
     away = ((across - 0.5).square() + (down[:, None] - 0.5).square()).sqrt()
     return (away / away.max().clamp(min=1e-6)).expand(1, 1, height, width)
+
+
+def _shares(cells: int, length: float) -> Tensor:
+    """Say where the middle of each cell lies between that of the first and of the last one.
+
+    Of a cell in which the frame ends only what is inside the frame counts.
+    """
+    import torch
+
+    starts = torch.arange(float(cells))
+    middles = (starts + (starts + 1).clamp(max=length)) / 2 - 0.5
+    farthest = float(middles[ceil(length) - 1])
+    return (middles / max(farthest, 0.5)).clamp(0, 1)

@@ -168,7 +168,8 @@ class PosteriorTemperature(Manipulation):
 
     ``z + temperature * std * e``, where std is the width of the encoder's posterior at that value: 0 is
     the posterior's mode, 1 a sample, the one that ``model.posterior=sample`` takes with the same seed.
-    A model without a posterior has a width of 0, and nothing changes.
+    Around such a sample, and a second time in a chain, it draws anew: variances add up, and not the one
+    draw to itself. A model without a posterior has a width of 0, and nothing changes.
     """
 
     ladder = ("temperature", (1, 5, 20))
@@ -179,13 +180,16 @@ class PosteriorTemperature(Manipulation):
     def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
         """Add noise as wide as the posterior, which is read in step."""
         assert clip.spreads is not None, "this clip knows no way to the encoder's posterior"
+        # The draw of model.posterior=sample is in the latents already where that was asked for.
+        is_first = self.name == self.kind and not clip.is_sampled
+        purpose = "posterior" if is_first else self.purpose
         spreads, at = Joined(_without_end(clip.spreads())), 0
         for latents in chunks:
             spread = spreads.take(len(latents))
             assert spread is not None, "a stream without end has ended"
             if at == 0 and not spread.any():
                 log.info("%s: this model has no posterior, and nothing changes", self.name)
-            noise = normal_frames(at, latents.shape, self.seed, "posterior")
+            noise = normal_frames(at, latents.shape, self.seed, purpose)
             temperature = self.during(at, len(latents), clip).temperature
             yield latents + temperature * spread * noise
             at += len(latents)

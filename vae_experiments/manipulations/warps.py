@@ -6,7 +6,8 @@ the warped video the more, the further a warp is from a shift by whole cells.
 
 from __future__ import annotations
 
-from math import cos, pi, radians, sin
+from functools import partial
+from math import ceil, cos, pi, radians, sin
 from typing import TYPE_CHECKING
 
 from vae_experiments.manipulations.manipulation import Manipulation
@@ -18,14 +19,29 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vae_experiments.manipulations.clip import Clip
+    from vae_experiments.manipulations.clip import Clip, Extent
     from vae_experiments.tensors import Latents
 
 WHOLE_CELLS = 1e-4
 """So near to a whole number of cells a place is taken to be there: schedules are float32."""
 
 
-class Rotate(Manipulation):
+class Warp(Manipulation, family="manipulation"):
+    """Looks each frame up at other places, measured on the frame and not on the cells that it was padded to."""
+
+    def warped(self, latents: Latents, extent: Extent) -> Latents:
+        """Look every frame of a chunk up, whose scheduled settings are the numbers of their moments."""
+        raise NotImplementedError
+
+    def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
+        """Look up chunk after chunk."""
+        at = 0
+        for latents in chunks:
+            yield self.during(at, len(latents), clip).warped(latents, clip.extent(latents))
+            at += len(latents)
+
+
+class Rotate(Warp):
     """Turns the picture about its middle; the detail inside each cell stays upright, and frays.
 
     Bilinear between cells; outside the frame its border goes on.
@@ -37,9 +53,9 @@ class Rotate(Manipulation):
         "angle, counter-clockwise", default=15.0, unit="degrees", minimum=-36000, maximum=36000
     )
 
-    def __call__(self, latents: Latents, _at: int) -> Latents:
+    def warped(self, latents: Latents, extent: Extent) -> Latents:
         """Turn every frame by the angle of its moment."""
-        return frame_by_frame(_turned, latents, self.degrees)
+        return frame_by_frame(partial(_turned, extent), latents, self.degrees)
 
 
 class Edge(Choice):
@@ -49,7 +65,7 @@ class Edge(Choice):
     border = "the border goes on"
 
 
-class Shift(Manipulation):
+class Shift(Warp):
     """Moves the picture across the frame; a ramp of x or y is a pan.
 
     Bilinear between cells, and exact where the shift is a whole number of them.
@@ -63,18 +79,18 @@ class Shift(Manipulation):
     y: Scheduled = setting("way down", default=0.0, unit="heights of the frame", minimum=-100, maximum=100)
     edge: Edge = setting("what comes in from outside the frame", default=Edge.wrap)
 
-    def __call__(self, latents: Latents, _at: int) -> Latents:
+    def warped(self, latents: Latents, extent: Extent) -> Latents:
         """Move every frame by the way of its moment."""
+        around = extent if self.edge is Edge.wrap else None
 
         def moved(frame: Tensor, right: float, down: float) -> Tensor:
             x, y = places(frame)
-            height, width = frame.shape[-2:]
-            return looked_up(frame, x - right * width, y - down * height, self.edge is Edge.wrap)
+            return looked_up(frame, x - right * extent.width, y - down * extent.height, around)
 
         return frame_by_frame(moved, latents, self.x, self.y)
 
 
-class Zoom(Manipulation):
+class Zoom(Warp):
     """Enlarges the picture about a point, or shrinks it; a ramp is a ride into it.
 
     Bilinear between cells; outside the frame its border goes on.
@@ -100,9 +116,9 @@ class Zoom(Manipulation):
         maximum=10,
     )
 
-    def __call__(self, latents: Latents, _at: int) -> Latents:
+    def warped(self, latents: Latents, extent: Extent) -> Latents:
         """Enlarge every frame by the factor of its moment."""
-        return frame_by_frame(_enlarged, latents, self.factor, self.x, self.y)
+        return frame_by_frame(partial(_enlarged, extent), latents, self.factor, self.x, self.y)
 
 
 class Way(Choice):
@@ -158,8 +174,8 @@ def places(frame: Tensor) -> tuple[Tensor, Tensor]:
     return torch.arange(width, dtype=torch.float64)[None], torch.arange(height, dtype=torch.float64)[:, None]
 
 
-def looked_up(frame: Tensor, x: Tensor, y: Tensor, wraps: bool = False) -> Tensor:
-    """Look a frame ``C h w`` up at places in cells, bilinear; outside it its border goes on, or it wraps.
+def looked_up(frame: Tensor, x: Tensor, y: Tensor, around: Extent | None = None) -> Tensor:
+    """Look a frame ``C h w`` up at places in cells, bilinear; outside its border goes on, or it comes around.
 
     The same as ``grid_sample``, which knows no wrapping, but bit for bit the cell itself at whole cells:
     grid_sample's float32 places from -1 to 1 seldom meet one.
@@ -168,7 +184,8 @@ def looked_up(frame: Tensor, x: Tensor, y: Tensor, wraps: bool = False) -> Tenso
 
     height, width = frame.shape[-2:]
     (left, right, rightwards), (above, below, downwards) = (
-        _neighbours(place, side, wraps) for place, side in ((x, width), (y, height))
+        _neighbours(place, side, length)
+        for place, side, length in zip((x, y), (width, height), around or (None, None), strict=True)
     )
     rightwards, downwards = rightwards.to(frame), downwards.to(frame)
     upper = torch.lerp(frame[:, above, left], frame[:, above, right], rightwards)
@@ -176,23 +193,30 @@ def looked_up(frame: Tensor, x: Tensor, y: Tensor, wraps: bool = False) -> Tenso
     return torch.lerp(upper, lower, downwards)
 
 
-def _neighbours(place: Tensor, side: int, wraps: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Give the cells before and after a place on one axis, and the share of the way between them."""
+def _neighbours(place: Tensor, side: int, length: float | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Give the cells before and after a place on one axis, and the share of the way between them.
+
+    After ``length`` cells the first one comes again: where the frame ends inside its last cell, sooner after
+    that one than a cell.
+    """
     import torch
 
     nearest = place.round()
     place = torch.where((place - nearest).abs() < WHOLE_CELLS, nearest, place)
-    place = place.remainder(side) if wraps else place.clamp(0, side - 1)
-    before = place.floor()
-    share, first = place - before, before.long()
-    if wraps:
-        return first % side, (first + 1) % side, share
-    return first, (first + 1).clamp(max=side - 1), share
+    if length is None:
+        place = place.clamp(0, side - 1)
+        first = place.floor().long()
+        return first, (first + 1).clamp(max=side - 1), place - first
+    last = ceil(length) - 1
+    place = place.remainder(length)
+    first = place.floor().long()
+    gap = torch.where(first == last, length - last, 1.0)
+    return first, torch.where(first == last, 0, first + 1), (place - first) / gap
 
 
-def _turned(frame: Tensor, degrees: float) -> Tensor:
+def _turned(extent: Extent, frame: Tensor, degrees: float) -> Tensor:
     x, y = places(frame)
-    height, width = frame.shape[-2:]
+    width, height = extent
     across, down = x - (width - 1) / 2, y - (height - 1) / 2
     turn = radians(degrees)
     # y points down: what is shown here was this much further clockwise.
@@ -201,9 +225,8 @@ def _turned(frame: Tensor, degrees: float) -> Tensor:
     return looked_up(frame, source_x, source_y)
 
 
-def _enlarged(frame: Tensor, factor: float, x_share: float, y_share: float) -> Tensor:
+def _enlarged(extent: Extent, frame: Tensor, factor: float, x_share: float, y_share: float) -> Tensor:
     x, y = places(frame)
-    height, width = frame.shape[-2:]
     # A share of the frame counts from its edge, a place from the middle of the first cell.
-    centre_x, centre_y = x_share * width - 0.5, y_share * height - 0.5
+    centre_x, centre_y = x_share * extent.width - 0.5, y_share * extent.height - 0.5
     return looked_up(frame, centre_x + (x - centre_x) / factor, centre_y + (y - centre_y) / factor)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import re
 from abc import abstractmethod
+from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from vae_experiments.errors import DeviceError, ModelError
 from vae_experiments.models.autoencoder import Autoencoder
-from vae_experiments.models.footprint import PROBE_SIDE, Forecast
+from vae_experiments.models.footprint import Forecast
 from vae_experiments.models.grouping import EACH, MismatchError, Ratio
 from vae_experiments.models.normalisation import Normalisation
 from vae_experiments.models.passage import Passage, compile_parts
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 
 HALVES = ("encode", "decode")
+PROBE_SIDES = (64, 128, 256, 512)
+"""Of the frames by which a network is asked for its stride, which is 128 at most in diffusers."""
 ENCODING_PARTS = ("encoder", "quant_conv")
 """What diffusers calls the parts of a network that decoding does without."""
 
@@ -62,13 +66,13 @@ class Adapter(Passage, Autoencoder):
 
         self.dialect = self.dialect_of(network)
         self.has_posterior = self.dialect.has_posterior(network)
-        sampled = model.posterior.name == "sample"
-        if sampled and not self.has_posterior:
+        self.is_sampled = model.posterior.name == "sample"
+        if self.is_sampled and not self.has_posterior:
             raise ModelError(
                 f"model.posterior=sample: {type(network).__name__} has no posterior, its latents are exact",
                 "use model.posterior=mode",
             )
-        self.chosen = chosen
+        self.chosen, self.turn = chosen, Lock()
         self.ratio = self.dialect.ratio(network)
         self.first_frames, self.time_stride = self.ratio.first, self.ratio.stride
         _leave_whole(network)
@@ -78,12 +82,12 @@ class Adapter(Passage, Autoencoder):
         if chosen.compiled:
             self._compile()
         self.takes_spread = False
-        self.seed = model.seed if sampled else None
+        self.seed = model.seed if self.is_sampled else None
         self.tiling, self.tile = model.tiling, model.tile
         self.sides = dict.fromkeys(HALVES, self.tile) if self.tiling is Tiling.on else {}
-        self.forecast = Forecast()
         self.normalisation, self.stride = Normalisation.none(), 1
         self.stride, self.latent_channels = self._probed(folder)
+        self.forecast = Forecast()
         self.normalisation = Normalisation.of(network, folder)
         self.normalisation.check(self.latent_channels, folder)
 
@@ -204,29 +208,65 @@ class Adapter(Passage, Autoencoder):
     def _probed(self, folder: Path) -> tuple[int, int]:
         """Ask the network itself for its stride and its channels, since configs of old checkpoints lie.
 
+        A frame that is too small for a network fails, or becomes a single cell whatever the stride is: larger
+        ones are tried until there are two.
+
         Raises:
-            ModelError: it takes no frames of three channels, or a latent stands for another number of frames
-                than its config says.
+            ModelError: it takes no frames of three channels, or none at all, or a latent stands for another
+                number of frames than its config says.
         """
+        fault: Exception | None = None
+        for side in PROBE_SIDES:
+            try:
+                latents = self._there_and_back(side)
+            except (RuntimeError, ValueError) as error:
+                fault = error
+                if _wants_channels(error):
+                    break
+                continue
+            except MismatchError as error:
+                raise ModelError(
+                    f"model: {self._called_in(folder)} gives another number of frames than its config promises ({error})",
+                    "use the config.json and the weights of one and the same model",
+                ) from error
+            if latents.shape[-1] > 1 or side == PROBE_SIDES[-1]:
+                return side // latents.shape[-1], latents.shape[1]
+        assert fault is not None
+        raise self._unfit(folder, fault) from fault
+
+    def _there_and_back(self, side: int) -> Latents:
+        """Encode a square of blank frames, for two latents of a clip, and decode it."""
         import torch
 
-        name, wanted = type(self.network).__name__, self.ratio.frames(2)
-        try:
-            blank = torch.zeros(wanted, 3, PROBE_SIDE, PROBE_SIDE)
-            latents = torch.cat(list(self.encode([blank])))
-            for _ in self.decode([latents], Size(PROBE_SIDE, PROBE_SIDE)):
-                pass
-        except (RuntimeError, ValueError) as error:
-            raise ModelError(
-                f"model: {name} in {folder} cannot encode an RGB frame ({str(error).splitlines()[0][:120]})",
+        blank = torch.zeros(self.ratio.frames(2), 3, side, side)
+        latents = torch.cat(list(self.encode([blank])))
+        for _ in self.decode([latents], Size(side, side)):
+            pass
+        return latents
+
+    def _called_in(self, folder: Path) -> str:
+        return f"{type(self.network).__name__} in {folder}"
+
+    def _unfit(self, folder: Path, fault: Exception) -> ModelError:
+        """Say why a network takes no frame."""
+        said = str(fault).splitlines()[0][:120]
+        channels = _wants_channels(fault)
+        if channels:
+            return ModelError(
+                f"model: {self._called_in(folder)} cannot encode an RGB frame: it takes {channels} channels ({said})",
                 "give an autoencoder of RGB pictures or video",
-            ) from error
-        except MismatchError as error:
-            raise ModelError(
-                f"model: {name} in {folder} gives another number of frames than its config promises ({error})",
-                "use the config.json and the weights of one and the same model",
-            ) from error
-        return PROBE_SIDE // latents.shape[-1], latents.shape[1]
+            )
+        return ModelError(
+            f"model: {self._called_in(folder)} cannot encode and decode a frame of {PROBE_SIDES[0]} "
+            f"to {PROBE_SIDES[-1]} pixels ({said})",
+            "use the config.json and the weights of one and the same model, and pip install -U diffusers",
+        )
+
+
+def _wants_channels(error: Exception) -> str:
+    """Read out of torch's error how many channels a convolution wanted in place of three; empty for another fault."""
+    wanted = re.search(r"to have (\d+) channels, but got 3 channels", str(error))
+    return wanted[1] if wanted else ""
 
 
 def _leave_whole(network: Any) -> None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from vae_experiments.device import Chosen
     from vae_experiments.tensors import Frames, Latents, Size
 
 
@@ -29,6 +30,10 @@ class Autoencoder(ABC):
     first_frames: int = 1
     """How many frames a clip's first latent stands for: 1 in causal models, else ``time_stride``."""
     latent_channels: int
+    chosen: Chosen
+    """Where the network runs at present, which changes where the CPU takes over for want of memory."""
+    is_sampled: bool = False
+    """Whether ``encode`` draws from the posterior of each latent, and does not take its mode."""
     weights_digest: str
     """SHA-256 of the weights, for provenance and for the key of the latent cache."""
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vae_experiments.models.way import Call, Way
 
 PROBE_SIDE = 64
+FEWEST_CELLS = 2
 INSIDE = 2
 """What convolutions need inside, beyond the tensors that torch sees: measured on the CPU, the whole was 1.02
 to 2.0 times the tensors (2-D networks up to 1.3, Mochi 1.6, Wan 2.0)."""
@@ -58,18 +59,23 @@ class Forecast:
         if known is None:
             known = self.footprints[way.half, lengths] = _of_small_groups(way, group, lengths, called)
         tiles = way.tiles(group)
-        probe = (PROBE_SIDE // way.stride) ** 2
+        probe = _probe_cells(way) ** 2
         times = 1 if way.remembers else len(group)
         return known.bytes_for(
             times * tiles.most_cells / probe, times * tiles.cells[0] * tiles.cells[1] / probe
         )
 
 
+def _probe_cells(way: Way) -> int:
+    """Say how many latent cells lie along the side of a small group: whole ones, whatever the stride is."""
+    return max(FEWEST_CELLS, PROBE_SIDE // way.stride)
+
+
 def _of_small_groups(
     way: Way, like: Tensor, lengths: tuple[int, ...], called: Callable[[Call, Tensor, int], Tensor]
 ) -> Footprint:
     """Take small groups of these lengths through the network, and measure the last of them."""
-    side = PROBE_SIDE // way.stride * way.scale
+    side = _probe_cells(way) * way.scale
     call, first = way.begin(), 0
     for length in lengths[:-1]:
         called(call, like.new_zeros(length, like.shape[1], side, side), first)

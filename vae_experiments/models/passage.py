@@ -13,6 +13,7 @@ from vae_experiments.models.way import Way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from threading import Lock
 
     import torch
     from torch import Tensor
@@ -28,6 +29,9 @@ class Passage:
     """Sends batches through a network on the device that was chosen."""
 
     chosen: Chosen
+    """Where the network runs: not where it was asked to, once the CPU took over."""
+    turn: Lock
+    """Held for the time of a call: a network, which twins share, is lent what it remembers of the caller's clip."""
     network: Any
     stride: int
     tiling: Tiling
@@ -35,7 +39,8 @@ class Passage:
     """The side of a tile, in pixels, that is tried first."""
     sides: dict[str, int]
     """The side of the tiles that each half takes, once it takes any; replaced and never changed, for twins have it too."""
-    forecast: Forecast
+    forecast: Forecast | None = None
+    """None as long as the network's stride is not known, by which small groups are cut."""
     parts_batches: ClassVar[bool] = False
     """Whether what goes through at once can be parted: frame by frame, but not in the middle of a group."""
     most: int | None = None
@@ -91,8 +96,10 @@ class Passage:
 
     def _called(self, call: Call, batch: Tensor, first: int) -> Tensor:
         """Take a batch to the device, through the network, and back as float32."""
-        moved = batch.to(self.chosen.device, self.chosen.dtype, memory_format=self.memory_format)
-        return call(moved, first).to("cpu").float()
+        with self.turn:
+            self._follow()
+            moved = batch.to(self.chosen.device, self.chosen.dtype, memory_format=self.memory_format)
+            return call(moved, first).to("cpu").float()
 
     def _foresees_trouble(self, way: Way, batch: Tensor) -> bool:
         """Tell whether memory will not suffice: asked on the CPU, where a process that takes too much is killed.
@@ -101,7 +108,7 @@ class Passage:
         """
         large = max(batch.shape[-2:]) * self.stride // way.scale > SMALLEST_TILE
         asked = large and self.chosen.device.type == "cpu" and not self.chosen.compiled
-        return asked and not self.forecast.fits(way, batch, self._called)
+        return asked and self.forecast is not None and not self.forecast.fits(way, batch, self._called)
 
     def _makes_room(self, way: Way, batch: Tensor) -> bool:
         """Send less through at once from now on, or go on on the CPU where that was allowed; False if it cannot be."""
@@ -131,9 +138,21 @@ class Passage:
         import torch
 
         log.warning("the memory of %s does not suffice for one frame: the CPU takes over", self.chosen.device)
-        cpu = torch.device("cpu")
-        self.chosen = replace(self.chosen, device=cpu, dtype=torch.float32, fallback=False)
-        self.network = torch.nn.Module.to(self.network, cpu, torch.float32)
+        with self.turn:
+            torch.nn.Module.to(self.network, torch.device("cpu"), torch.float32)
+            self._follow()
+
+    def _follow(self) -> None:
+        """Go where the weights are: for a twin, which has all or some of them too, the CPU may have taken over."""
+        import torch
+
+        weight, chosen = next(self.network.parameters()), self.chosen
+        if (weight.device.type, weight.dtype) != (chosen.device.type, chosen.dtype):
+            torch.nn.Module.to(self.network, weight.device, weight.dtype)
+            reason = f"the memory of {chosen.device} did not suffice for one frame"
+            self.chosen = replace(
+                chosen, device=weight.device, dtype=weight.dtype, reason=reason, fallback=False
+            )
 
     def _smaller_side(self, way: Way, batch: Tensor) -> int | None:
         """Choose the next smaller tile, or the one that another clip came to; None if there is none."""

@@ -41,4 +41,5 @@ def shared(model: Model, chosen: Chosen) -> Autoencoder:
 
 def _moved(autoencoder: Any, chosen: Chosen) -> bool:
     """Tell whether a run took the weights to another device, for want of memory."""
-    return bool(next(autoencoder.network.parameters()).device.type != chosen.device.type)
+    weight = next(autoencoder.network.parameters())
+    return bool((weight.device.type, weight.dtype) != (chosen.device.type, chosen.dtype))

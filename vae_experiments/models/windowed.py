@@ -6,12 +6,17 @@ memory to carry. Neighbouring windows share context, which is computed and throw
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from vae_experiments.models.causal import Memory
+
+
+_CHANCE = Lock()
+"""Held while torch's own chance, which all networks of the process share, is set for one of them."""
 
 
 def moments(network: Any, frames: Tensor, _memory: Memory) -> Tensor:
@@ -34,7 +39,7 @@ def ltx_frames(network: Any, latents: Tensor, _memory: Memory) -> Tensor:
     import torch
 
     step = latents.new_zeros(1) if network.config.timestep_conditioning else None
-    with torch.random.fork_rng():
+    with _CHANCE, torch.random.fork_rng():
         torch.manual_seed(0)
         decoded: Tensor = network.decode(latents, step).sample
     return decoded

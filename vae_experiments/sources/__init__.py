@@ -2,13 +2,14 @@
 
 from vae_experiments.sources.pattern import Pattern
 from vae_experiments.sources.patterns import Bars, BouncingShapes, Checkerboard, MovingCircle, Plasma, Rainbow
-from vae_experiments.sources.source import Source, SourceInfo
+from vae_experiments.sources.source import Content, Source, SourceInfo
 from vae_experiments.sources.video import Video
 
 __all__ = [
     "Bars",
     "BouncingShapes",
     "Checkerboard",
+    "Content",
     "MovingCircle",
     "Pattern",
     "Plasma",

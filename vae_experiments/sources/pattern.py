@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import abstractmethod
 from fractions import Fraction
 from hashlib import sha256
@@ -94,14 +95,15 @@ class Pattern(Source, family="source"):
         """Paint the moment ``seconds`` after the start as an array H W 3 in [0, 1]."""
 
     def digest(self) -> str:
-        """Identify the frames by the settings and by two drawn frames.
+        """Identify the frames by all settings, those of a plugin's own too, and by two drawn frames.
 
         The drawn frames stand for this program: a version that draws otherwise is another source.
         """
-        info = self.info
-        canvas = Canvas.of(info.size)
+        size = parse_size(str(self.size))
+        canvas = Canvas.of(size)
         ends = [sha256(self._pixels(number, canvas).tobytes()).hexdigest() for number in (0, self.frames - 1)]
-        return digest_of(self.kind, info.size, str(info.fps), self.frames, ends)
+        settings = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return digest_of(settings | {"size": size, "fps": str(parse_fps(self.fps))}, ends)
 
     def _pixels(self, number: int, canvas: Canvas) -> Pixels:
         import numpy as np

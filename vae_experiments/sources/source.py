@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from vae_experiments.errors import SourceError
 from vae_experiments.options import Option
 
 if TYPE_CHECKING:
@@ -81,3 +82,45 @@ class Source(Option, ABC, family="source"):
     @abstractmethod
     def digest(self) -> str:
         """Identify, by SHA-256, everything that decides the frames: the content and the settings."""
+
+    def state(self) -> object:
+        """Give what is another once a file of the source was changed or replaced; it reads none of them.
+
+        Raises:
+            SourceError: a file is no longer there.
+        """
+        return None
+
+
+class Content(NamedTuple):
+    """What a source held when its digest was taken."""
+
+    source: Source
+    digest: str
+    state: object
+
+    @classmethod
+    def of(cls, source: Source) -> Content:
+        """Read a source once for its digest."""
+        # In this order a change during the reading shows, too.
+        state = source.state()
+        return cls(source, source.digest(), state)
+
+    def is_there_still(self) -> bool:
+        """Tell whether the source holds the same, as far as its files say without being read again."""
+        try:
+            return self.source.state() == self.state
+        except SourceError:
+            return False
+
+    def check(self, setting: str = "source") -> None:
+        """Refuse what was made of a source that changed since the digest was taken.
+
+        Raises:
+            SourceError: it did.
+        """
+        if not self.is_there_still():
+            raise SourceError(
+                f"{setting}: {self.source.title()} changed since its digest was taken",
+                "wait until it is written, then start again",
+            )

@@ -123,6 +123,10 @@ class Video(Source):
         content = [type(medium).__name__, *map(digest, medium.files())]
         return digest_of(_READER, size, how, times, self.frames, self.rotate, self.allow_partial, content)
 
+    def state(self) -> object:
+        """Tell by names, sizes and times of all files whether any of them was changed."""
+        return stamp(locate(str(self.path)))
+
     def _size(self) -> Size | None:
         return None if self.size is None else parse_size(str(self.size))
 
