@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from vae_experiments.models import Autoencoder
     from vae_experiments.tensors import Frames, Latents
 
+_FINEST_RATE = 10**6
 PATTERN_FRAMES = 240
 
 
@@ -73,7 +74,7 @@ class Companions:
 
     def source(self, path: str) -> Source:
         """Open a companion, by the name of a pattern or of a file, at the size and rate of the source."""
-        size, fps = str(self.info.size), str(self.info.fps)
+        size, fps = str(self.info.size), str(self.info.fps.limit_denominator(_FINEST_RATE))
         pattern = _patterns().get(path)
         if path not in self.places and pattern is not None:
             return pattern(size=size, fps=fps, frames=self.info.frames or PATTERN_FRAMES)

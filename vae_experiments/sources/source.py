@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, overload
 
 from vae_experiments.errors import SourceError
 from vae_experiments.options import Option
@@ -18,11 +19,30 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class SteadyTimes(Sequence["Fraction"]):
+    """The times of frames at a steady rate; nothing is held, however many there are."""
+
+    fps: Fraction
+    frames: int
+
+    def __len__(self) -> int:
+        return self.frames
+
+    @overload
+    def __getitem__(self, number: int) -> Fraction: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Fraction]: ...
+    def __getitem__(self, number: int | slice) -> Fraction | Sequence[Fraction]:
+        numbers = range(self.frames)[number]
+        return numbers / self.fps if isinstance(numbers, int) else [each / self.fps for each in numbers]
+
+
+@dataclass(frozen=True)
 class SourceInfo:
     """What a source will deliver, known before its first frame."""
 
     size: Size
-    times: tuple[Fraction, ...]
+    times: Sequence[Fraction]
     """When each frame begins, in seconds from the first one, never decreasing."""
     end: Fraction
     """When the last frame ends."""
@@ -34,7 +54,7 @@ class SourceInfo:
     @classmethod
     def steady(cls, size: Size, fps: Fraction, frames: int) -> SourceInfo:
         """Describe frames that all last equally long."""
-        return cls(size, tuple(number / fps for number in range(frames)), frames / fps)
+        return cls(size, SteadyTimes(fps, frames), frames / fps)
 
     @property
     def frames(self) -> int:
