@@ -15,7 +15,7 @@ from vae_experiments.manipulations import Noise, lengths_differ
 from vae_experiments.memory import forget_peak_memory, peak_memory_bytes
 from vae_experiments.models import Bundled, Posterior, shared
 from vae_experiments.options import Option, setting
-from vae_experiments.progress import Progress
+from vae_experiments.progress import Progress, announce
 from vae_experiments.provenance import provenance, version_of
 from vae_experiments.run_folder import RECONSTRUCTED, Output, RunFolder
 from vae_experiments.runner import stream
@@ -85,6 +85,7 @@ class Experiment:
         Raises:
             VaeExperimentsError: one sentence for a person; no half-written file is left.
         """
+        announce("torch", "diffusers")
         watch = Stopwatch()
         started = self._provenance()
         chosen = self.device.choose()

@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from vae_experiments.interruption import check
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import TracebackType
@@ -29,6 +31,12 @@ def shown_to(look: Callable[[int, int | None], None]) -> Iterator[None]:
         yield
     finally:
         _onlooker.reset(before)
+
+
+def announce(*libraries: str) -> None:
+    """Say which libraries are about to be loaded, where they are not yet: that takes seconds."""
+    if new := [name for name in libraries if name not in sys.modules]:
+        log.info("loading %s ...", " and ".join(new))
 
 
 class Progress:
@@ -53,7 +61,8 @@ class Progress:
         return self
 
     def add(self, count: int, remark: str = "") -> None:
-        """Count what is finished, and say how it stands."""
+        """Count what is finished, and say how it stands; an interruption that was swallowed comes out here."""
+        check()
         self.done += count
         if (look := _onlooker.get()) is not None:
             look(self.done, self.total)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vae_experiments.command_line import complain
+from vae_experiments.interruption import promise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,6 +81,8 @@ def _listen(host: str, port: int) -> socket.socket | None:
 def _serve(opened: socket.socket, outputs: Path, hosts: Sequence[str], port: int) -> None:
     from vae_experiments.web.server import application, serve_no_one_else
 
+    promise("the page closes")
+    print("loading torch, diffusers and gradio ...", file=sys.stderr, flush=True)
     serve_no_one_else()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     warnings.simplefilter("ignore")  # of Gradio's own dependencies; there is nobody to read them
