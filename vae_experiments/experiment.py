@@ -15,7 +15,7 @@ from vae_experiments.manipulations import Noise, lengths_differ
 from vae_experiments.memory import forget_peak_memory, peak_memory_bytes
 from vae_experiments.models import Bundled, Posterior, shared
 from vae_experiments.options import Option, setting
-from vae_experiments.progress import Progress, announce
+from vae_experiments.progress import Progress, announce, waiting
 from vae_experiments.provenance import provenance, version_of
 from vae_experiments.run_folder import RECONSTRUCTED, Output, RunFolder
 from vae_experiments.runner import stream
@@ -87,12 +87,15 @@ class Experiment:
         """
         announce("torch", "diffusers")
         watch = Stopwatch()
-        started = self._provenance()
+        with waiting("reading the source"):
+            started = self._provenance()
         chosen = self.device.choose()
         forget_peak_memory(chosen.device)
-        autoencoder = shared(self.model, chosen)
-        info = self._checked_info(autoencoder)
-        clip = self._checked_clip(autoencoder)
+        with waiting("loading the model"):
+            autoencoder = shared(self.model, chosen)
+        with waiting("reading the source"):
+            info = self._checked_info(autoencoder)
+            clip = self._checked_clip(autoencoder)
         self._introduce(info, chosen, autoencoder)
         shelf = self._shelf(autoencoder, chosen)
         if shelf.latents.found:

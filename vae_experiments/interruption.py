@@ -32,7 +32,7 @@ class Interrupted(KeyboardInterrupt, SystemExit):
 
     def __init__(self, number: int) -> None:
         super().__init__(128 + number)
-        self.code = 128 + number
+        self.number, self.code = number, 128 + number
 
 
 class _Standing:
@@ -97,14 +97,14 @@ def held(what_happens: str | None = None, firm: bool = False) -> Iterator[None]:
         return
     # From Python, nobody but the block expects a handler of ours.
     lent = {} if _now.is_command or _now.holds else _replaced_handlers()
-    promised = _now.promise
+    promised, asked_before = _now.promise, _now.asked
     _now.promise = what_happens or promised
     _now.holds += 1
     _now.firm_holds += firm
     number = 0
     try:
         yield
-        number = _now.asked
+        number = 0 if asked_before else _now.asked
     finally:
         _now.holds -= 1
         _now.firm_holds -= firm

@@ -24,6 +24,7 @@ from vae_experiments.analysis.subject import encoded, saved
 from vae_experiments.companions import Companions
 from vae_experiments.device import Device
 from vae_experiments.models import Bundled
+from vae_experiments.progress import announce, waiting
 from vae_experiments.provenance import provenance
 from vae_experiments.sources import MovingCircle
 
@@ -56,6 +57,7 @@ class Study:
         Raises:
             VaeExperimentsError: one sentence for a person; no half-written file is left.
         """
+        announce("torch", "diffusers")
         origin = provenance() | ({"command": self.command} if self.command else {})
         if self.analysis.folder:
             subject, second, used = saved(self.analysis), None, dict[str, Any]()
@@ -63,7 +65,8 @@ class Study:
             subject, second, used = self._encoded()
         for remark in subject.remarks:
             log.info("%s: %s", subject.title, remark)
-        numbers = findings(subject, second)
+        with waiting("measuring"):
+            numbers = findings(subject, second)
         write_study(folder, subject, numbers | {"provenance": origin | used}, self.analysis.plots)
         self._conclude(numbers, folder)
         return numbers
@@ -71,8 +74,10 @@ class Study:
     def _encoded(self) -> tuple[Subject, Subject | None, dict[str, Any]]:
         """Encode the source, and the second video where there is one: as large, as fast and no longer."""
         chosen = self.device.choose()
-        autoencoder = self.model.load(chosen)
-        info, path = self.source.info, self.analysis.path
+        with waiting("loading the model"):
+            autoencoder = self.model.load(chosen)
+        with waiting("reading the source"):
+            info, path = self.source.info, self.analysis.path
         companions = Companions(info, autoencoder, self.batch_size)
         if path:
             companions.check(path, "analysis.path")
