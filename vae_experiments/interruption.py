@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import os
 import signal
@@ -154,7 +153,7 @@ def _take(number: int, _frame: object) -> None:
 
 def _hear_what_was_swallowed(unraisable: sys.UnraisableHookArgs) -> None:
     """Raise an interruption again that came inside a callback or a finaliser, which can pass on no exception."""
-    if unraisable.exc_type is Interrupted:
+    if unraisable.exc_type is Interrupted and hasattr(signal, "pthread_kill"):
         reminder = threading.Timer(REMINDER_SECONDS, _remind)
         reminder.daemon = True
         reminder.start()
@@ -164,7 +163,8 @@ def _hear_what_was_swallowed(unraisable: sys.UnraisableHookArgs) -> None:
 
 def _remind() -> None:
     _now.reminded = True
-    _thread.interrupt_main(signal.Signals(_now.asked))
+    # A signal, and not `_thread.interrupt_main`, which wakes nobody who sleeps or waits for a lock.
+    signal.pthread_kill(threading.main_thread().ident or 0, _now.asked)
 
 
 def _leave_signals() -> None:
