@@ -33,10 +33,11 @@ def served(folder: Path, *words: str, before: Sequence[str] = ()) -> Iterator[st
     )
     assert process.stdout is not None
     try:
-        ready, _, _ = select.select([process.stdout], [], [], 90)
-        line = process.stdout.readline() if ready else ""
-        found = re.match(r"http://127\.0\.0\.1:\d+", line)
-        assert found, line + process.stdout.read()
+        for expected in ("loading .*", r"http://127\.0\.0\.1:\d+"):
+            ready, _, _ = select.select([process.stdout], [], [], 90)
+            line = process.stdout.readline() if ready else ""
+            found = re.match(expected, line)
+            assert found, line + process.stdout.read()
         yield found[0]
     finally:
         os.killpg(process.pid, signal.SIGTERM)  # with strace before it, to both
