@@ -115,7 +115,8 @@ def held(what_happens: str | None = None, firm: bool = False) -> Iterator[None]:
         if lent:
             _now.asked = 0
     if number and not _now.holds:
-        raise Interrupted(number)
+        # Whoever runs us from Python knows Ctrl-C by Python's own name.
+        raise KeyboardInterrupt if lent and number == signal.SIGINT else Interrupted(number)
 
 
 def _in_main_thread() -> bool:

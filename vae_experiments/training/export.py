@@ -74,7 +74,7 @@ def exported_step(folder: Path) -> int:
     """Tell after which step the model in a folder was exported; 0 where there is none."""
     try:
         return int(json.loads((folder / RECIPE).read_text(encoding="utf-8"))["step"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return 0
 
 

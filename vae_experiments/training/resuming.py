@@ -36,7 +36,7 @@ def _is_finished(folder: Path) -> bool:
     try:
         recipe = json.loads((folder / "model" / "recipe.json").read_text(encoding="utf-8"))
         return bool(recipe["step"] >= recipe["settings"]["training"]["steps"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
