@@ -75,16 +75,6 @@ def assert_same_weights(first: Path, second: Path) -> None:
             assert torch.equal(tensor, other[part][name]), (part, name)
 
 
-def wait_for_text(path: Path, text: str, process: subprocess.Popen[str]) -> None:
-    wait_for(path, process)
-    for _ in range(1200):
-        if text in path.read_text():
-            return
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.05)
-    raise AssertionError(f"{text} did not come")
-
-
 def children(process: subprocess.Popen[str]) -> list[int]:
     listing = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     return [int(pid) for pid in listing.read_text().split()] if listing.exists() else []
