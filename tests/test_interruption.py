@@ -78,8 +78,8 @@ with Progress(3) as progress:
 def test_a_block_that_is_held_is_finished_and_the_answer_does_not_wait_for_it() -> None:
     done = run("""
 os.dup2(1, 2)
-promise('ending')
-with held('this is finished'):
+promise('this is finished')
+with held():
     send()
     check()
     os.write(1, b"finished\\n")

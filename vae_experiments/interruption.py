@@ -81,11 +81,10 @@ def check() -> None:
 
 
 @contextlib.contextmanager
-def held(what_happens: str | None = None, firm: bool = False) -> Iterator[None]:
+def held(firm: bool = False) -> Iterator[None]:
     """Let a signal wait until the end of the block, which may look whether one was :func:`asked`.
 
     Args:
-        what_happens: what the first signal is answered with.
         firm: a second signal, which ends the process, waits as well.
 
     Raises:
@@ -96,8 +95,7 @@ def held(what_happens: str | None = None, firm: bool = False) -> Iterator[None]:
         return
     # From Python, nobody but the block expects a handler of ours.
     lent = {} if _now.is_command or _now.holds else _replaced_handlers()
-    promised, asked_before = _now.promise, _now.asked
-    _now.promise = what_happens or promised
+    asked_before = _now.asked
     _now.holds += 1
     _now.firm_holds += firm
     number = 0
@@ -107,7 +105,6 @@ def held(what_happens: str | None = None, firm: bool = False) -> Iterator[None]:
     finally:
         _now.holds -= 1
         _now.firm_holds -= firm
-        _now.promise = promised
         if _now.once_more and not _now.firm_holds:
             _end_at_once(_now.asked)
         for signal_number, handler in lent.items():

@@ -154,7 +154,7 @@ def test_ctrl_c_saves_and_stops_in_one_sentence(tmp_path: Path) -> None:
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT, said
     assert "saved; training.resume=true goes on" in said.splitlines()[-1]
-    answer = "interrupted: the training finishes this step, saves and ends; a second time ends at once"
+    answer = "interrupted: the training finishes its step, saves and ends; a second time ends at once"
     assert answer in said.splitlines()
     assert "Traceback" not in said
     assert read_checkpoint(tmp_path / "checkpoint.safetensors")[1]["step"] > 0

@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MODEL = "model"
-STOPS = "the training finishes this step, saves and ends"
 
 
 class Trainer:
@@ -91,10 +90,10 @@ class Trainer:
             steps = stack.enter_context(closing(self.batches.steps(self.done, mine)))
             progress = stack.enter_context(Progress(self.settings.steps, "steps", self.done))
             # Of several processes none may leave the others alone.
-            stack.enter_context(held(STOPS) if processes > 1 else nullcontext())
+            stack.enter_context(held() if processes > 1 else nullcontext())
             try:
                 for step, batches in enumerate(steps, self.done):
-                    with held(STOPS):
+                    with held():
                         numbers = self._learned(step, list(zip(mine, batches, strict=True)))
                         progress.add(1, f"loss {numbers['loss']:.4f}, {numbers['psnr_db']:.1f} dB")
                     if number := self._agreed():
