@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from vae_experiments.interruption import take_signals
+
+if __name__ == "__main__":
+    take_signals()  # before what takes long to load
+
 from typing import TYPE_CHECKING
 
 import hydra

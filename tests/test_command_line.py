@@ -328,7 +328,7 @@ def test_manipulations_can_be_swept_like_any_setting(type_command: Command, tmp_
     assert third == [False, True, True]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_stopped_run_leaves_no_half_written_file(number: signal.Signals, tmp_path: Path) -> None:
     command = [
         sys.executable,
@@ -346,5 +346,9 @@ def test_a_stopped_run_leaves_no_half_written_file(number: signal.Signals, tmp_p
     run.send_signal(number)
     _, said = run.communicate(timeout=20)
     assert run.returncode == 128 + number
-    assert said == f"error: {'interrupted' if number == signal.SIGINT else 'terminated'}\n"
+    word = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}[number]
+    assert said.splitlines() == [
+        f"{word}: ending, what is not finished is not kept; a second time ends at once",
+        f"error: {word}; what was not finished is not kept",
+    ]
     assert {path.name for path in (tmp_path / "run").iterdir()} == {".hydra", "run.log"}

@@ -11,7 +11,7 @@ from tests.conftest import REPOSITORY
 
 PACKAGE = REPOSITORY / "vae_experiments"
 FLOORS: list[set[str]] = [
-    {"errors"},
+    {"errors", "interruption"},
     {"schedules"},
     {
         "tensors",

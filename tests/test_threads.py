@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 import weakref
@@ -126,3 +128,71 @@ def test_two_readers_see_the_same_items_in_the_same_order() -> None:
     seen = [next(first) for _ in range(4)] + [next(second) for _ in range(7)]
     assert seen == [0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6]
     assert [list(first), list(second)] == [[4, 5, 6, 7, 8, 9], [7, 8, 9]]
+
+
+def send_when(leaving: threading.Event) -> None:
+    """Send a signal when the block is left, and not before."""
+    leaving.wait(5)
+    time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_signal_while_the_writer_finishes_is_neither_lost_nor_does_it_leave_the_writer_alone() -> None:
+    taken = []
+    leaving = threading.Event()
+
+    def take(number: int) -> None:
+        if number == 0:
+            send_when(leaving)
+        time.sleep(0.05)
+        taken.append(number)
+
+    with pytest.raises(KeyboardInterrupt), WriteBehind(take) as behind:
+        for number in range(CHUNKS_AHEAD):
+            behind.put(number)
+        leaving.set()
+    assert taken == list(range(CHUNKS_AHEAD))
+    assert not [thread for thread in threading.enumerate() if thread.name == "write-behind"]
+
+
+def test_a_signal_and_a_full_disk_at_once_are_both_told(caplog: pytest.LogCaptureFixture) -> None:
+    leaving = threading.Event()
+
+    def take(number: int) -> None:
+        send_when(leaving)
+        time.sleep(0.05)
+        raise OSError("disk full")
+
+    with pytest.raises(KeyboardInterrupt), WriteBehind(take) as behind:
+        behind.put(0)
+        leaving.set()
+    assert caplog.messages == ["what was being written failed too: disk full"]
+
+
+def test_what_the_writer_says_is_told_where_the_block_fails_as_well(caplog: pytest.LogCaptureFixture) -> None:
+    begun, failed = threading.Event(), threading.Event()
+
+    def take(number: int) -> None:
+        begun.set()
+        failed.wait(5)
+        raise OSError("disk full")
+
+    with pytest.raises(KeyboardInterrupt), WriteBehind(take) as behind:
+        behind.put(0)
+        begun.wait(5)
+        threading.Timer(0.1, failed.set).start()
+        raise KeyboardInterrupt
+    assert caplog.messages == ["what was being written failed too: disk full"]
+
+
+def test_a_writer_that_fails_while_its_queue_is_full_lets_nobody_wait() -> None:
+    full = threading.Event()
+
+    def take(number: int) -> None:
+        full.wait(5)
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"), WriteBehind(take) as behind:
+        threading.Timer(0.1, full.set).start()
+        for number in range(CHUNKS_AHEAD + 5):
+            behind.put(number)

@@ -1,22 +1,55 @@
 """A lab bench for the latent space of video autoencoders."""
 
+import importlib
 import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from vae_experiments.interruption import take_signals
+
+# Of a command, `python -m vae_experiments.training`, these are the first lines; "-m" stands there while
+# Python looks for the module.
+if sys.argv[:1] == ["-m"] and any(word.partition(".")[0] == __name__ for word in sys.orig_argv):
+    take_signals()
 
 # torch's CPU threads spin while they wait for each other. Beside anything else that wants a core (a
 # video encoder is enough) that made two threads 4 to 20 times slower than one; asleep, they are as
 # fast as the machine allows. It must be said before torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from vae_experiments.device import Device
-from vae_experiments.errors import VaeExperimentsError
-from vae_experiments.experiment import Experiment
-from vae_experiments.latents import load_latents
-from vae_experiments.manipulations import Clip, Manipulation, Noise, WholeClip
-from vae_experiments.models import Bundled, Folder, Hub
-from vae_experiments.options import Scheduled, setting
-from vae_experiments.run_folder import Output
-from vae_experiments.sources import MovingCircle, Source, Video
-from vae_experiments.workbench import Workbench
+if TYPE_CHECKING:
+    from vae_experiments.device import Device
+    from vae_experiments.errors import VaeExperimentsError
+    from vae_experiments.experiment import Experiment
+    from vae_experiments.latents import load_latents
+    from vae_experiments.manipulations import Clip, Manipulation, Noise, WholeClip
+    from vae_experiments.models import Bundled, Folder, Hub
+    from vae_experiments.options import Scheduled, setting
+    from vae_experiments.run_folder import Output
+    from vae_experiments.sources import MovingCircle, Source, Video
+    from vae_experiments.workbench import Workbench
+
+_HOMES = {
+    "Bundled": "models",
+    "Clip": "manipulations",
+    "Device": "device",
+    "Experiment": "experiment",
+    "Folder": "models",
+    "Hub": "models",
+    "Manipulation": "manipulations",
+    "MovingCircle": "sources",
+    "Noise": "manipulations",
+    "Output": "run_folder",
+    "Scheduled": "options",
+    "Source": "sources",
+    "VaeExperimentsError": "errors",
+    "Video": "sources",
+    "WholeClip": "manipulations",
+    "Workbench": "workbench",
+    "load_latents": "latents",
+    "setting": "options",
+}
+"""Where each name is at home; it is loaded with the first one that is asked for, so that a signal finds us ready."""
 
 __all__ = [
     "Bundled",
@@ -38,3 +71,9 @@ __all__ = [
     "load_latents",
     "setting",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -26,9 +26,11 @@ from vae_experiments.composition import CONF, register
 from vae_experiments.config import option_from, refuse_unknown
 from vae_experiments.device import Device, Dtype
 from vae_experiments.files import write_json, write_text
+from vae_experiments.interruption import check
 from vae_experiments.memory import forget_peak_memory, peak_memory_bytes
 from vae_experiments.models import Model
 from vae_experiments.options import Option, setting
+from vae_experiments.progress import announce, waiting
 from vae_experiments.provenance import provenance
 from vae_experiments.sources import BouncingShapes
 from vae_experiments.timings import Timing, as_line, best, overrides, timed
@@ -89,12 +91,15 @@ def measure(benchmark: Benchmark, model: Model, device: Device) -> list[Timing]:
     timings = []
     for dtype, compiled in product(benchmark.dtypes, benchmark.compiled):
         chosen = dataclasses.replace(device, dtype=Dtype[dtype], compile=compiled).choose()
-        autoencoder = model.load(chosen)
+        with waiting("loading the model"):
+            autoencoder = model.load(chosen)
         for size in benchmark.sizes:
             frames = _frames(size, benchmark.frames)
             for batch_size in sorted({min(batch, benchmark.frames) for batch in benchmark.batch_sizes}):
                 forget_peak_memory(chosen.device)
-                timing = timed(autoencoder, frames, batch_size, benchmark.repeats)
+                check()
+                with waiting(f"timing {size} pixels in {dtype}, batch {batch_size}"):
+                    timing = timed(autoencoder, frames, batch_size, benchmark.repeats)
                 memory = peak_memory_bytes(chosen.device)
                 timings.append(Timing(size, dtype, compiled, batch_size, *timing[:2], memory, *timing[2:]))
                 log.info("%s", as_line(timings[-1]))
@@ -128,6 +133,7 @@ def main(config: DictConfig) -> None:
         benchmark = option_from(Benchmark, config, "benchmark")
         device = option_from(Device, config, "device")
         model = option_from(Model, config, "model")  # type: ignore[type-abstract]
+        announce("torch", "diffusers")
         log.info("device: %s", device.choose())
         timings = measure(benchmark, model, device)
         recommended = best(timings, benchmark.tolerance_db)

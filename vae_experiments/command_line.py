@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vae_experiments.config import experiment_from, sweep_from
 from vae_experiments.errors import VaeExperimentsError
+from vae_experiments.interruption import SIGNALS, asked, check, promise, take_signals
 from vae_experiments.mistakes import mistake_of
 from vae_experiments.multirun import SweepFolder, begin_job, conclude, fail_job, finished_job
 from vae_experiments.schedules import split_outside_brackets
@@ -65,6 +66,7 @@ def run_configured(config: DictConfig) -> float:
 
 def _run_job(config: DictConfig, folder: Path, job: Sequence[str], number: int) -> float:
     """Run one job of a sweep; whatever stops it must not stop the others."""
+    check()  # what interrupted the job before may have been swallowed
     words = shlex.join(job)
     try:
         sweep = sweep_from(config)
@@ -132,7 +134,6 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
         status = 0
     except KeyboardInterrupt:
         status = 128 + signal.SIGINT
-        complain("interrupted" + (f"; {GO_ON}" if SweepFolder.begun else ""))
     except BrokenPipeError:
         status = 0  # a reader who has left, as in `--help | head`, has seen enough
     except Exception as error:
@@ -143,6 +144,9 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
             complain(" ".join(sentence.split()))
         _conclude_what_is_there()
         status = UNREADABLE if isinstance(error, OverrideParseException) else WRONG
+    if number := asked():  # also where it was swallowed, or something went wrong after it
+        status = 128 + number
+        complain(f"{SIGNALS[number]}; {GO_ON if SweepFolder.begun else 'what was not finished is not kept'}")
     _end(status)
 
 
@@ -183,13 +187,14 @@ def complain(sentence: str) -> None:
 
 def _prepare() -> None:
     """Settle what happens on signals, on a closed pipe, and to a config path."""
+    take_signals()
+    promise("ending, what is not finished is not kept")
     # Hydra prints several lines of its own for a mistake, unless it is told to raise it.
     os.environ[TRACE], os.environ[FULL_ERROR] = str(int(wants_trace)), "1"
     # joblib replaces a worker that grew by 300 MB, as by loading torch or by a larger clip. That is as it should be.
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     # A reader who has left, as in `| head`, is no reason for tracebacks.
     logging.raiseExceptions = False
-    signal.signal(signal.SIGTERM, _terminated)
     sys.argv[1:] = [word if word.startswith("-") else quoted(word) for word in sys.argv[1:]]
     # Hydra refuses what follows a flag that stands between settings.
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in MULTIRUN)
@@ -220,11 +225,6 @@ def _quoted_element(element: str) -> str:
     if name is None or not is_plain or name[1] in HYDRA_FUNCTIONS:
         return element
     return "'" + element.replace("'", "\\'") + "'"
-
-
-def _terminated(number: int, _frame: object) -> NoReturn:
-    complain("terminated")
-    sys.exit(128 + number)
 
 
 def _end(status: int) -> NoReturn:

@@ -26,6 +26,7 @@ from vae_experiments.metrics import Fidelity
 from vae_experiments.models import Model
 from vae_experiments.models.tiling import SMALLEST_TILE, Tiling
 from vae_experiments.options import Option, setting
+from vae_experiments.progress import announce
 from vae_experiments.sources import BouncingShapes
 from vae_experiments.tensors import Size, to_pixels
 
@@ -224,6 +225,7 @@ def main(config: DictConfig) -> None:
         doctor = option_from(Doctor, config, "doctor")
         device = option_from(Device, config, "device")
         model = option_from(Model, config, "model")  # type: ignore[type-abstract]
+        announce("torch", "diffusers")
         findings = [_said(finding) for finding in machine()]
         log.info("device: %s", device.choose())
         findings += [_said(finding) for finding in examine(Patient(model, device, doctor))]

@@ -15,7 +15,7 @@ from vae_experiments.manipulations import Noise, lengths_differ
 from vae_experiments.memory import forget_peak_memory, peak_memory_bytes
 from vae_experiments.models import Bundled, shared
 from vae_experiments.options import Option, foreign_settings, setting
-from vae_experiments.progress import Progress
+from vae_experiments.progress import Progress, announce, waiting
 from vae_experiments.provenance import provenance, version_of
 from vae_experiments.run_folder import RECONSTRUCTED, Output, RunFolder
 from vae_experiments.runner import stream
@@ -87,6 +87,7 @@ class Experiment:
         Raises:
             VaeExperimentsError: one sentence for a person; no half-written file is left.
         """
+        announce("torch", "diffusers")
         try:
             return self._run(folder)
         finally:
@@ -94,12 +95,15 @@ class Experiment:
 
     def _run(self, folder: Path) -> Result:
         watch = Stopwatch()
-        started = self._provenance()
+        with waiting("reading the source"):
+            started = self._provenance()
         chosen = self.device.choose()
         forget_peak_memory(chosen.device)
-        autoencoder = shared(self.model, chosen)
-        info = self._checked_info(autoencoder)
-        clip = self._checked_clip(autoencoder)
+        with waiting("loading the model"):
+            autoencoder = shared(self.model, chosen)
+        with waiting("reading the source"):
+            info = self._checked_info(autoencoder)
+            clip = self._checked_clip(autoencoder)
         self._introduce(info, chosen, autoencoder)
         content = self._content()
         shelf = self._shelf(autoencoder, content)

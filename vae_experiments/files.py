@@ -13,6 +13,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import WriteError
+from vae_experiments.interruption import unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,7 @@ def whole(path: Path) -> Iterator[Path]:
         WriteError: the folder cannot be written or the disk is full; nothing is left behind.
     """
     hidden = path.with_name(f".{path.stem[:40]}.{os.getpid()}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    unfinished.add(hidden)
     try:
         yield hidden
         _flush(hidden)
@@ -49,6 +51,7 @@ def whole(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             hidden.unlink(missing_ok=True)
+        unfinished.discard(hidden)
 
 
 def write_text(path: Path, text: str) -> None:

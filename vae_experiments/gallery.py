@@ -30,7 +30,7 @@ from vae_experiments.manipulations import Link, chain
 from vae_experiments.metrics import Fidelity
 from vae_experiments.models import Model
 from vae_experiments.options import Option, kinds, setting
-from vae_experiments.progress import Progress
+from vae_experiments.progress import Progress, announce, waiting
 from vae_experiments.runner import bent
 from vae_experiments.sources import Source
 from vae_experiments.tensors import to_pixels
@@ -201,8 +201,12 @@ def main(config: DictConfig) -> None:
         groups = gallery.members()
         source = option_from(Source, config, "source")  # type: ignore[type-abstract]
         model = option_from(Model, config, "model")  # type: ignore[type-abstract]
-        chosen = option_from(Device, config, "device").choose()
-        write(folder, groups, Studio(gallery, source, model.load(chosen)))
+        device = option_from(Device, config, "device")
+        announce("torch", "diffusers")
+        chosen = device.choose()
+        with waiting("loading the model and encoding the clip"):
+            studio = Studio(gallery, source, model.load(chosen))
+        write(folder, groups, studio)
         log.info("%s; its numbers are in %s and %s beside it", folder / PICTURE, NUMBERS, TABLE)
 
 

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from vae_experiments.composition import ClaimFolder
 from vae_experiments.errors import SettingError, VaeExperimentsError
 from vae_experiments.files import is_whole, write_json
+from vae_experiments.interruption import promise
 from vae_experiments.options import Choice, Option, setting
 from vae_experiments.run_folder import FINISHED
 
@@ -85,6 +86,7 @@ class SweepFolder(ClaimFolder):
             config.hydra.sweep.dir = str(folder)
             config.hydra.overrides.hydra = [*config.hydra.overrides.hydra, *told]
         SweepFolder.begun = folder
+        promise("the sweep ends, finished jobs stay")
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Write the page; the exit status says whether every job is finished."""

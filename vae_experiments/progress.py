@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
+
+from vae_experiments.interruption import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 SECONDS_BETWEEN_LINES = 15.0
+SECONDS_BEFORE_A_WORD = 2.5
 _onlooker: ContextVar[Callable[[int, int | None], None] | None] = ContextVar("onlooker", default=None)
 
 
@@ -31,6 +35,24 @@ def shown_to(look: Callable[[int, int | None], None]) -> Iterator[None]:
         _onlooker.reset(before)
 
 
+def announce(*libraries: str) -> None:
+    """Say which libraries are about to be loaded, where they are not yet: that takes seconds."""
+    if new := [name for name in libraries if name not in sys.modules]:
+        log.info("loading %s ...", ", ".join(new))
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """Say what the block is about, if it takes so long that a person wonders."""
+    word = threading.Timer(SECONDS_BEFORE_A_WORD, log.info, ("%s ...", what))
+    word.daemon = True
+    word.start()
+    try:
+        yield
+    finally:
+        word.cancel()
+
+
 class Progress:
     """Shows how much is done, how much a second, and the time that is left."""
 
@@ -38,9 +60,10 @@ class Progress:
         self.total, self.unit, self.done, self._done_before = total, unit, done, done
         self._start = self._last_line = time.perf_counter()
         self._bar: Any = None
-        self._stack = ExitStack()
+        self._stack, self._before_the_first = ExitStack(), ExitStack()
 
     def __enter__(self) -> Progress:
+        self._stack.enter_context(self._before_the_first)
         if sys.stderr is not None and sys.stderr.isatty():
             from tqdm import tqdm
             from tqdm.contrib.logging import logging_redirect_tqdm
@@ -50,10 +73,17 @@ class Progress:
             self._bar = tqdm(
                 total=self.total, initial=self.done, unit=f" {self.unit}", dynamic_ncols=True, leave=False
             )
+        else:
+            all_of_them = "" if self.total is None else f" of {self.total}"
+            self._before_the_first.enter_context(
+                waiting(f"{self.done}{all_of_them} {self.unit} are done, at work on the next")
+            )
         return self
 
     def add(self, count: int, remark: str = "") -> None:
-        """Count what is finished, and say how it stands."""
+        """Count what is finished, and say how it stands; an interruption that was swallowed comes out here."""
+        check()
+        self._before_the_first.close()
         self.done += count
         if (look := _onlooker.get()) is not None:
             look(self.done, self.total)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import queue
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from vae_experiments.interruption import asked, held
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
+log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 CHUNKS_AHEAD = 2
 _CHECK_SECONDS = 0.2
@@ -106,14 +110,14 @@ class WriteBehind(Generic[Item]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._error = self._error or error  # what is still queued is then dropped
-        self._waiting.put(_End(error))
-        while self._thread.is_alive():
-            # A second Ctrl-C must not close the files under the thread that writes them.
-            with contextlib.suppress(KeyboardInterrupt):
-                self._thread.join()
-        if error is None:
-            self._raise_late()
+        with held():  # nobody may close the files under the thread that writes them
+            self._error = self._error or error  # what is still queued is then dropped
+            self._waiting.put(_End(error))
+            self._thread.join()
+            if self._error is not error:
+                if error is None and not asked():
+                    self._raise_late()
+                log.error("what was being written failed too: %s", self._error)
 
     def _work(self) -> None:
         # After a failure it goes on taking items off the queue, so that nobody waits for ever.

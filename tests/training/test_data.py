@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from vae_experiments.training.data import Prepared
 
 
-def shade(path: Path, level: int, count: int = 20, size: tuple[int, int] = (48, 40)) -> Path:
+def shade(path: Path, level: int, count: int = 20, size: tuple[int, int] = (48, 40), apart: int = 12) -> Path:
     """Write a film whose green tells the file and whose red tells the number of the frame."""
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(path, "w") as container:
-        stream = container.add_stream("ffv1", rate=12)
+        stream = container.add_stream("ffv1", rate=12, options={"g": str(apart)})  # keyframes
         stream.width, stream.height, stream.pix_fmt = *size, "bgr0"
         for number in range(count):
             pixels = np.full((size[1], size[0], 3), (2 * number, level, 0), np.uint8)
@@ -149,6 +149,13 @@ def test_of_a_single_film_the_end_is_held_out(tmp_path: Path) -> None:
     assert set(numbers(pieces(prepared, 400)).ravel()) == set(range(90))
     assert set(numbers(held_out(prepared, 100)).ravel()) == set(range(90, 100))
     assert str(prepared) == f"1 video below {tmp_path}, its end held out for validation"
+
+
+def test_a_film_without_keyframes_in_its_held_out_part_gives_each_part_its_own_frames(tmp_path: Path) -> None:
+    shade(tmp_path / "a.mkv", 0, count=120, apart=250)
+    prepared = data(tmp_path).prepare(1)
+    assert set(numbers(pieces(prepared, 150)).ravel()) <= set(range(108))
+    assert set(numbers(held_out(prepared, 60)).ravel()) <= set(range(108, 120))
 
 
 def test_a_single_short_film_keeps_enough_frames_for_both_purposes(tmp_path: Path) -> None:

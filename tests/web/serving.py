@@ -34,7 +34,7 @@ def served(folder: Path, *words: str, before: Sequence[str] = ()) -> Iterator[st
         end, found = time.monotonic() + 90, None
         while not found and process.poll() is None and time.monotonic() < end:
             time.sleep(0.1)
-            found = re.match(r"http://127\.0\.0\.1:\d+(?=  )", terminal.read_text())
+            found = re.search(r"(?m)^http://127\.0\.0\.1:\d+(?=  )", terminal.read_text())
         assert found, terminal.read_text()
         yield found[0]
     finally:

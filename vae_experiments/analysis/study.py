@@ -24,6 +24,7 @@ from vae_experiments.analysis.subject import encoded, saved
 from vae_experiments.companions import Companions
 from vae_experiments.device import Device, give_threads_back
 from vae_experiments.models import Bundled
+from vae_experiments.progress import announce, waiting
 from vae_experiments.provenance import provenance
 from vae_experiments.sources import Content, MovingCircle
 
@@ -56,6 +57,7 @@ class Study:
         Raises:
             VaeExperimentsError: one sentence for a person; no half-written file is left.
         """
+        announce("torch", "diffusers")
         origin = provenance() | ({"command": self.command} if self.command else {})
         if self.analysis.folder:
             subject, second, used = saved(self.analysis), None, dict[str, Any]()
@@ -66,7 +68,8 @@ class Study:
                 give_threads_back()
         for remark in subject.remarks:
             log.info("%s: %s", subject.title, remark)
-        numbers = findings(subject, second)
+        with waiting("measuring"):
+            numbers = findings(subject, second)
         write_study(folder, subject, numbers | {"provenance": origin | used}, self.analysis.plots)
         self._conclude(numbers, folder)
         return numbers
@@ -76,8 +79,10 @@ class Study:
         import torch
 
         chosen = self.device.choose()
-        autoencoder = self.model.load(chosen)
-        info, path = self.source.info, self.analysis.path
+        with waiting("loading the model"):
+            autoencoder = self.model.load(chosen)
+        with waiting("reading the source"):
+            info, path = self.source.info, self.analysis.path
         companions = Companions(info, autoencoder, self.batch_size)
         if path:
             companions.check(path, "analysis.path")

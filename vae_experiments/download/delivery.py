@@ -7,16 +7,18 @@ import logging
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import ModelError
+from vae_experiments.interruption import check
 from vae_experiments.models.offer import free_bytes, megabytes
 from vae_experiments.models.refusals import UnreachableError
 from vae_experiments.models.transfer import size_bytes
+from vae_experiments.progress import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from vae_experiments.models import Hub
-    from vae_experiments.models.offer import Offer
+from vae_experiments.models.offer import Offer
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,7 @@ class Delivery:
         """
         offers = self._announced()
         for words, hub in self.wanted.items():
+            check()
             if words in self.failed or dry:
                 continue
             with self._going_on(words):
@@ -62,7 +65,8 @@ class Delivery:
                 if (found := hub.place.cached()) is not None:
                     log.info("%s: here already, %s", words, found)
                     continue
-                offer = offers[words] = hub.offer()
+                with waiting(f"{words}: asking the hub"):
+                    offer = offers[words] = hub.offer()
                 here = offer.size_bytes - offer.missing_bytes
                 rest = f", {megabytes(here)} of it here already" if here else ""
                 log.info("%s: %s from %s%s", words, megabytes(offer.size_bytes), hub.repository, rest)
@@ -93,7 +97,8 @@ class Delivery:
         """Load the weights once, and say how to use them."""
         from vae_experiments.models.loading import load_network
 
-        network = load_network(folder)
+        with waiting(f"{words}: loading it once"):
+            network = load_network(folder)
         total = megabytes(sum(size_bytes(file) for file in folder.iterdir()))
         log.info("%s: ready, %s, %s in %s", words, type(network).__name__, total, folder)
         log.info("now type: python run.py %s", words)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 
 from vae_experiments.errors import TrainingError
 from vae_experiments.files import whole
+from vae_experiments.interruption import held
 from vae_experiments.training.resuming import CHECKPOINT
 
 if TYPE_CHECKING:
@@ -18,35 +20,60 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Weights: TypeAlias = dict[str, torch.Tensor]
+MARK, BLANK = b'"sha256":"', "0" * 64
 
 
 def write_checkpoint(path: Path, weights: dict[str, Weights], progress: dict[str, Any]) -> None:
-    """Write named sets of weights, and what else is to be known as JSON in the file's metadata."""
+    """Write named sets of weights, and what else is to be known as JSON in the file's metadata.
+
+    The file holds its own SHA-256, taken with noughts in the place of it.
+    """
     flat = {f"{part}/{name}": tensor for part, tensors in weights.items() for name, tensor in tensors.items()}
-    with whole(path) as hidden:
-        metadata = {"progress": json.dumps(progress, allow_nan=False)}
-        hidden.write_bytes(save({name: tensor.contiguous() for name, tensor in flat.items()}, metadata))
+    metadata = {"progress": json.dumps(progress), "sha256": BLANK}
+    content = save({name: tensor.contiguous() for name, tensor in flat.items()}, metadata)
+    place = content.index(MARK + BLANK.encode()) + len(MARK)
+    with held(firm=True), whole(path) as hidden, hidden.open("wb") as file:
+        file.write(content)
+        file.seek(place)
+        file.write(hashlib.sha256(content).hexdigest().encode())
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Weights], dict[str, Any]]:
     """Read back what :func:`write_checkpoint` wrote.
 
     Raises:
-        TrainingError: the file is missing or is no checkpoint.
+        TrainingError: the file is missing, is no checkpoint, or is not what was written.
     """
     if not path.is_file():
         raise TrainingError(f"there is no checkpoint {path}", f"give the path of a {CHECKPOINT}")
     weights: dict[str, Weights] = {}
     try:
-        with safe_open(path, framework="pt") as file:
-            for key in file.keys():  # noqa: SIM118 - the file is no mapping
-                part, name = key.split("/", 1)
-                weights.setdefault(part, {})[name] = file.get_tensor(key)
-            return weights, json.loads(file.metadata()["progress"])
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        content = _checked(path)
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        for key, tensor in load(content).items():
+            part, name = key.split("/", 1)
+            weights.setdefault(part, {})[name] = tensor
+        return weights, json.loads(header["__metadata__"]["progress"])
+    except (SafetensorError, ValueError, KeyError, TypeError, OSError) as error:
         raise TrainingError(
             f"{path} is no checkpoint of a training", f"give the path of a {CHECKPOINT}"
         ) from error
+
+
+def _checked(path: Path) -> bytes:
+    """Give the bytes of a checkpoint, whose digest is the one that it was written with."""
+    content = path.read_bytes()
+    place = content.index(MARK) + len(MARK)
+    end = place + len(BLANK)
+    sha = hashlib.sha256(content[:place])
+    sha.update(BLANK.encode())
+    sha.update(memoryview(content)[end:])
+    if sha.hexdigest().encode() != content[place:end]:
+        raise TrainingError(
+            f"{path} is damaged, its SHA-256 is another than when it was written",
+            "put a copy of it in its place, or delete it to begin again",
+        )
+    return content
 
 
 def load_weights(module: torch.nn.Module, weights: Weights, path: Path) -> None:

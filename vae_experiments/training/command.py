@@ -17,6 +17,7 @@ from vae_experiments.composition import CONF, ClaimFolder
 from vae_experiments.config import option_from, refuse_unknown
 from vae_experiments.device import Device
 from vae_experiments.errors import SettingError, StoppedError, VaeExperimentsError
+from vae_experiments.interruption import promise
 from vae_experiments.mistakes import mistake_of
 from vae_experiments.training.data import Data
 from vae_experiments.training.kinds import Autoencoder, Vae, VideoVae, Vqvae
@@ -95,6 +96,7 @@ def main(config: DictConfig) -> None:
     """Train what the command line composed, into the folder that Hydra made for it."""
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
+    promise("the training finishes its step, saves and ends")
     try:
         training, data, device = training_from(config, folder, list(hydra_config.overrides.task))
         model = training.run(folder, data, device)

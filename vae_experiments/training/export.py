@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 
 from vae_experiments.errors import WriteError
 from vae_experiments.files import write_json
+from vae_experiments.interruption import held
 from vae_experiments.models.normalisation import STATISTICS_FILE
 from vae_experiments.training.evaluation import raw_latents
 
@@ -56,19 +57,24 @@ def export_model(trainee: Trainee, clips: Sequence[Frames], folder: Path, recipe
             write_json(hidden / STATISTICS_FILE, {"mean": mean, "std": deviation})
         write_json(hidden / RECIPE, recipe)
         network.save_pretrained(hidden, safe_serialization=True)
-        if folder.exists():
-            folder.rename(aside)
-        hidden.rename(folder)
-        shutil.rmtree(aside, ignore_errors=True)
+        with held():
+            if folder.exists():
+                folder.rename(aside)
+            hidden.rename(folder)
     except (OSError, SafetensorError) as error:
         raise WriteError(f"cannot write the model to {folder} ({error})", "free some space") from error
+    finally:
+        if aside.exists() and not folder.exists():
+            aside.rename(folder)
+        for remains in (hidden, aside):
+            shutil.rmtree(remains, ignore_errors=True)
 
 
 def exported_step(folder: Path) -> int:
     """Tell after which step the model in a folder was exported; 0 where there is none."""
     try:
         return int(json.loads((folder / RECIPE).read_text(encoding="utf-8"))["step"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return 0
 
 

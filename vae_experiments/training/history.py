@@ -29,17 +29,6 @@ class History:
         self.folder = folder
         self.rows: list[dict[str, float]] = []
 
-    def read(self, until_step: int) -> None:
-        """Take up the rows of a training that goes on, without those that will be made again."""
-        path = self.folder / TABLE
-        if path.exists():
-            with path.open(newline="", encoding="utf-8") as file:
-                rows = [
-                    {name: float(value) for name, value in row.items() if value}
-                    for row in csv.DictReader(file)
-                ]
-            self.rows = [row for row in rows if row["step"] <= until_step]
-
     def add(self, step: int, numbers: dict[str, float]) -> None:
         """Note numbers of a step, beside what is noted of it already."""
         if not self.rows or self.rows[-1]["step"] != step:
@@ -48,15 +37,18 @@ class History:
 
     def write(self) -> None:
         """Write the table and draw the curves."""
-        if not self.rows:
-            return
+        if self.rows:
+            self.write_table()
+            plot_training(self.folder / CURVES, self.rows)
+
+    def write_table(self) -> None:
+        """Write the table."""
         names = list(dict.fromkeys(name for row in self.rows for name in row))
         text = io.StringIO()
         table = csv.DictWriter(text, names, lineterminator="\n")
         table.writeheader()
         table.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in self.rows)
         write_text(self.folder / TABLE, text.getvalue())
-        plot_training(self.folder / CURVES, self.rows)
 
     def write_samples(self, pairs: Sequence[tuple[Frames, Frames]]) -> Frames:
         """Lay originals out above their reconstructions, and give the sheet, ``1 3 H W``."""

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.errors import SettingError
+from vae_experiments.errors import SettingError, TrainingError
 from vae_experiments.options import Choice, dotted
 from vae_experiments.training.settings import FREE
 
@@ -36,7 +36,7 @@ def _is_finished(folder: Path) -> bool:
     try:
         recipe = json.loads((folder / "model" / "recipe.json").read_text(encoding="utf-8"))
         return bool(recipe["step"] >= recipe["settings"]["training"]["steps"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False
 
 
@@ -52,12 +52,21 @@ def described(training: Training, data: Data) -> dict[str, Any]:
 
 
 def saved_settings(folder: Path) -> dict[str, Any] | None:
-    """Read what a training was begun with; None where none began."""
+    """Read what a training was begun with; None where none began.
+
+    Raises:
+        TrainingError: it cannot be read.
+    """
     file = folder / SETTINGS
     if not file.exists():
         return None
-    settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return settings
+    try:
+        settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return {name: dict(settings[name]) for name in ("training", "data")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise TrainingError(
+            f"{file} is damaged", "put a copy of it in its place, or begin anew in another folder"
+        ) from error
 
 
 def merged(saved: dict[str, Any], asked: dict[str, Any], typed: Sequence[str]) -> dict[str, Any]:

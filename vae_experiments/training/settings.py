@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from vae_experiments.options import Choice, Option, setting
+from vae_experiments.progress import announce
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from vae_experiments.training.data import Data
     from vae_experiments.training.trainees import Trainee
 
-FREE = {"resume", "workers", "log_every", "save_every", "tensorboard", "wandb"}
+FREE = {"resume", "workers", "log_every", "save_every", "save_seconds", "tensorboard", "wandb"}
 """Settings that a training may change when it goes on: they do not touch the weights."""
 
 
@@ -89,6 +90,12 @@ class Training(Option, ABC, family="training"):
     save_every: int = setting(
         "between two checkpoints, each with a usable model", default=500, unit="steps", minimum=1
     )
+    save_seconds: float = setting(
+        "most time between two checkpoints, of which saving may take a twentieth",
+        default=60,
+        unit="seconds",
+        above=0,
+    )
     tensorboard: bool | None = setting(
         "write scalars and pictures for TensorBoard; where it is installed, if left out", default=None
     )
@@ -105,6 +112,7 @@ class Training(Option, ABC, family="training"):
             TrainingError: the training cannot start or cannot go on.
             StoppedError: somebody stopped it; everything is saved.
         """
+        announce("torch", "diffusers", "accelerate")
         from vae_experiments.device import Device
         from vae_experiments.training.data import Procedural
         from vae_experiments.training.trainer import Trainer

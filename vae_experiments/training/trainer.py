@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,21 +15,22 @@ from accelerate.utils import GradientAccumulationPlugin
 
 from vae_experiments.errors import StoppedError, TrainingError
 from vae_experiments.files import write_json
+from vae_experiments.interruption import Interrupted, asked, held
 from vae_experiments.progress import Progress
 from vae_experiments.training.batches import Batches
 from vae_experiments.training.checkpoints import read_checkpoint, write_checkpoint
 from vae_experiments.training.evaluation import mean_psnr_db, reconstruct, worst_primary_db
 from vae_experiments.training.export import export_model, exported_step
 from vae_experiments.training.history import History
-from vae_experiments.training.interruption import Interruption
 from vae_experiments.training.learner import LARGEST_LOSS, Learner
 from vae_experiments.training.losses import reconstruction_loss
+from vae_experiments.training.pace import Pace
 from vae_experiments.training.precision import settle_precision
 from vae_experiments.training.resuming import CHECKPOINT, SETTINGS, check_resumed, described
 from vae_experiments.training.trackers import Trackers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from vae_experiments.device import Device
     from vae_experiments.tensors import Frames
@@ -62,6 +64,7 @@ class Trainer:
         self.learner = Learner(settings, self.accelerator, dtype)
         self.done, self.seconds_before = 0, 0.0
         self.started_seconds = time.monotonic()
+        self.pace = Pace(settings.save_seconds)
         self._begin()
 
     def train(self) -> Path:
@@ -74,34 +77,71 @@ class Trainer:
         self._introduce()
         processes = self.accelerator.num_processes
         mine = range(self.settings.accumulate * processes)[self.accelerator.process_index :: processes]
+        log.info(
+            "preparing %d pieces to measure with, and %d to learn from ...",
+            self.settings.validation,
+            self.settings.window,
+        )
         self.held_out = self.batches.held_out()
         self._catch_up()
         with ExitStack() as stack:
             self.trackers = stack.enter_context(Trackers(self.settings, self.folder, self.done, self.is_main))
             # Closed at once, and not when the error that ended it is forgotten: workers would go on.
             steps = stack.enter_context(closing(self.batches.steps(self.done, mine)))
-            interruption = stack.enter_context(Interruption())
             progress = stack.enter_context(Progress(self.settings.steps, "steps", self.done))
-            for step, batches in enumerate(steps, self.done):
-                numbers = self._learned(step, list(zip(mine, batches, strict=True)))
-                progress.add(1, f"loss {numbers['loss']:.4f}, {numbers['psnr_db']:.1f} dB")
-                stopped = self._agreed(interruption)
-                if stopped or self.done == self.settings.steps:
-                    self._save_or_refuse()
-                elif self.done % self.settings.save_every == 0 and not self.learner.skipped_in_a_row:
-                    self.save()
-                if stopped:
-                    raise StoppedError(
-                        stopped, f"stopped after step {self.done}, saved", "training.resume=true goes on"
-                    )
+            # Of several processes none may leave the others alone.
+            stack.enter_context(held() if processes > 1 else nullcontext())
+            try:
+                for step, batches in enumerate(steps, self.done):
+                    with held():
+                        numbers = self._learned(step, list(zip(mine, batches, strict=True)))
+                        progress.add(1, f"loss {numbers['loss']:.4f}, {numbers['psnr_db']:.1f} dB")
+                    if number := self._agreed():
+                        raise Interrupted(number)
+                    self._save_if_due()
+            except KeyboardInterrupt as error:
+                raise self._stopped(error) from None
         return self.folder / MODEL
+
+    def _save_if_due(self) -> None:
+        if self.done == self.settings.steps:
+            self._save_or_refuse(self.save)
+        elif self.learner.skipped_in_a_row:
+            return
+        elif self.done % self.settings.save_every == 0:
+            self.save()
+        elif self.pace.is_due():
+            self.keep()
+
+    def _stopped(self, error: KeyboardInterrupt) -> StoppedError:
+        """Save where a signal stopped the training, and say so."""
+        if self.done:
+            self._save_or_refuse(self.keep)
+        number = error.number if isinstance(error, Interrupted) else signal.SIGINT
+        return StoppedError(
+            number,
+            f"stopped after step {self.done}, {'saved' if self.done else 'nothing to save yet'}",
+            "training.resume=true goes on",
+        )
+
+    def keep(self) -> bool:
+        """Save the checkpoint alone, unless its weights are of no use: that takes no time to speak of."""
+        if not self.is_main:
+            return True
+        with self.pace.saving():
+            if not self._is_sound(self._reconstructed(self.held_out[:1])):
+                return False
+            if self.history.rows:
+                self.history.write_table()
+            self._write_checkpoint(self._standing())
+        log.info("step %d: saved", self.done)
+        return True
 
     def save(self) -> bool:
         """Measure the averaged weights and, if they are sound, save them and the model made of them."""
         if not self.is_main:
             return True
-        average = self.learner.average
-        pairs = [(clip, reconstruct(average, clip)) for clip in self.held_out]
+        average, pairs = self.learner.average, self._reconstructed(self.held_out)
         quality = {
             "held_out_psnr_db": mean_psnr_db(pairs),
             "worst_primary_db": worst_primary_db(average, self.settings.frames, self.settings.stride),
@@ -112,29 +152,39 @@ class Trainer:
             *quality.values(),
         )
         if not self._is_sound(pairs):
-            log.warning("step %d: not saved, its weights are of no use", self.done)
             return False
         self._note(quality)
+        standing = self._standing() | {name: round(value, 3) for name, value in quality.items()}
+        with self.pace.saving():
+            self._write_checkpoint(standing)
         self.history.write()
         self.trackers.picture(self.done, "samples", self.history.write_samples(pairs))
-        standing = self._standing() | {name: round(value, 3) for name, value in quality.items()}
-        write_checkpoint(self.folder / CHECKPOINT, self.learner.state(), standing)
         export_model(average, self.held_out, self.folder / MODEL, standing)
         return True
+
+    def _write_checkpoint(self, standing: dict[str, Any]) -> None:
+        rows = {"history": self.history.rows}
+        write_checkpoint(self.folder / CHECKPOINT, self.learner.state(), standing | rows)
+
+    def _reconstructed(self, clips: Sequence[Frames]) -> list[tuple[Frames, Frames]]:
+        return [(clip, reconstruct(self.learner.average, clip)) for clip in clips]
 
     def _is_sound(self, pairs: Sequence[tuple[Frames, Frames]]) -> bool:
         """Tell whether weights are worth keeping: finite, and no explosion that clipping would hide."""
         losses = [float(reconstruction_loss(reconstructed, original)) for original, reconstructed in pairs]
         weights = [tensor for module in self.learner.state().values() for tensor in module.values()]
-        return max(losses) < LARGEST_LOSS and all(bool(tensor.isfinite().all()) for tensor in weights)
+        sound = max(losses) < LARGEST_LOSS and all(bool(tensor.isfinite().all()) for tensor in weights)
+        if not sound:
+            log.warning("step %d: not saved, its weights are of no use", self.done)
+        return sound
 
-    def _save_or_refuse(self) -> None:
+    def _save_or_refuse(self, save: Callable[[], bool]) -> None:
         """Save where the training ends.
 
         Raises:
             TrainingError: what it would save is of no use.
         """
-        if not self.save():
+        if not save():
             raise self._with_what_is_kept(
                 TrainingError(
                     f"after step {self.done} the weights are of no use",
@@ -146,6 +196,7 @@ class Trainer:
         """Export what a training that was killed had saved, but not exported."""
         if self.done and self.is_main and exported_step(self.folder / MODEL) != self.done:
             _, standing = read_checkpoint(self.folder / CHECKPOINT)
+            del standing["history"]
             export_model(self.learner.average, self.held_out, self.folder / MODEL, standing)
 
     def _begin(self) -> None:
@@ -158,7 +209,7 @@ class Trainer:
             self.learner.load_state(weights, checkpoint)
             self.done, self.learner.skipped = standing["step"], standing["skipped"]
             self.seconds_before = standing["seconds"]
-            self.history.read(self.done)
+            self.history.rows = standing["history"]
             self._compare(standing)
         elif checkpoint.exists():
             raise TrainingError(
@@ -225,12 +276,12 @@ class Trainer:
             self.history.add(self.done, numbers)
             self.trackers.numbers(self.done, numbers)
 
-    def _agreed(self, interruption: Interruption) -> int:
+    def _agreed(self) -> int:
         """Tell whether to stop: all processes after the same step, whichever got the signal."""
         if self.accelerator.num_processes == 1:
-            return interruption.signal
-        asked = torch.tensor(interruption.signal, device=self.accelerator.device)
-        return int(self.accelerator.gather(asked).max())
+            return asked()
+        number = torch.tensor(asked(), device=self.accelerator.device)
+        return int(self.accelerator.gather(number).max())
 
     def _standing(self) -> dict[str, Any]:
         return {

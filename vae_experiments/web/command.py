@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from vae_experiments.command_line import UNREADABLE, complain
+from vae_experiments.interruption import promise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,6 +115,8 @@ def _listen(host: str, port: int) -> socket.socket:
 def _serve(opened: socket.socket, outputs: Path, hosts: Sequence[str], port: int) -> None:
     from vae_experiments.web.server import application, serve_no_one_else
 
+    promise("the page closes")
+    print("loading torch, diffusers and gradio ...", file=sys.stderr, flush=True)
     serve_no_one_else()
     logging.raiseExceptions = False  # a disk that is full makes no traceback of a log
     terminal = logging.StreamHandler()
