@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf, ValidationError
 
 from tests.manipulations.clips import clip_of, latents_of, through
 from vae_experiments.errors import SettingError
@@ -229,9 +230,19 @@ def test_a_chain_applies_its_manipulations_in_order() -> None:
     assert torch.equal(chained, through(second, through(first, latents)))
 
 
-def test_every_setting_of_every_manipulation_that_is_no_schedule_says_so() -> None:
-    """A schedule parses, or is refused by the setting's type: never taken as it is."""
-    for _, kind in EVERY:
-        for setting, default, _ in kind.settings():
-            if setting in kind.scheduled():
-                parse_schedule(str(default))
+@every_manipulation
+def test_a_number_takes_a_schedule_or_refuses_it_and_never_keeps_a_text(name: str, kind: type[Link]) -> None:
+    """A number that moves is in ``scheduled``; in another one the config refuses the text of a schedule."""
+    schema = OmegaConf.structured(kind)
+    for setting, default, _ in kind.settings():
+        if isinstance(default, bool) or not isinstance(default, int | float):
+            continue
+        moving = f"ramp({default},{default})"
+        if setting in kind.scheduled():
+            taken = kind(**OTHER_SETTINGS[name] | {setting: moving})
+            assert parse_schedule(getattr(taken, setting)).values == [default, default]
+            with pytest.raises(SettingError, match=f"{name}.{setting}=nonsense: must be a number or a sched"):
+                kind(**OTHER_SETTINGS[name] | {setting: "nonsense"})
+        else:
+            with pytest.raises(ValidationError):
+                OmegaConf.merge(schema, {setting: moving})

@@ -149,6 +149,12 @@ def test_shuffled_frames_stay_in_their_window() -> None:
     assert order != numbers(through(ShuffleFrames(window=4, seed=2), counting(10)))
 
 
+def test_each_window_is_shuffled_in_an_order_of_its_own() -> None:
+    order = through(ShuffleFrames(window=8), counting(64)).flatten().reshape(8, 8)
+    orders = {tuple((window - window.min()).tolist()) for window in order}
+    assert len(orders) == 8, "of 40320 orders, eight draws are hardly ever the same"
+
+
 @pytest.mark.parametrize(
     ("direction", "place", "late"),
     [

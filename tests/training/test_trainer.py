@@ -189,16 +189,24 @@ def test_the_same_settings_take_the_same_steps_and_another_seed_takes_others(tmp
     )
 
 
-def test_two_batches_that_are_accumulated_are_one_of_twice_the_size(tmp_path: Path) -> None:
+def test_two_batches_that_are_accumulated_are_one_of_twice_the_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     halves = trainer(tmp_path / "halves", latent_noise=0.0, prior=0.0, precision=Precision.float32)
     whole = trainer(tmp_path / "whole", latent_noise=0.0, prior=0.0, precision=Precision.float32)
     frames = next(Batches(halves.settings, halves.prepared).steps(0, range(1)))[0]
-    halves.learner.learn(0, [(0, frames[:2]), (1, frames[2:])])
-    whole.learner.learn(0, [(0, frames)])
+    batches = {halves: [(0, frames[:2]), (1, frames[2:])], whole: [(0, frames)]}
+    norms = []
+    for made, parts in batches.items():
+        # Neither optimiser looks at a gradient's length, and clipping hides it: compared is what comes before.
+        for optimiser in made.learner.optimisers:
+            monkeypatch.setattr(optimiser, "zero_grad", lambda: None)
+        norms.append(made.learner.learn(0, parts)["gradient_norm"])
+    assert norms[0] == pytest.approx(norms[1], rel=1e-3)
     for one, other in zip(
         halves.learner.trainee.parameters(), whole.learner.trainee.parameters(), strict=True
     ):
-        torch.testing.assert_close(one, other, atol=2e-4, rtol=0)
+        torch.testing.assert_close(one.grad, other.grad, atol=1e-4, rtol=1e-3)
 
 
 @EVERY_KIND
