@@ -23,7 +23,7 @@ from vae_experiments.calibration.target import Trial
 from vae_experiments.companions import clip_of
 from vae_experiments.config import experiment_from
 from vae_experiments.errors import SettingError
-from vae_experiments.manipulations import Blur, Link, Retime, Reverse, StyleSwap, weakened
+from vae_experiments.manipulations import Bend, Blur, Link, Retime, Reverse, StyleSwap, weakened
 from vae_experiments.manipulations.strengths import schedule_times
 from vae_experiments.metrics import psnr_db
 from vae_experiments.models import shared
@@ -172,6 +172,14 @@ def test_what_cannot_be_met_is_met_by_the_nearest_trial_and_said_with_its_distan
     assert found.trial.psnr_db == pytest.approx(nearest)
     assert db(sample.mse(found.links)) == pytest.approx(nearest)
     assert f"lies at {nearest:.2f} dB on 4 frames, {off:.2f} dB off and the nearest that was" in str(found)
+
+
+def test_a_bend_costs_what_its_bent_decoder_makes_of_the_latents(run: Runner, bundled: Sample) -> None:
+    bend = Bend(noise=0.3)
+    result = run(manipulations=[bend])
+    spread = scores(result.folder, "reconstructed_with_bend", bundled.numbers)
+    assert db(bundled.mse([bend])) == pytest.approx(spread, abs=0.01)
+    assert spread < db(bundled.mse([])) - 1
 
 
 def test_a_chain_is_weakened_by_one_factor_and_the_links_stay_as_they_are(bundled: Sample) -> None:

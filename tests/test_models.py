@@ -17,6 +17,7 @@ from tests.conftest import NETWORKS, WAN, build_network, class_name
 from vae_experiments.errors import ModelError, NumbersError
 from vae_experiments.models import Bundled, Folder, Hub, Posterior
 from vae_experiments.models.loading import ADAPTERS
+from vae_experiments.randomness import normal_frames
 from vae_experiments.tensors import Size
 
 if TYPE_CHECKING:
@@ -170,6 +171,22 @@ def test_a_posterior_sample_belongs_to_its_latents_number(
     assert torch.allclose(sample(1, 2), sample(1, 5), atol=1e-4)
     assert not torch.allclose(sample(1, 2), sample(2, 2), atol=1e-2)
     assert not torch.allclose(sample(1, 2), mode, atol=1e-2)
+
+
+@every_network
+def test_a_posterior_sample_is_the_mode_and_its_spread_times_the_noise_of_each_latents_number(
+    name: str, load: Callable[[str], Autoencoder]
+) -> None:
+    autoencoder = copy.copy(load(name))
+    if not autoencoder.has_posterior:  # type: ignore[attr-defined]
+        return
+    frames = frames_of(41, 16, 16)
+    mode, spread = (
+        torch.cat(list(give(frames.split(4)))) for give in (autoencoder.encode, autoencoder.spreads)
+    )
+    autoencoder.seed = 5  # type: ignore[attr-defined]
+    noise = normal_frames(0, mode.shape, 5, "posterior")
+    assert torch.allclose(encoded(autoencoder, frames, 4), mode + spread * noise, atol=1e-4)
 
 
 def test_a_sample_is_refused_where_there_is_no_posterior(

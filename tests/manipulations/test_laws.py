@@ -13,7 +13,7 @@ from omegaconf import OmegaConf, ValidationError
 from tests.manipulations.clips import clip_of, latents_of, through
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Link, Manipulation, Noise, chain
-from vae_experiments.options import kinds
+from vae_experiments.options import Rule, kinds
 from vae_experiments.schedules import parse_schedule
 
 if TYPE_CHECKING:
@@ -43,6 +43,12 @@ every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
 def each(name: str, kind: type[Link]) -> list[Link]:
     return [kind(), kind(**OTHER_SETTINGS[name])]
+
+
+def two_values(setting: str, rule: Rule) -> tuple[float, float]:
+    low = rule.minimum if rule.minimum is not None else 0.5
+    high = rule.maximum if rule.maximum is not None else low + 2
+    return WITHIN.get(setting, (max(low, 0.01), min(high, low + 3)))
 
 
 @every_manipulation
@@ -171,9 +177,7 @@ def test_a_schedule_changes_what_its_moment_is(name: str, kind: type[Link]) -> N
     latents = latents_of((6, 4, 5, 5))
     for setting, _, rule in kind.settings():
         if setting in kind.scheduled():
-            low = rule.minimum if rule.minimum is not None else 0.5
-            high = rule.maximum if rule.maximum is not None else low + 2
-            low, high = WITHIN.get(f"{name}.{setting}", (max(low, 0.01), min(high, low + 3)))
+            low, high = two_values(f"{name}.{setting}", rule)
             moving, at_first, at_last = (
                 kind(**OTHER_SETTINGS[name] | {setting: value})
                 for value in (f"ramp({low},{high})", low, high)
@@ -184,6 +188,24 @@ def test_a_schedule_changes_what_its_moment_is(name: str, kind: type[Link]) -> N
                 for number, constant in ((0, at_first), (-1, at_last)):
                     expected = through(constant, latents)[number]
                     assert torch.allclose(whole[number], expected, atol=1e-4), (setting, number)
+
+
+@every_manipulation
+@pytest.mark.parametrize(("time_stride", "jump"), [(1, 3), (4, 9)])
+def test_a_setting_that_jumps_does_so_at_the_latent_that_stands_for_the_frame(
+    name: str, kind: type[Link], time_stride: int, jump: int
+) -> None:
+    latents = latents_of((6, 4, 5, 5))
+    clip = clip_of(latents, time_stride=time_stride)
+    for setting, _, rule in kind.settings():
+        if setting in kind.scheduled() and not kind.changes_length:
+            low, high = two_values(f"{name}.{setting}", rule)
+            moving, before, after = (
+                through(kind(**OTHER_SETTINGS[name] | {setting: value}), latents, 2, clip)
+                for value in (f"0f:{low} {jump}f:{low} {jump}f:{high}", low, high)
+            )
+            assert torch.allclose(moving[:3], before[:3], atol=1e-4), setting
+            assert torch.allclose(moving[3:], after[3:], atol=1e-4), setting
 
 
 @every_manipulation

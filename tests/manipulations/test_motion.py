@@ -95,6 +95,15 @@ def test_style_swap_puts_this_motion_on_the_mean_of_the_other() -> None:
     assert torch.allclose(swapped - swapped.mean(0), latents - latents.mean(0), atol=1e-5)
 
 
+def test_where_the_first_latent_stands_for_one_frame_the_other_videos_first_one_is_left_out_too() -> None:
+    latents, other = latents_of(SHAPE), second(SHAPE)[[0, 1, 2, 3, 4, 0, 1]]
+    clip = clip_of(latents, time_stride=4)
+    moved = latents[1:2] + 0.5 * (other[1:] - other[1:2])
+    assert torch.allclose(through(MotionTransfer(gain=0.5), latents, 3, clip)[1:], moved, atol=1e-5)
+    swapped = latents[1:] - latents[1:].mean(0) + other[1:].mean(0)
+    assert torch.allclose(through(StyleSwap(), latents, 3, clip)[1:], swapped, atol=1e-5)
+
+
 def oscillation(count: int, half_waves: int) -> torch.Tensor:
     """A cosine over a clip, as it goes on in the clip's mirror image without a break."""
     return torch.cos(pi * half_waves * (torch.arange(count) + 0.5) / count).reshape(-1, 1, 1, 1)

@@ -209,6 +209,14 @@ def test_a_speed_that_changes_is_that_of_the_moment_that_is_shown() -> None:
     assert numbers(retimed) == [0, 1, 2, 3, 4, 4.5, 5, 5.5, 6, 6.5, 7, 7]
 
 
+def test_a_speed_that_changes_counts_the_frames_that_latents_stand_for() -> None:
+    """Behind the first latent, the third one of the rest stands for the frames 9 to 12."""
+    latents = counting(6)
+    slowing = Retime(speed="0f:1 8.9f:1 9f:0.5", between=Between.lerp)  # type: ignore[arg-type]
+    retimed = through(slowing, latents, clip=clip_of(latents, time_stride=4))
+    assert numbers(retimed) == [0, 1, 2, 3, 3.5, 4, 4.5, 5, 5]
+
+
 @pytest.mark.parametrize("speed", [0.5, 0.7, 1, 2.3])
 @pytest.mark.parametrize("time_stride", [1, 4])
 def test_retiming_says_beforehand_how_many_latents_will_come(speed: float, time_stride: int) -> None:
