@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,14 +109,18 @@ def test_strength_mixes_what_went_in_with_what_came_out(name: str, kind: type[Li
 
 
 @every_mixed
-def test_only_the_chosen_frames_channels_and_cells_are_changed(name: str, kind: type[Link]) -> None:
+@pytest.mark.parametrize(("time_stride", "frames"), [(1, "2:4"), (4, "5:13")])
+def test_only_the_chosen_frames_channels_and_cells_are_changed(
+    name: str, kind: type[Link], time_stride: int, frames: str
+) -> None:
     latents = latents_of((6, 4, 4, 4))
-    where = {"frames": "2:4", "channels": [1, 3], "mask": "box(0,0,0.5,1)"}
-    wet = through(kind(**OTHER_SETTINGS[name] | {"channels": [], "strength": 1}), latents)
+    clip = clip_of(latents, time_stride=time_stride)
+    where = {"frames": frames, "channels": [1, 3], "mask": "box(0,0,0.5,1)"}
+    wet = through(kind(**OTHER_SETTINGS[name] | {"channels": [], "strength": 1}), latents, clip=clip)
     expected = latents.clone()
     expected[2:4, [1, 3], :, :2] = wet[2:4, [1, 3], :, :2]
     chosen = kind(**OTHER_SETTINGS[name] | where | {"strength": 1})
-    assert torch.equal(through(chosen, latents, 4), expected)
+    assert torch.equal(through(chosen, latents, 4, clip), expected)
 
 
 @every_manipulation
@@ -212,10 +217,31 @@ def test_a_setting_that_jumps_does_so_at_the_latent_that_stands_for_the_frame(
 def test_latents_that_stand_for_four_frames_are_welcome(name: str, kind: type[Link]) -> None:
     for count in (1, 2, 4):
         latents = latents_of((count, 4, 4, 4))
+        clip = clip_of(latents, time_stride=4)
         for manipulation in each(name, kind):
-            changed = through(manipulation, latents, 2, clip_of(latents, time_stride=4))
+            changed = through(manipulation, latents, 2, clip)
             assert changed.isfinite().all()
+            assert torch.equal(through(manipulation, latents, 1, clip), changed)
             assert manipulation.changes_length or changed.shape == latents.shape
+
+
+@every_manipulation
+def test_a_clip_of_unknown_length_is_changed_as_one_of_the_same_known_length(
+    name: str, kind: type[Link]
+) -> None:
+    """Nobody knows how long a damaged film is before its end: shares of the clip and ramps wait for that."""
+    latents = latents_of((6, 4, 4, 4))
+    clip = clip_of(latents)
+    links = each(name, kind)
+    for setting, _, rule in kind.settings():
+        if setting in kind.scheduled():
+            low, high = two_values(f"{name}.{setting}", rule)
+            links.append(kind(**OTHER_SETTINGS[name] | {setting: f"ramp({low},{high})"}))
+    if issubclass(kind, Manipulation):
+        links += [kind(**OTHER_SETTINGS[name] | {"frames": "50%:"}), kind(mask="box(0,0,ramp(0,1),1)")]
+    for link in links:
+        known = through(link, latents, 2, clip)
+        assert torch.equal(through(link, latents, 4, replace(clip, frames=None)), known), link
 
 
 @every_manipulation
