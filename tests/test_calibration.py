@@ -23,7 +23,7 @@ from vae_experiments.calibration.target import Trial
 from vae_experiments.companions import clip_of
 from vae_experiments.config import experiment_from
 from vae_experiments.errors import SettingError
-from vae_experiments.manipulations import Blur, Link, Retime, Reverse, StyleSwap, weakened
+from vae_experiments.manipulations import Bend, Blur, Link, Retime, Reverse, StyleSwap, weakened
 from vae_experiments.manipulations.strengths import schedule_times
 from vae_experiments.metrics import psnr_db
 from vae_experiments.models import shared
@@ -145,19 +145,41 @@ def test_an_error_that_jumps_over_the_target_ends_the_search_beside_the_jump() -
     assert min(above) < 2 * max(below), "it closes in on the jump"
 
 
-class Jump(Noise, family="a manipulation of a test"):
-    """Changes all or nothing: what it gives jumps where its strength passes 0.4."""
+class Jump:
+    """A sample whose error jumps where the strength of a chain passes a place; the untouched costs little."""
 
-    def stream(self, chunks: Any, clip: Any) -> Iterator[torch.Tensor]:
-        for latents in chunks:
-            yield latents + 1000 * (self.strength > 0.4)
+    frames, spread = 4, True
+
+    def __init__(self, place: float, below_db: float, above_db: float) -> None:
+        self.place, self.ends = place, (below_db, above_db)
+
+    def __str__(self) -> str:
+        return "4 frames"
+
+    def mse(self, links: list[Any]) -> float:
+        cost = self.ends[links[0].strength >= self.place] if links else 60
+        return 255**2 / 10 ** (cost / 10)
 
 
-def test_what_cannot_be_met_is_said_with_its_distance(bundled: Sample) -> None:
-    found = calibrated(Target(psnr_db=25), [Jump()], bundled)
-    off = abs(found.trial.psnr_db - 25)
-    assert off > 1
-    assert f"dB on 4 frames, {off:.2f} dB off and the nearest that was found, after 8 decodes" in str(found)
+@pytest.mark.parametrize("place", [0.01, 0.2, 0.45, 0.8, 0.99])
+@pytest.mark.parametrize(("below", "above", "nearest", "off"), [(40, 28, 28, 2), (31, 18, 31, 1)])
+def test_what_cannot_be_met_is_met_by_the_nearest_trial_and_said_with_its_distance(
+    place: float, below: float, above: float, nearest: float, off: float
+) -> None:
+    """The search ends on either side of the jump, whichever is nearer to 30 dB."""
+    sample: Any = Jump(place, below, above)
+    found = calibrated(Target(psnr_db=30), [Noise()], sample)
+    assert found.trial.psnr_db == pytest.approx(nearest)
+    assert db(sample.mse(found.links)) == pytest.approx(nearest)
+    assert f"lies at {nearest:.2f} dB on 4 frames, {off:.2f} dB off and the nearest that was" in str(found)
+
+
+def test_a_bend_costs_what_its_bent_decoder_makes_of_the_latents(run: Runner, bundled: Sample) -> None:
+    bend = Bend(noise=0.3)
+    result = run(manipulations=[bend])
+    spread = scores(result.folder, "reconstructed_with_bend", bundled.numbers)
+    assert db(bundled.mse([bend])) == pytest.approx(spread, abs=0.01)
+    assert spread < db(bundled.mse([])) - 1
 
 
 def test_a_chain_is_weakened_by_one_factor_and_the_links_stay_as_they_are(bundled: Sample) -> None:

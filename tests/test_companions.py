@@ -16,7 +16,7 @@ from tests.sources.conftest import write_film
 from vae_experiments import Experiment, Folder, MovingCircle, Noise, Output, load_latents
 from vae_experiments.companions import Companions, clip_of
 from vae_experiments.errors import SettingError, SourceError
-from vae_experiments.manipulations import MotionTransfer, PosteriorTemperature, Retime, Reverse, chain
+from vae_experiments.manipulations import Freeze, MotionTransfer, PosteriorTemperature, Retime, Reverse, chain
 from vae_experiments.manipulations.masks import Mask
 from vae_experiments.sources import BouncingShapes, Source, Video
 
@@ -223,6 +223,32 @@ def test_a_temporal_model_is_retimed_in_groups_behind_its_first_frame(run: Any) 
     metrics = run(Retime(speed=0.5), network="AutoencoderKLWan")
     assert metrics["latents"]["shape"][0] == 3
     assert metrics["reconstructed_with_retime"]["frames"] == 1 + 4 * 4
+
+
+@pytest.mark.parametrize(
+    ("frames", "speed", "promised"), [(6, 0.5, 11), (8, 0.5, 15), (7, 2.0, 4), (3, 0.25, 9), (2, 3.0, 1)]
+)
+def test_a_clip_whose_last_group_is_not_full_is_retimed_to_the_frames_that_were_promised(
+    run: Any, frames: int, speed: float, promised: int
+) -> None:
+    """The first frame stands alone, and each of the others takes 1 / speed of its time."""
+    source = MovingCircle(size="48x40", frames=frames, fps="12")
+    metrics = run(Retime(speed=speed), network="AutoencoderKLWan", source=source)
+    assert metrics["reconstructed_with_retime"]["frames"] == promised
+    assert frame_count(metrics["folder"] / "reconstructed_with_retime.mp4") == promised
+    assert frame_count(metrics["folder"] / "reconstructed.mp4") == frames
+
+
+def test_what_comes_after_a_retiming_is_checked_against_the_new_length(run: Any, tmp_path: Path) -> None:
+    for speed, count in ((0.5, 18), (3.0, 3)):
+        sentence = f"freeze.frame={count}: the clip has {count} frames; name one of 0 to {count - 1}"
+        with pytest.raises(SettingError, match=sentence):
+            run(Retime(speed=speed), Freeze(frame=count))
+        (tmp_path / "run").rmdir()
+    folder = run(Retime(speed=0.5), Freeze(frame=16))["folder"]
+    changed = load_latents(folder, "changed")
+    assert torch.equal(changed[16], changed[17])
+    assert not torch.equal(changed[15], changed[16])
 
 
 def test_reverse_of_a_run_is_the_decoded_clip_backwards(run: Any) -> None:

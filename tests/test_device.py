@@ -15,6 +15,7 @@ from vae_experiments import Device, Experiment, Folder, MovingCircle, Output
 from vae_experiments.device import Dtype, Fallback
 from vae_experiments.errors import DeviceError
 from vae_experiments.memory import ran_out_of_memory
+from vae_experiments.tensors import Size
 
 MINIMAL = Output(comparison=False, table=False, pictures=False, report=False, provenance=False)
 
@@ -145,6 +146,20 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does_and_the_result_is_the
         "memory does not suffice for a batch of 9: 4 from now on",
         "memory does not suffice for a batch of 4: 2 from now on",
     ]
+
+
+@pytest.mark.parametrize(("exact", "most"), [(False, 3), (False, 1), (True, 1)])
+def test_where_a_decoder_draws_each_frame_keeps_the_draw_of_its_number_however_the_batch_is_parted(
+    exact: bool, most: int, network_folders: dict[str, Path]
+) -> None:
+    folder = Folder(path=str(network_folders["ConsistencyDecoderVAE"]))
+    whole, parted = folder.load(Device().choose()), folder.load(Device(exact=exact).choose())
+    latents, size = next(whole.encode([frames(1)])).expand(7, -1, -1, -1), Size(48, 48)
+    expected = torch.cat(list(whole.decode([latents], size)))
+    assert not torch.allclose(expected[0], expected[1], atol=1e-2), "another draw makes another frame"
+    parted.network.decode = too_large_above(most, parted.network.decode)
+    for chunks in ([latents], latents.split((2, 5))):
+        assert torch.allclose(torch.cat(list(parted.decode(chunks, size))), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("network", ["AutoencoderKL", "AutoencoderKLWan"])

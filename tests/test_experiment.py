@@ -20,6 +20,7 @@ from vae_experiments.errors import NumbersError, SourceError
 from vae_experiments.files import SUMS
 from vae_experiments.manipulations import Clip, Manipulation
 from vae_experiments.sources import Checkerboard, MovingCircle, Video
+from vae_experiments.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -291,6 +292,21 @@ def test_a_manipulation_need_not_keep_the_borders_of_chunks(run: Runner) -> None
     changed = result.metrics["reconstructed_with_all_at_once"]
     assert changed.pop("psnr_db_against_reconstructed") is None, "not a bit of a frame differs"
     assert changed == result.metrics["reconstructed"]
+
+
+def test_the_frames_per_second_count_the_time_of_every_stage(
+    run: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spent = {
+        "encode": 1.0,
+        "decode": 2.0,
+        "decode changed": 4.0,
+        "change": 8.0,
+        "write": 16.0,
+        "finish": 99.0,
+    }
+    monkeypatch.setattr(Stopwatch, "seconds", lambda _watch, stage: spent[stage])
+    assert run().metrics["timing"]["frames_per_second"] == pytest.approx(7 / 31)
 
 
 def test_a_job_does_not_inherit_the_threads_of_the_one_before(run: Runner) -> None:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from tests.conftest import REPOSITORY
 from vae_experiments.config import sweep_from
 from vae_experiments.errors import SettingError
 from vae_experiments.files import SUMS, is_whole
-from vae_experiments.multirun import FAILURE, Sweep
+from vae_experiments.multirun import FAILURE, Sweep, _swept
 from vae_experiments.run_folder import FINISHED
 
 if TYPE_CHECKING:
@@ -149,6 +150,22 @@ def test_a_sweep_over_batch_sizes_measures_each_and_takes_nothing_from_the_cache
         assert isinstance(timing["frames_per_second"], float)
     assert "the metrics agree to 0 dB over batch sizes 1, 3" in result.stdout
     assert "recommended batch size: " in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("named", "typed", "swept"),
+    [
+        ({}, ["noise.scale=1,2", "batch_size=4"], {"noise.scale"}),
+        ({"batch_size": "1,4"}, [], {"batch_size"}),
+        ({"batch_size": "1,4", "noise.scale": "1,2"}, ["batch_size=4"], {"noise.scale"}),
+        ({"batch_size": 4}, ["batch_size=range(1,4)"], {"batch_size"}),
+    ],
+)
+def test_what_is_typed_is_swept_or_not_whatever_the_named_experiment_says(
+    named: dict[str, Any], typed: list[str], swept: set[str]
+) -> None:
+    asked = {"overrides": {"task": ["experiment=mine", *typed]}, "sweeper": {"params": named}}
+    assert _swept(OmegaConf.create({"hydra": asked})) == swept
 
 
 def sweep_of(*overrides: str) -> Sweep:

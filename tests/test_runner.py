@@ -77,11 +77,12 @@ def test_regrouping_keeps_every_frame_in_order(count: int) -> None:
     assert torch.cat(chunks)[:, 0, 0, 0].tolist() == list(range(7))
 
 
-def test_changed_latents_that_are_not_finite_are_named_by_their_own_number() -> None:
-    chunks = numbered(5, 2, 3)
-    chunks[1][1] = float("nan")
-    with pytest.raises(NumbersError, match="of the changed latents are not finite, first at latent 3"):
-        list(finite(chunks))
+@pytest.mark.parametrize("number", range(9))
+def test_changed_latents_that_are_not_finite_are_named_by_their_own_number(number: int) -> None:
+    values = torch.cat(numbered(9, 9))
+    values[number] = float("nan")
+    with pytest.raises(NumbersError, match=f"changed latents are not finite, first at latent {number};"):
+        list(finite(values.split((2, 3, 1, 3))))
 
 
 def test_a_joined_stream_gives_what_is_left_and_then_nothing() -> None:

@@ -58,7 +58,8 @@ def test_the_picture_is_what_browsers_play(tmp_path: Path) -> None:
     _, stream = read(tmp_path / "clip.mp4")
     context = stream.codec_context
     assert (context.name, context.pix_fmt) == ("h264", "yuv420p")
-    assert (context.colorspace, context.color_range) == (1, 1)
+    assert (context.color_primaries, context.color_trc, context.colorspace) == (1, 1, 1), "BT.709"
+    assert context.color_range == 1, "limited"
     head = (tmp_path / "clip.mp4").read_bytes()
     assert head.index(b"moov") < head.index(b"mdat"), "a page must not wait for the end of the file"
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf, ValidationError
 
 from tests.manipulations.clips import clip_of, latents_of, through
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Link, Manipulation, Noise, chain
-from vae_experiments.options import kinds
+from vae_experiments.options import Rule, kinds
 from vae_experiments.schedules import parse_schedule
 
 if TYPE_CHECKING:
@@ -42,6 +44,12 @@ every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
 def each(name: str, kind: type[Link]) -> list[Link]:
     return [kind(), kind(**OTHER_SETTINGS[name])]
+
+
+def two_values(setting: str, rule: Rule) -> tuple[float, float]:
+    low = rule.minimum if rule.minimum is not None else 0.5
+    high = rule.maximum if rule.maximum is not None else low + 2
+    return WITHIN.get(setting, (max(low, 0.01), min(high, low + 3)))
 
 
 @every_manipulation
@@ -101,14 +109,18 @@ def test_strength_mixes_what_went_in_with_what_came_out(name: str, kind: type[Li
 
 
 @every_mixed
-def test_only_the_chosen_frames_channels_and_cells_are_changed(name: str, kind: type[Link]) -> None:
+@pytest.mark.parametrize(("time_stride", "frames"), [(1, "2:4"), (4, "5:13")])
+def test_only_the_chosen_frames_channels_and_cells_are_changed(
+    name: str, kind: type[Link], time_stride: int, frames: str
+) -> None:
     latents = latents_of((6, 4, 4, 4))
-    where = {"frames": "2:4", "channels": [1, 3], "mask": "box(0,0,0.5,1)"}
-    wet = through(kind(**OTHER_SETTINGS[name] | {"channels": [], "strength": 1}), latents)
+    clip = clip_of(latents, time_stride=time_stride)
+    where = {"frames": frames, "channels": [1, 3], "mask": "box(0,0,0.5,1)"}
+    wet = through(kind(**OTHER_SETTINGS[name] | {"channels": [], "strength": 1}), latents, clip=clip)
     expected = latents.clone()
     expected[2:4, [1, 3], :, :2] = wet[2:4, [1, 3], :, :2]
     chosen = kind(**OTHER_SETTINGS[name] | where | {"strength": 1})
-    assert torch.equal(through(chosen, latents, 4), expected)
+    assert torch.equal(through(chosen, latents, 4, clip), expected)
 
 
 @every_manipulation
@@ -170,9 +182,7 @@ def test_a_schedule_changes_what_its_moment_is(name: str, kind: type[Link]) -> N
     latents = latents_of((6, 4, 5, 5))
     for setting, _, rule in kind.settings():
         if setting in kind.scheduled():
-            low = rule.minimum if rule.minimum is not None else 0.5
-            high = rule.maximum if rule.maximum is not None else low + 2
-            low, high = WITHIN.get(f"{name}.{setting}", (max(low, 0.01), min(high, low + 3)))
+            low, high = two_values(f"{name}.{setting}", rule)
             moving, at_first, at_last = (
                 kind(**OTHER_SETTINGS[name] | {setting: value})
                 for value in (f"ramp({low},{high})", low, high)
@@ -186,13 +196,52 @@ def test_a_schedule_changes_what_its_moment_is(name: str, kind: type[Link]) -> N
 
 
 @every_manipulation
+@pytest.mark.parametrize(("time_stride", "jump"), [(1, 3), (4, 9)])
+def test_a_setting_that_jumps_does_so_at_the_latent_that_stands_for_the_frame(
+    name: str, kind: type[Link], time_stride: int, jump: int
+) -> None:
+    latents = latents_of((6, 4, 5, 5))
+    clip = clip_of(latents, time_stride=time_stride)
+    for setting, _, rule in kind.settings():
+        if setting in kind.scheduled() and not kind.changes_length:
+            low, high = two_values(f"{name}.{setting}", rule)
+            moving, before, after = (
+                through(kind(**OTHER_SETTINGS[name] | {setting: value}), latents, 2, clip)
+                for value in (f"0f:{low} {jump}f:{low} {jump}f:{high}", low, high)
+            )
+            assert torch.allclose(moving[:3], before[:3], atol=1e-4), setting
+            assert torch.allclose(moving[3:], after[3:], atol=1e-4), setting
+
+
+@every_manipulation
 def test_latents_that_stand_for_four_frames_are_welcome(name: str, kind: type[Link]) -> None:
     for count in (1, 2, 4):
         latents = latents_of((count, 4, 4, 4))
+        clip = clip_of(latents, time_stride=4)
         for manipulation in each(name, kind):
-            changed = through(manipulation, latents, 2, clip_of(latents, time_stride=4))
+            changed = through(manipulation, latents, 2, clip)
             assert changed.isfinite().all()
+            assert torch.equal(through(manipulation, latents, 1, clip), changed)
             assert manipulation.changes_length or changed.shape == latents.shape
+
+
+@every_manipulation
+def test_a_clip_of_unknown_length_is_changed_as_one_of_the_same_known_length(
+    name: str, kind: type[Link]
+) -> None:
+    """Nobody knows how long a damaged film is before its end: shares of the clip and ramps wait for that."""
+    latents = latents_of((6, 4, 4, 4))
+    clip = clip_of(latents)
+    links = each(name, kind)
+    for setting, _, rule in kind.settings():
+        if setting in kind.scheduled():
+            low, high = two_values(f"{name}.{setting}", rule)
+            links.append(kind(**OTHER_SETTINGS[name] | {setting: f"ramp({low},{high})"}))
+    if issubclass(kind, Manipulation):
+        links += [kind(**OTHER_SETTINGS[name] | {"frames": "50%:"}), kind(mask="box(0,0,ramp(0,1),1)")]
+    for link in links:
+        known = through(link, latents, 2, clip)
+        assert torch.equal(through(link, latents, 4, replace(clip, frames=None)), known), link
 
 
 @every_manipulation
@@ -229,9 +278,19 @@ def test_a_chain_applies_its_manipulations_in_order() -> None:
     assert torch.equal(chained, through(second, through(first, latents)))
 
 
-def test_every_setting_of_every_manipulation_that_is_no_schedule_says_so() -> None:
-    """A schedule parses, or is refused by the setting's type: never taken as it is."""
-    for _, kind in EVERY:
-        for setting, default, _ in kind.settings():
-            if setting in kind.scheduled():
-                parse_schedule(str(default))
+@every_manipulation
+def test_a_number_takes_a_schedule_or_refuses_it_and_never_keeps_a_text(name: str, kind: type[Link]) -> None:
+    """A number that moves is in ``scheduled``; in another one the config refuses the text of a schedule."""
+    schema = OmegaConf.structured(kind)
+    for setting, default, _ in kind.settings():
+        if isinstance(default, bool) or not isinstance(default, int | float):
+            continue
+        moving = f"ramp({default},{default})"
+        if setting in kind.scheduled():
+            taken = kind(**OTHER_SETTINGS[name] | {setting: moving})
+            assert parse_schedule(getattr(taken, setting)).values == [default, default]
+            with pytest.raises(SettingError, match=f"{name}.{setting}=nonsense: must be a number or a sched"):
+                kind(**OTHER_SETTINGS[name] | {setting: "nonsense"})
+        else:
+            with pytest.raises(ValidationError):
+                OmegaConf.merge(schema, {setting: moving})

@@ -95,6 +95,15 @@ def test_style_swap_puts_this_motion_on_the_mean_of_the_other() -> None:
     assert torch.allclose(swapped - swapped.mean(0), latents - latents.mean(0), atol=1e-5)
 
 
+def test_where_the_first_latent_stands_for_one_frame_the_other_videos_first_one_is_left_out_too() -> None:
+    latents, other = latents_of(SHAPE), second(SHAPE)[[0, 1, 2, 3, 4, 0, 1]]
+    clip = clip_of(latents, time_stride=4)
+    moved = latents[1:2] + 0.5 * (other[1:] - other[1:2])
+    assert torch.allclose(through(MotionTransfer(gain=0.5), latents, 3, clip)[1:], moved, atol=1e-5)
+    swapped = latents[1:] - latents[1:].mean(0) + other[1:].mean(0)
+    assert torch.allclose(through(StyleSwap(), latents, 3, clip)[1:], swapped, atol=1e-5)
+
+
 def oscillation(count: int, half_waves: int) -> torch.Tensor:
     """A cosine over a clip, as it goes on in the clip's mirror image without a break."""
     return torch.cos(pi * half_waves * (torch.arange(count) + 0.5) / count).reshape(-1, 1, 1, 1)
@@ -111,12 +120,17 @@ def test_temporal_band_multiplies_what_oscillates_in_the_band_and_nothing_else(
     assert torch.allclose(changed, constant + factor * (latents - constant), atol=1e-4)
 
 
-def test_temporal_band_counts_hertz_by_the_rate_of_the_latents() -> None:
-    """At half the frame rate the same latents oscillate half as fast and leave the band."""
+@pytest.mark.parametrize(("fps", "time_stride", "factor"), [(24, 1, 4), (12, 1, 1), (96, 4, 4), (24, 4, 1)])
+def test_temporal_band_counts_hertz_by_the_rate_of_the_latents(
+    fps: float, time_stride: int, factor: float
+) -> None:
+    """24 latents that go through one wave: 1 Hz and in the band where there are 24 a second, else too slow."""
+    alone = int(time_stride > 1)
     latents = oscillation(24, 2).expand(-1, 2, 3, 3)
-    band = TemporalBand(gain=4, low_hz=1, high_hz=3)
-    assert torch.allclose(through(band, latents, clip=clip_of(latents, fps=12)), latents, atol=1e-4)
-    assert torch.allclose(through(band, latents, clip=clip_of(latents, fps=24)), 4 * latents, atol=1e-4)
+    whole = torch.cat([latents[:alone], latents])
+    clip = clip_of(whole, fps, time_stride)
+    changed = through(TemporalBand(gain=4, low_hz=1, high_hz=3), whole, clip=clip)
+    assert torch.allclose(changed[alone:], factor * latents, atol=1e-4)
 
 
 def test_a_band_that_ends_before_it_begins_is_refused() -> None:

@@ -150,6 +150,12 @@ def test_shuffled_frames_stay_in_their_window() -> None:
     assert order != numbers(through(ShuffleFrames(window=4, seed=2), counting(10)))
 
 
+def test_each_window_is_shuffled_in_an_order_of_its_own() -> None:
+    order = through(ShuffleFrames(window=8), counting(64)).flatten().reshape(8, 8)
+    orders = {tuple((window - window.min()).tolist()) for window in order}
+    assert len(orders) == 8, "of 40320 orders, eight draws are hardly ever the same"
+
+
 @pytest.mark.parametrize(
     ("direction", "place", "late"),
     [
@@ -215,6 +221,14 @@ def test_a_speed_that_changes_is_that_of_the_moment_that_is_shown() -> None:
     latents = counting(8)
     retimed = through(Retime(speed="0f:1 3.9f:1 4f:0.5", between=Between.lerp), latents)  # type: ignore[arg-type]
     assert numbers(retimed) == [0, 1, 2, 3, 4, 4.5, 5, 5.5, 6, 6.5, 7, 7]
+
+
+def test_a_speed_that_changes_counts_the_frames_that_latents_stand_for() -> None:
+    """Behind the first latent, the third one of the rest stands for the frames 9 to 12."""
+    latents = counting(6)
+    slowing = Retime(speed="0f:1 8.9f:1 9f:0.5", between=Between.lerp)  # type: ignore[arg-type]
+    retimed = through(slowing, latents, clip=clip_of(latents, time_stride=4))
+    assert numbers(retimed) == [0, 1, 2, 3, 3.5, 4, 4.5, 5, 5]
 
 
 @pytest.mark.parametrize("speed", [0.5, 0.7, 1, 2.3])

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from tests.manipulations.clips import latents_of, through
+from vae_experiments import runner
 from vae_experiments.errors import SettingError
 from vae_experiments.experiment import Experiment
-from vae_experiments.manipulations import Bend
+from vae_experiments.manipulations import Bend, Noise
 from vae_experiments.models import Folder
 from vae_experiments.randomness import normal
 from vae_experiments.run_folder import Output
@@ -190,6 +191,20 @@ def test_the_untouched_autoencoder_keeps_its_weights_and_its_twin_decodes_otherw
         torch.cat(list(model.decode([latents], Size(24, 16)))) for model in (autoencoder, twin)
     )
     assert not torch.allclose(untouched, bent_frames, atol=1e-2)
+
+
+def test_every_bend_of_a_chain_bends_what_the_one_before_it_left(
+    network_folders: dict[str, Path], cpu: Chosen
+) -> None:
+    autoencoder = Folder(path=str(network_folders["AutoencoderKL"])).load(cpu)
+    twin: Any = runner.bent(autoencoder, [Bend(scale=2), Noise(), Bend(scale=3).named("again")])
+    once: Any = autoencoder.bent(Bend(scale=6).bend)
+    expected = once.network.state_dict()
+    assert all(torch.equal(weight, expected[name]) for name, weight in twin.network.state_dict().items())
+    plain = autoencoder.network.state_dict()  # type: ignore[attr-defined]
+    changed = {name for name, weight in expected.items() if not torch.equal(weight, plain[name])}
+    assert changed
+    assert not [name for name in changed if name.startswith(("encoder", "quant_conv"))]
 
 
 def frames_in(path: Path) -> np.ndarray:

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import json
 import math
+import weakref
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+import torch
 
 from tests.conftest import NETWORKS
+from tests.manipulations.test_laws import EVERY, OTHER_SETTINGS
 from tests.test_config import composed
 from tests.test_temporal import Nobody, bytes_of_all_tensors, count_from_here
-from vae_experiments import Experiment, Noise
+from vae_experiments import Experiment, Folder, Noise, Output
 from vae_experiments.cache import Shelf
 from vae_experiments.companions import clip_of
 from vae_experiments.config import experiment_from
+from vae_experiments.manipulations import Clip, Manipulation, Reverse
 from vae_experiments.runner import stream
 from vae_experiments.sources import MovingCircle
 from vae_experiments.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from vae_experiments.manipulations import Link
     from vae_experiments.models import Autoencoder
+    from vae_experiments.tensors import Frames, Latents
 
 
 COUNTS = (1, 2, 5, 9, 17, 18, 33)
@@ -120,3 +127,69 @@ def test_what_is_held_of_a_clip_in_windows_does_not_grow_with_it(
 
     shorter, a_frame = most(40), 24 * 16 * 3 * 4
     assert most(100) < shorter + 20 * a_frame
+
+
+class Watched(MovingCircle, family="a source of a test"):
+    """Knows which of the frames that it gave are still in memory, whoever keeps them and in whatever slices."""
+
+    def chunks(self, count: int) -> Iterator[Frames]:
+        self.given: list[weakref.ref[np.ndarray]] = getattr(self, "given", [])
+        for frames in super().chunks(count):
+            memory = frames.numpy().copy()
+            self.given.append(weakref.ref(memory))
+            yield torch.from_numpy(memory)
+            del memory
+
+    def alive(self) -> int:
+        return sum(len(memory) for known in self.given if (memory := known()) is not None)
+
+
+class Looking(Manipulation, family="a manipulation of a test"):
+    """Looks, when the first changed latents come, at how many frames of a source are in memory."""
+
+    def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
+        for number, latents in enumerate(chunks):
+            if number == 0:
+                self.look()
+            yield latents
+
+    def by(self, look: Callable[[], None]) -> Looking:
+        self.look = look
+        return self
+
+
+FRAMES, FEW_FRAMES = 48, 16
+"""Two frames at a time: two readers have two chunks ahead and one in hand, and the network has one."""
+
+
+@pytest.mark.parametrize(("name", "kind"), EVERY, ids=[name for name, _ in EVERY])
+def test_what_holds_the_clip_keeps_latents_and_no_frames_of_the_source(
+    name: str, kind: type[Link], load: Callable[[str], Autoencoder]
+) -> None:
+    autoencoder, source, seen = load("AutoencoderTiny"), Watched(size="24x16", frames=FRAMES), list[int]()
+    clip, looking = clip_of(source, autoencoder, 2), Looking().by(lambda: seen.append(source.alive()))
+    for link in (kind(), kind(**OTHER_SETTINGS[name])):
+        if link.holds(clip):
+            next(stream(source, autoencoder, [link, looking], clip, 2, Stopwatch(), Nobody(), Shelf()))
+            assert seen.pop() <= FEW_FRAMES
+
+
+def test_a_whole_run_that_holds_the_clip_keeps_no_frames_with_and_without_the_cache(
+    network_folders: dict[str, Path], tmp_path: Path
+) -> None:
+    source, seen = Watched(size="24x16", frames=FRAMES), list[int]()
+    looking = Looking().by(lambda: seen.append(source.alive()))
+    model = Folder(path=str(network_folders["AutoencoderTiny"]))
+    for place in ("encoded anew", "encoded before"):
+        (folder := tmp_path / place).mkdir()
+        run = Experiment(
+            source=source,
+            manipulations=[Reverse(), looking],
+            model=model,
+            output=Output(report=False),
+            batch_size=2,
+        )
+        encoding = run.run(folder).metrics["timing"]["encode_seconds"]
+        assert (encoding == "cached") == (place == "encoded before")
+    assert len(seen) == 2
+    assert max(seen) <= FEW_FRAMES

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.sources.conftest import bad, drawn, numbers_of, pixels_of, write_film, write_gif, write_pictures
+from tests.sources.conftest import drawn, numbers_of, pixels_of, write_film, write_gif, write_pictures
 from vae_experiments.errors import SettingError, SourceError
 from vae_experiments.sources import Video
 from vae_experiments.sources.fitting import Fit
@@ -169,10 +169,17 @@ def test_a_size_is_reached_in_each_way(film: Path, how: Fit) -> None:
     assert pixels_of(source).shape == (24, 32, 96, 3)
 
 
-def test_a_film_with_sound_names_it_only_where_it_fits() -> None:
-    assert bad("with_audio.mp4").info.sound.name == "with_audio.mp4"
-    for settings in ({"start": 0.5}, {"frames": 3}, {"fps": "6", "frames": 11}):
-        info = bad("with_audio.mp4", **settings).info
+def test_a_film_with_sound_names_it_only_where_it_fits(film: Path, tmp_path: Path) -> None:
+    sounding = with_tone(film, tmp_path / "sounding.mkv")
+    assert video(sounding).info.sound == sounding
+    for settings in (
+        {"start": 0.5},
+        {"start": 1.9},
+        {"frames": 3},
+        {"frames": 23},
+        {"fps": "6", "frames": 11},
+    ):
+        info = video(sounding, **settings).info
         assert info.sound is None
         assert any("the sound is left out" in remark for remark in info.remarks)
     for settings in (
@@ -183,8 +190,16 @@ def test_a_film_with_sound_names_it_only_where_it_fits() -> None:
         {"size": "32"},
         {"allow_partial": True},
     ):
-        assert bad("with_audio.mp4", **settings).info.sound.name == "with_audio.mp4"
-    assert bad("base.mp4").info.sound is None
+        assert video(sounding, **settings).info.sound == sounding
+    assert video(film).info.sound is None
+
+
+def with_tone(film: Path, path: Path) -> Path:
+    """Copy a film of two seconds and put two seconds of sound beside it."""
+    tone = ["-f", "lavfi", "-i", "sine=frequency=440:duration=2"]
+    ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-i", str(film), *tone]
+    subprocess.run([*ffmpeg, "-c:v", "copy", "-c:a", "pcm_s16le", str(path)], check=True)
+    return path
 
 
 def test_transparent_films_are_shown_over_black(tmp_path: Path) -> None:

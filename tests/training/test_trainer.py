@@ -189,16 +189,24 @@ def test_the_same_settings_take_the_same_steps_and_another_seed_takes_others(tmp
     )
 
 
-def test_two_batches_that_are_accumulated_are_one_of_twice_the_size(tmp_path: Path) -> None:
+def test_two_batches_that_are_accumulated_are_one_of_twice_the_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     halves = trainer(tmp_path / "halves", latent_noise=0.0, prior=0.0, precision=Precision.float32)
     whole = trainer(tmp_path / "whole", latent_noise=0.0, prior=0.0, precision=Precision.float32)
     frames = next(Batches(halves.settings, halves.prepared).steps(0, range(1)))[0]
-    halves.learner.learn(0, [(0, frames[:2]), (1, frames[2:])])
-    whole.learner.learn(0, [(0, frames)])
+    batches = {halves: [(0, frames[:2]), (1, frames[2:])], whole: [(0, frames)]}
+    norms = []
+    for made, parts in batches.items():
+        # Neither optimiser looks at a gradient's length, and clipping hides it: compared is what comes before.
+        for optimiser in made.learner.optimisers:
+            monkeypatch.setattr(optimiser, "zero_grad", lambda: None)
+        norms.append(made.learner.learn(0, parts)["gradient_norm"])
+    assert norms[0] == pytest.approx(norms[1], rel=1e-3)
     for one, other in zip(
         halves.learner.trainee.parameters(), whole.learner.trainee.parameters(), strict=True
     ):
-        torch.testing.assert_close(one, other, atol=2e-4, rtol=0)
+        torch.testing.assert_close(one.grad, other.grad, atol=1e-4, rtol=1e-3)
 
 
 @EVERY_KIND
@@ -529,7 +537,10 @@ def test_a_code_that_nothing_chooses_begins_anew_where_latents_are(tmp_path: Pat
     used = [made.learner.learn(step, batches)["codes_used"] for step in range(3)]
     assert used[:3] == [1 / 64] * 3
     # The three steps are over: what was far away is now at latents, and some of it is chosen.
-    assert trainee.codebook.abs().max() < 100
+    # So it is in the average, which is what comes out of the training and would forget it for long.
+    average = made.learner.average
+    assert isinstance(average, Quantised)
+    assert max(book.abs().max() for book in (trainee.codebook, average.codebook)) < 100
     assert made.learner.learn(3, batches)["codes_used"] > 5 / 64
     assert torch.equal(trainee.codebook[1:] == far[1:], torch.zeros_like(far[1:], dtype=torch.bool))
 

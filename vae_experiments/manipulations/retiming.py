@@ -77,7 +77,8 @@ class Retime(Link):
         while moment <= count - (speed := self._speed_at(moment, clip)) / 2:
             moments.append(min(moment, count - 1))
             moment += speed
-        return moments or [0.0][:count]
+        # Not all of a clip can be skipped: one latent stays, where the first one does not anyway.
+        return moments or [0.0][: count * (1 - clip.first_alone)]
 
     def _frames(self, count: int, clip: Clip) -> int:
         """Say how many frames ``count`` latents become; those that only fill the last group are not counted."""
