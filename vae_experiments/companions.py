@@ -93,6 +93,7 @@ def clip_of(
     companions = Companions(info, autoencoder, batch_size, places or {})
     return Clip(
         fps=float(info.fps),
+        begins=info.begins if info.uneven else None,
         frames=info.frames,
         channels=autoencoder.latent_channels,
         stride=autoencoder.stride,

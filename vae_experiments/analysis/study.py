@@ -77,7 +77,7 @@ class Study:
         if path:
             companions.check(path, "analysis.path")
         log.info("device: %s", chosen)
-        log.info("source: %s, %s at %g fps", self.source.title(), info.size, float(info.fps))
+        log.info("source: %s, %s at %s", self.source.title(), info.size, info.pace)
         subject = encoded(self.source, autoencoder, self.batch_size)
         used = {
             "device": str(chosen),

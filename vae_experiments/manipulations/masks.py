@@ -86,7 +86,7 @@ class Mask:
 
         def cover(latents: Latents, at: int) -> Tensor:
             height, width = latents.shape[-2:]
-            seconds = [clip.frame(number) / clip.fps for number in range(at, at + len(latents))]
+            seconds = [clip.seconds(number) for number in range(at, at + len(latents))]
             *numbers, soft = (
                 torch.tensor([schedule.at(moment, clip.timeline) for moment in seconds]).reshape(-1, 1, 1)
                 for schedule in (*self.numbers, self.soft)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from vae_experiments.options import Option
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vae_experiments.tensors import Frames, Size
+
+_CLOCK = 0.0021
+"""Seconds: two roundings of a millisecond."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,22 @@ class SourceInfo:
     def fps(self) -> Fraction:
         """The mean rate: frames by duration. Where frames last differently no frame need have it."""
         return len(self.times) / self.end
+
+    @property
+    def uneven(self) -> tuple[Fraction, ...]:
+        """When each frame begins, and last when the last one ends; nothing where all last equally long."""
+        fps = self.fps
+        steady = all(time * fps == number for number, time in enumerate(self.times))
+        return () if steady else (*self.times, self.end)
+
+    @property
+    def pace(self) -> str:
+        """How fast frames follow each other, for a person: ``25 fps``, or ``30 to 5 fps (mean 13.4)``."""
+        gaps = [float(late - early) for early, late in pairwise((*self.times, self.end)) if late > early]
+        # A clock that counts in milliseconds lets the frames of a steady rate differ.
+        if max(gaps) - min(gaps) <= _CLOCK:
+            return f"{float(self.fps):g} fps"
+        return f"{1 / min(gaps):.3g} to {1 / max(gaps):.3g} fps (mean {float(self.fps):.3g})"
 
     def begins(self, number: int) -> Fraction:
         """When a frame begins; after the last one, frames follow each other at the mean rate."""
