@@ -4,11 +4,11 @@ from fractions import Fraction
 
 import pytest
 
-from vae_experiments.sources.timing import exact, parse_fps, resample, retime, say_fps, trim
+from vae_experiments.sources.timing import Stretch, exact, parse_fps, say_fps, steady
 
 
-def clip(*moments: float) -> list[tuple[Fraction, int]]:
-    return [(Fraction(str(moment)), number) for number, moment in enumerate(moments)]
+def seconds(*moments: float) -> tuple[Fraction, ...]:
+    return tuple(Fraction(str(moment)) for moment in moments)
 
 
 @pytest.mark.parametrize(
@@ -47,24 +47,60 @@ def test_a_rounded_ntsc_rate_is_made_exact_and_others_are_left_alone() -> None:
         assert exact(fps) == fps
 
 
-def test_trimming_keeps_what_begins_at_or_after_the_start() -> None:
-    assert list(trim(clip(0, 0.5, 1, 1.5), Fraction(1))) == [2, 3]
+def test_a_stretch_begins_with_the_first_picture_at_or_after_its_start() -> None:
+    choice = Stretch(Fraction(1)).choose(seconds(0, 0.5, 1, 1.75), Fraction(2))
+    assert (list(choice.numbers), choice.times, choice.end) == ([2, 3], (0, Fraction(3, 4)), 1)
+
+
+def test_what_is_left_out_at_the_end_ends_the_frame_before_it() -> None:
+    choice = Stretch(frames=2).choose(seconds(0, 0.5, 3), Fraction(4))
+    assert (list(choice.numbers), choice.times, choice.end) == ([0, 1], (0, Fraction(1, 2)), 3)
 
 
 def test_resampling_shows_the_nearest_earlier_picture() -> None:
-    uneven = clip(0, 0.25, 0.3, 1)
-    assert list(resample(uneven, Fraction(0), Fraction(4), Fraction(1, 4))) == [0, 1, 2, 2, 3]
-    assert list(resample(uneven, Fraction(0), Fraction(2), Fraction(1, 4))) == [0, 2, 3]
-    assert list(resample(uneven, Fraction(1, 4), Fraction(2), Fraction(1, 4))) == [1, 2]
-    assert list(resample(uneven, Fraction(2), Fraction(2), Fraction(1, 4))) == []
+    def numbers(start: float, fps: int) -> list[int]:
+        uneven = seconds(0, 0.25, 0.3, 1)
+        return list(Stretch(Fraction(start), fps=Fraction(fps)).choose(uneven, Fraction(5, 4)).numbers)
+
+    assert numbers(0, 4) == [0, 1, 2, 2, 3]
+    assert numbers(0, 2) == [0, 2, 3]
+    assert numbers(0.25, 2) == [1, 2]
+    assert numbers(2, 2) == []
+
+
+def test_a_last_picture_that_stands_long_is_shown_as_long_at_another_rate() -> None:
+    choice = Stretch(fps=Fraction(2)).choose(seconds(0, 1), Fraction(5))
+    assert list(choice.numbers) == [0, 0, 1, 1, 1, 1, 1, 1, 1, 1]
+    assert (choice.times[-1], choice.end) == (Fraction(9, 2), 5)
 
 
 def test_resampling_to_the_same_rate_changes_nothing() -> None:
-    steady = [(number * Fraction(1001, 30000), number) for number in range(50)]
-    assert list(resample(steady, Fraction(0), Fraction(30000, 1001), Fraction(1001, 30000))) == list(
-        range(50)
-    )
+    fps = Fraction(30000, 1001)
+    steady_times = tuple(number / fps for number in range(50))
+    choice = Stretch(fps=fps).choose(steady_times, 50 / fps)
+    assert (list(choice.numbers), choice.times, choice.end) == (list(range(50)), steady_times, 50 / fps)
 
 
-def test_a_new_rate_gives_each_picture_its_own_moment() -> None:
-    assert list(retime(clip(0, 0, 7), Fraction(2))) == [(0, 0), (Fraction(1, 2), 1), (1, 2)]
+def test_days_between_two_pictures_do_not_become_millions_of_frames_unless_so_many_are_asked_for() -> None:
+    days = (Fraction(0), Fraction(10 * 86400))
+    with pytest.raises(ValueError, match="25920001 frames of 2 pictures in 864000 s"):
+        Stretch(fps=Fraction(30)).choose(days, days[1] + Fraction(1, 30))
+    assert list(Stretch(frames=3, fps=Fraction(30)).choose(days, days[1]).numbers) == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "stretch", [Stretch(frames=5), Stretch(Fraction(1), 5), Stretch(Fraction(1), 5, Fraction(3))]
+)
+def test_what_lies_past_a_stretch_does_not_change_it(stretch: Stretch) -> None:
+    times = tuple(Fraction(number, 10) for number in range(100))
+    known = next(count for count in range(1, 100) if stretch.is_past(times[:count]))
+    assert known < 40
+    assert stretch.choose(times[:known], times[known]) == stretch.choose(times, Fraction(10))
+
+
+def test_a_clock_of_milliseconds_tells_the_rate_that_was_meant() -> None:
+    rates = [Fraction(25), Fraction(30), Fraction(30000, 1001)]
+    for fps in (Fraction(30), Fraction(30000, 1001)):
+        ticks = [round(1000 * number / fps) for number in range(300)]
+        assert steady(ticks, Fraction(1, 1000), rates) == fps
+        assert steady([*ticks, ticks[-1] + 70], Fraction(1, 1000), rates) is None

@@ -171,11 +171,18 @@ def test_a_size_is_reached_in_each_way(film: Path, how: Fit) -> None:
 
 def test_a_film_with_sound_names_it_only_where_it_fits() -> None:
     assert bad("with_audio.mp4").info.sound.name == "with_audio.mp4"
-    for settings in ({"start": 0.5}, {"frames": 3}, {"fps": "6"}, {"allow_partial": True}):
+    for settings in ({"start": 0.5}, {"frames": 3}, {"fps": "6", "frames": 11}):
         info = bad("with_audio.mp4", **settings).info
         assert info.sound is None
         assert any("the sound is left out" in remark for remark in info.remarks)
-    for settings in ({"frames": 24}, {"frames": 99}, {"fps": "12"}, {"size": "32"}):
+    for settings in (
+        {"frames": 24},
+        {"frames": 99},
+        {"fps": "12"},
+        {"fps": "6"},
+        {"size": "32"},
+        {"allow_partial": True},
+    ):
         assert bad("with_audio.mp4", **settings).info.sound.name == "with_audio.mp4"
     assert bad("base.mp4").info.sound is None
 
@@ -272,6 +279,13 @@ def test_a_digest_of_pictures_follows_their_order_and_content(tmp_path: Path) ->
     renamed = write_pictures(tmp_path / "b", ["x_07.png", "x_08.png"])
     swapped = write_pictures(tmp_path / "c", ["2.png", "1.png"])
     assert video(folder).digest() == video(renamed).digest() != video(swapped).digest()
+
+
+def test_a_folder_of_one_animated_picture_is_another_source_than_the_picture(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    animated = write_gif(tmp_path / "folder" / "1.png", 3, duration=100)
+    assert (video(animated).info.frames, video(animated.parent).info.frames) == (3, 1)
+    assert video(animated).digest() != video(animated.parent).digest()
 
 
 def test_wrong_settings_are_refused_with_their_rule() -> None:

@@ -6,12 +6,14 @@ import os
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from vae_experiments.sources.locating import refuse
+from vae_experiments.sources.sample_tables import contradicts_itself
 from vae_experiments.sources.sniffing import Kind
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _CUT = "the file is cut short: {expected} bytes should be there and {found} are"
+_BROKEN = "damaged: what stands at byte {place} is no part of a film"
 _NO_END = "the file is cut short: its end is missing"
 _LARGEST_INDEX = 64 * 2**20
 
@@ -51,14 +53,22 @@ def _walk_boxes(path: Path, file: IO[bytes], size: int) -> Wholeness:
     while place < size:
         length, name = _box(file, place, size)
         if not name:
-            # Fragments come one after another: half a box header there is a fragment cut off.
-            is_cut = size - place < 8 and b"moof" in boxes
-            remark = f"{size - place} bytes follow the end of the film and are left out"
-            wholeness = Wholeness(cut=_NO_END) if is_cut else Wholeness(remark=remark)
+            # Fragments come one after another: what is no box among them is a fragment that is damaged.
+            if b"moof" in boxes:
+                wholeness = Wholeness(cut=_NO_END if size - place < 8 else _BROKEN.format(place=place))
+            else:
+                wholeness = Wholeness(
+                    remark=f"{size - place} bytes follow the end of the film and are left out"
+                )
             break
         boxes.append(name)
         if name == b"moov":
-            _refuse_encrypted(path, file, place, min(length, size - place))
+            index = _index(file, place, min(length, size - place))
+            # A protected video track is called encv, and its scheme stands in schm.
+            if b"encv" in index and b"schm" in index:
+                raise refuse(path, "the film is encrypted (copy protection)", "use a copy without protection")
+            if contradicts_itself(index):
+                raise refuse(path, "damaged: its index contradicts itself", "copy it again, or convert it")
         if place + length > size:
             wholeness = Wholeness(cut=_CUT.format(expected=place + length, found=size))
         place += length
@@ -82,12 +92,9 @@ def _box(file: IO[bytes], place: int, size: int) -> tuple[int, bytes]:
     return (length, name) if is_box else (0, b"")
 
 
-def _refuse_encrypted(path: Path, file: IO[bytes], place: int, length: int) -> None:
+def _index(file: IO[bytes], place: int, length: int) -> bytes:
     file.seek(place)
-    index = file.read(min(length, _LARGEST_INDEX))
-    # A protected video track is called encv, and its scheme stands in schm.
-    if b"encv" in index and b"schm" in index:
-        raise refuse(path, "the film is encrypted (copy protection)", "use a copy without protection")
+    return file.read(min(length, _LARGEST_INDEX))
 
 
 def _measure_matroska(file: IO[bytes], size: int) -> Wholeness:

@@ -14,11 +14,13 @@ from itertools import dropwhile, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from vae_experiments.errors import SourceError
-from vae_experiments.sources.decoding import RAW_FORMATS, Damage, decoded, decoded_from
+from vae_experiments.sources.clock import Clock
+from vae_experiments.sources.decoding import RAW_FORMATS, Damage, Decoding, decoded_from
 from vae_experiments.sources.film import Film, upright_pixels
 from vae_experiments.sources.locating import locate, refuse, stamp
 from vae_experiments.sources.pictures import Animation
 from vae_experiments.sources.sniffing import sniff
+from vae_experiments.sources.timing import Stretch
 from vae_experiments.tensors import Size
 
 if TYPE_CHECKING:
@@ -46,6 +48,9 @@ class Start(NamedTuple):
 
 
 _FIRST = Start(0, 0)
+# How many frames tell what a film is like, and codecs whose packets may say "nothing new".
+_GLANCE = 8
+_UNEVEN = {"mpeg4", "theora"}
 
 
 @dataclass(frozen=True)
@@ -116,15 +121,32 @@ class SeekingFilm(Film):
     """A film that is read from the middle."""
 
     def starts(self) -> tuple[int, tuple[Start, ...]]:
-        """Count the frames, and list where decoding can begin, as far as the packets tell."""
+        """Count the frames, and list where decoding can begin."""
         with self._opened() as (container, stream):
             packets = self._walk(container, stream)
             is_raw = container.format.name in RAW_FORMATS
-        assert packets is not None, "a film that must be whole"
+        ticks = packets.ticks if self._has_a_frame_a_packet() else self._decoded_ticks()
         # Without a time of its own for every frame, no frame can be found again.
         is_timed = not is_raw and len(set(packets.ticks)) == packets.shown
-        found = [Start(bisect_left(packets.ticks, tick), tick) for tick in packets.keys] if is_timed else []
-        return packets.shown, (_FIRST, *(start for start in found if start.number))
+        places = set(ticks) if is_timed else set()
+        found = [Start(bisect_left(ticks, tick), tick) for tick in packets.keys if tick in places]
+        count = len(ticks) if is_timed else packets.shown
+        return count, (_FIRST, *(start for start in found if start.number))
+
+    def _has_a_frame_a_packet(self) -> bool:
+        """Whether packets can stand for frames, by the kind of film and its first frames."""
+        with self._opened() as (container, stream):
+            decoding = Decoding(container, stream)
+            frames = list(islice(decoding, _GLANCE))
+            is_uneven = stream.codec_context.name in _UNEVEN or frames[0].interlaced_frame
+            return not (is_uneven or decoding.early)
+
+    def _decoded_ticks(self) -> list[int]:
+        with self._opened() as (container, stream):
+            clock = Clock(stream, container.format.name)
+            for frame in Decoding(container, stream):
+                clock.add(frame)
+            return clock.ticks
 
     def pictures(self, key: Start, start: Start, size: Size) -> Generator[Callable[[], Pixels], None, None]:
         """Yield every frame from ``start`` on as a way to its pixels; decoding begins at ``key``.
@@ -145,7 +167,7 @@ class SeekingFilm(Film):
 def _frames(container: InputContainer, stream: VideoStream, key: Start, start: Start) -> Iterator[VideoFrame]:
     if key.number:
         return decoded_from(container, stream, key.tick, start.tick)
-    frames = decoded(container, stream)
+    frames = iter(Decoding(container, stream))
     if start == _FIRST:
         return frames
     return dropwhile(lambda frame: frame.pts is None or frame.pts < start.tick, frames)
@@ -162,10 +184,9 @@ def look_over(path: Path) -> Excerpts:
     if sniff(path).is_picture:
         still = Animation(path, rotate=True, allow_partial=False, max_pixels=_MOST_PIXELS)
         survey = still.look_over()
-        return _reachable(
-            Excerpts(still, survey.size, len(survey.begins or ()), (_FIRST,), survey.remarks, state)
-        )
-    film = SeekingFilm(path, rotate=True, allow_partial=False, max_pixels=_MOST_PIXELS)
+        return _reachable(Excerpts(still, survey.size, len(survey.begins), (_FIRST,), survey.remarks, state))
+    glance = Stretch(frames=_GLANCE)
+    film = SeekingFilm(path, rotate=True, allow_partial=False, max_pixels=_MOST_PIXELS, stretch=glance)
     survey = film.look_over()
     count, starts = film.starts()
     return _reachable(Excerpts(film, survey.size, count, starts, survey.remarks, state))

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import struct
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import partial
-from itertools import pairwise
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import IO, TYPE_CHECKING
 
+from vae_experiments.sources.clock import Clock
 from vae_experiments.sources.container import inspect
-from vae_experiments.sources.decoding import (
-    ERROR_DETECTION,
-    FORMATS,
-    RAW_FORMATS,
-    Damage,
-    Walk,
-    decoded,
-    walk,
-)
+from vae_experiments.sources.decoding import ERROR_DETECTION, FORMATS, Damage, Decoding, Walk, walk
 from vae_experiments.sources.fitting import Turn
 from vae_experiments.sources.listening import listening
 from vae_experiments.sources.medium import GO_ON, Medium, Picture, Survey
 from vae_experiments.sources.sniffing import sniff
-from vae_experiments.sources.timing import exact
 from vae_experiments.tensors import Size
 
 if TYPE_CHECKING:
@@ -36,69 +28,85 @@ if TYPE_CHECKING:
 
     from vae_experiments.tensors import Pixels
 
+log = logging.getLogger(__name__)
+_SECONDS_BETWEEN_WORDS = 5
+_BEGIN_LATER = "copy it again, or set source.allow_partial=true to begin where a picture can be decoded"
+
+# FFmpeg's numbers for matrices in a stream, and for those that its scaler knows.
+_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
+_BT709, _BT601, _UNTAGGED = 1, 5, 2
+_HD_LINES = 720
+_HDR = {16: "PQ", 18: "HLG"}
+
 
 @dataclass(frozen=True)
 class Film(Medium):
     """A video file of any kind that FFmpeg knows."""
 
     def look_over(self) -> Survey:
-        """Decode one frame for what only frames tell, and read every packet for its time."""
+        """Decode the stretch that is asked for: packets do not tell which pictures are shown, nor when."""
         whole = inspect(self.path, sniff(self.path))
         if whole.cut and not self.allow_partial:
             raise self.refusal(whole.cut, GO_ON)
         with self._opened() as (container, stream):
-            first = self._first(container, stream)
-        with self._opened() as (container, stream):
-            packets = self._walk(container, stream)
-            # Old DivX files pack two frames into a packet: there, packets do not count frames.
-            is_exact = packets is not None and (stream.codec_context.name, container.format.name) != (
-                "mpeg4",
-                "avi",
-            )
-            begins, fps = _times(stream, packets, container.format.name in RAW_FORMATS)
-            variable = _variable(packets.ticks, stream.time_base) if packets and fps else None
-            notes = [whole.remark, whole.cut, *_notes(container, stream, first)]
-            remarks = tuple(note for note in notes if note)
-            has_sound = bool(container.streams.audio)
-        size = self._turn(first).size(Size(first.width, first.height))
-        return Survey(size, fps, begins if is_exact else None, has_sound, variable, remarks)
+            decoding = Decoding(container, stream, self.allow_partial)
+            clock = Clock(stream, container.format.name)
+            first, damage = self._decode_all(decoding, clock)
+            is_complete = not (damage or whole.cut or clock.is_past(self.stretch))
+            begins, end = clock.times(decoding.end)
+            notes = [whole.remark, whole.cut, damage, *notes_on(container, stream, first, decoding)]
+            notes += [f"its clock jumps back {clock.jumps} times; frames are counted on"] * bool(clock.jumps)
+            size = self._turn(first).size(Size(first.width, first.height))
+            has_sound = any(sound.codec_context for sound in container.streams.audio)
+        return Survey(size, begins, end, is_complete, has_sound, tuple(note for note in notes if note))
 
-    def read(self) -> Generator[Picture, None, None]:
-        """Decode every frame; what is damaged is an error, or the end with ``allow_partial``."""
-        survey = self.survey()
-        number, zero = 0, None
+    def _decode_all(self, decoding: Decoding, clock: Clock) -> tuple[VideoFrame, str]:
+        """Tell the clock of every frame; return the first one, and a sentence where damage ends the film."""
+        first: VideoFrame | None = None
+        size, told = None, monotonic()
         try:
-            with self._opened() as (container, stream):
-                for frame in decoded(container, stream):
-                    zero = frame.pts if zero is None else zero
-                    turn = self._turn(frame)
-                    self._check_unchanged(turn.size(Size(frame.width, frame.height)), survey.size, number)
-                    yield Picture(_begins(frame, zero, number, survey), partial(upright_pixels, frame, turn))
-                    number += 1
+            for frame in decoding:
+                turned = self._turn(frame).size(Size(frame.width, frame.height))
+                first, size = first or frame, size or turned
+                self._check_unchanged(turned, size, len(clock))
+                clock.add(frame)
+                if clock.is_past(self.stretch):
+                    break
+                if monotonic() - told > _SECONDS_BETWEEN_WORDS:
+                    told = monotonic()
+                    log.info("source: looking the video over, %d frames so far", len(clock))
         except Damage as damage:
-            self.end_early(number, damage)
-            return
-        if survey.begins is not None and number < len(survey.begins):
-            raise self.refusal(f"damaged: it lists {len(survey.begins)} frames, {number} are readable", GO_ON)
-
-    def _first(self, container: InputContainer, stream: VideoStream) -> VideoFrame:
-        try:
-            first = next(decoded(container, stream), None)
-        except Damage as damage:
-            raise self.refusal("damaged near frame 0", "copy it again, or convert it to mp4") from damage
+            if not (self.allow_partial and first):
+                cure = GO_ON if first else _BEGIN_LATER
+                raise self.refusal(f"damaged near frame {len(clock)}", cure) from damage
+            return first, f"damaged near frame {len(clock)}; the {len(clock)} frames before it are used"
         if first is None:
             raise self.refusal("the video stream holds no frames", "record or copy it again")
-        return first
+        return first, ""
 
-    def _walk(self, container: InputContainer, stream: VideoStream) -> Walk | None:
+    def read(self) -> Generator[Picture, None, None]:
+        """Decode every frame of the survey."""
+        survey = self.survey()
+        number = 0
         try:
-            packets = walk(container, stream)
+            with self._opened() as (container, stream):
+                for frame in Decoding(container, stream, self.allow_partial):
+                    if number == len(survey.begins):
+                        return
+                    turn = self._turn(frame)
+                    self._check_unchanged(turn.size(Size(frame.width, frame.height)), survey.size, number)
+                    yield Picture(survey.begins[number], partial(upright_pixels, frame, turn))
+                    number += 1
         except Damage as damage:
-            if not self.allow_partial:
-                raise self.refusal("damaged: its packets are broken", GO_ON) from damage
-            return None
-        # With a damaged end nobody knows how many frames will come.
-        return None if self.allow_partial else packets
+            if number < len(survey.begins):
+                raise self.refusal(f"damaged near frame {number}", GO_ON) from damage
+        assert number == len(survey.begins), f"{number} frames came, {len(survey.begins)} were counted"
+
+    def _walk(self, container: InputContainer, stream: VideoStream) -> Walk:
+        try:
+            return walk(container, stream)
+        except Damage as damage:
+            raise self.refusal("damaged: its packets are broken", GO_ON) from damage
 
     def _turn(self, frame: VideoFrame) -> Turn:
         return _turn(frame) if self.rotate else Turn()
@@ -106,29 +114,30 @@ class Film(Medium):
     @contextlib.contextmanager
     def _opened(self) -> Iterator[tuple[InputContainer, VideoStream]]:
         """Open the file and choose its video stream; closed again in every case."""
+        # PyAV takes names for addresses ("12:30.mp4"); an open file is only a file.
+        with self.path.open("rb") as file, self._open(file) as container:
+            yield container, self._choose(container)
+
+    def _open(self, file: IO[bytes]) -> InputContainer:
         import av
 
-        # PyAV takes names for addresses ("12:30.mp4"); an open file is only a file.
-        with self.path.open("rb") as file:
-            try:
-                with listening():
-                    container = av.open(
-                        file,
-                        mode="r",
-                        metadata_errors="replace",
-                        container_options={"format_whitelist": FORMATS},
-                        options={"err_detect": ERROR_DETECTION},
-                    )
-            except (av.FFmpegError, ValueError) as error:
-                raise self.refusal(
-                    "not a video that can be read", "copy it again or convert it to mp4"
-                ) from error
-            with container:
-                stream = self._choose(container)
-                # One thread: which frame an error belongs to must not depend on a race.
-                stream.codec_context.thread_type = "SLICE"
-                stream.codec_context.thread_count = 1
-                yield container, stream
+        try:
+            with listening() as complaints:
+                container = av.open(
+                    file,
+                    mode="r",
+                    metadata_errors="replace",
+                    container_options={"format_whitelist": FORMATS},
+                    options={"err_detect": ERROR_DETECTION},
+                )
+                if any(name == container.format.name for _, name, _ in complaints):
+                    # What was wrong with the packets that were read so far is said again, in its place.
+                    container.seek(0)
+        except (av.FFmpegError, ValueError) as error:
+            raise self.refusal(
+                "not a video that can be read", "copy it again or convert it to mp4"
+            ) from error
+        return container
 
     def _choose(self, container: InputContainer) -> VideoStream:
         from av.stream import Disposition
@@ -149,56 +158,27 @@ class Film(Medium):
             raise self.refusal(problem, "convert the clip to one size first")
 
 
-def _times(
-    stream: VideoStream, packets: Walk | None, is_raw: bool
-) -> tuple[tuple[Fraction, ...] | None, Fraction | None]:
-    """Say when each frame begins, from the first, and the mean rate; no rate without any timing."""
-    rate, base = stream.average_rate, stream.time_base
-    fps = Fraction(rate) if rate and not is_raw else None
-    if fps and base == Fraction(1, 1000):
-        fps = exact(fps)
-    if packets is None:
-        return None, fps
-    ticks = packets.ticks
-    if is_raw or base is None or len(ticks) < packets.shown:
-        # An avi may state no times, only a rate.
-        return tuple(number / (fps or Fraction(1)) for number in range(packets.shown)), fps
-    if fps is None and ticks and ticks[-1] > ticks[0]:
-        fps = (len(ticks) - 1) / ((ticks[-1] - ticks[0]) * base)
-    return tuple((tick - ticks[0]) * base for tick in ticks), fps
-
-
-def _variable(ticks: list[int], base: Fraction | None) -> tuple[Fraction, Fraction] | None:
-    """Give the shortest and the longest gap between frames, in seconds, where they differ."""
-    gaps = [late - early for early, late in pairwise(ticks)]
-    # A mkv rounds times to milliseconds: a steady rate still differs by a tick.
-    if base is None or not gaps or max(gaps) - min(gaps) <= 2:
-        return None
-    return min(gaps) * base, max(gaps) * base
-
-
-def _begins(frame: VideoFrame, zero: int | None, number: int, survey: Survey) -> Fraction:
-    if survey.fps is None or frame.pts is None or zero is None or frame.time_base is None:
-        return number / (survey.fps or Fraction(1))
-    return (frame.pts - zero) * frame.time_base
-
-
-def _notes(container: InputContainer, stream: VideoStream, frame: VideoFrame) -> list[str]:
-    """Collect what a person should know about the stream, a sentence each."""
-    notes = []
-    others = [other for other in container.streams.video if other.index != stream.index]
+def notes_on(
+    container: InputContainer, stream: VideoStream, frame: VideoFrame, decoding: Decoding
+) -> Iterator[str]:
+    """Yield what a person should know about a stream, a sentence each."""
+    others = len(container.streams.video) - 1
     if others:
-        notes.append(f"the file has {len(others) + 1} video streams; the first is read")
+        yield f"the file has {others + 1} video streams; the first is read"
+    if decoding.early:
+        yield f"{decoding.early} pictures at the beginning cannot be shown: what they depend on was cut off"
     if _has_alpha(frame) or stream.metadata.get("alpha_mode") == "1":
-        notes.append("alpha dropped: transparent parts are shown over black")
+        yield "alpha dropped: transparent parts are shown over black"
     if frame.interlaced_frame:
-        notes.append("interlaced: moving edges show combs")
+        yield "interlaced: moving edges show combs"
+    elif decoding.silent:
+        yield f"{decoding.silent} packets show no picture of their own; the picture before each one stands longer"
+    yield from colour_notes(frame)
     aspect = stream.sample_aspect_ratio
     if aspect and aspect != 1:
-        notes.append(
-            f"its pixels are {aspect.numerator}:{aspect.denominator}, not square; they are taken as square"
-        )
-    return notes
+        yield f"its pixels are {aspect.numerator}:{aspect.denominator}, not square; they are taken as square"
+    if container.streams.audio and not any(sound.codec_context for sound in container.streams.audio):
+        yield "the sound is left out: nothing here decodes its kind"
 
 
 def _turn(frame: VideoFrame) -> Turn:
@@ -214,11 +194,30 @@ def _has_alpha(frame: VideoFrame) -> bool:
     return any(component.is_alpha for component in frame.format.components)
 
 
+def colour_notes(frame: VideoFrame) -> Iterator[str]:
+    """Yield what a person should know about a film's colours."""
+    if not frame.format.is_rgb and frame.colorspace not in (_UNTAGGED, *_MATRICES):
+        name = "BT.709" if _matrix(frame) == _BT709 else "BT.601"
+        yield f"its colour matrix (number {frame.colorspace}) is not known here; it is read as {name}"
+    if frame.color_trc in _HDR:
+        yield f"HDR ({_HDR[frame.color_trc]}): it is read as it is, without tone mapping"
+
+
+def _matrix(frame: VideoFrame) -> int | None:
+    """Return the scaler's number for a frame's colour matrix; untagged high definition is BT.709."""
+    if frame.format.is_rgb:
+        return None
+    return _MATRICES.get(frame.colorspace) or (_BT709 if frame.height >= _HD_LINES else _BT601)
+
+
 def upright_pixels(frame: VideoFrame, turn: Turn) -> Pixels:
-    """Give a frame's pixels as H W 3, upright, what is transparent over black."""
+    """Return a frame's pixels as H W 3, upright, what is transparent over black."""
     import numpy as np
 
-    if not _has_alpha(frame):
-        return turn.apply(frame.reformat(format="rgb24", threads=1).to_ndarray())
-    layers = frame.reformat(format="rgba", threads=1).to_ndarray().astype(np.uint16)
+    matrix, form = _matrix(frame), "rgba" if _has_alpha(frame) else "rgb24"
+    picture = frame.reformat(format=form, src_colorspace=matrix, dst_colorspace=matrix, threads=1)
+    layers = picture.to_ndarray()
+    if form == "rgb24":
+        return turn.apply(layers)
+    layers = layers.astype(np.uint16)
     return turn.apply(((layers[..., :3] * layers[..., 3:] + 127) // 255).astype(np.uint8))

@@ -6,9 +6,11 @@ import logging
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from vae_experiments.sources.locating import refuse, stamp
+from vae_experiments.sources.timing import WHOLE, Stretch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -34,14 +36,27 @@ class Survey(NamedTuple):
     """What is known of a medium before its frames are read."""
 
     size: Size
-    fps: Fraction | None
-    """The mean rate; None where the file says nothing about time."""
-    begins: tuple[Fraction, ...] | None
-    """When each frame begins, in seconds; None where only reading to the end can tell how many."""
+    begins: tuple[Fraction, ...]
+    """When each picture begins, in seconds from the first; their numbers where there is no timing."""
+    end: Fraction | None
+    """When the last one ends; None where the file says nothing about time."""
+    is_complete: bool = True
+    """Whether these are all pictures, rather than those before damage or of the stretch asked for."""
     has_sound: bool = False
-    variable: tuple[Fraction, Fraction] | None = None
-    """How long the shortest and the longest frame last, in seconds, where that differs."""
     remarks: tuple[str, ...] = ()
+
+    @property
+    def fps(self) -> Fraction | None:
+        """The mean rate; None where the file says nothing about time."""
+        return None if self.end is None else len(self.begins) / self.end
+
+    @property
+    def varying(self) -> tuple[Fraction, Fraction] | None:
+        """How long the shortest and the longest picture stand, in seconds, where that differs."""
+        if self.end is None:
+            return None
+        lengths = [late - early for early, late in pairwise((*self.begins, self.end))]
+        return (min(lengths), max(lengths)) if len(set(lengths)) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -52,9 +67,11 @@ class Medium(ABC):
     rotate: bool
     allow_partial: bool
     max_pixels: int
+    stretch: Stretch = WHOLE
+    """What is asked for: a survey need not look beyond it."""
 
     def survey(self) -> Survey:
-        """Look a medium over without reading all its pixels; remembered until the file changes.
+        """Look a medium over before it is read; remembered until the file changes.
 
         Raises:
             SourceError: it cannot be read.

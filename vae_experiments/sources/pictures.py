@@ -43,15 +43,11 @@ class Animation(Medium):
             size, remarks = self.header(image)
             milliseconds = [_duration(image) for _ in self._pages(image)]
         if len(milliseconds) == 1 and not whole.cut:
-            return Survey(size, None, (Fraction(0),), remarks=remarks)
-        # A gif counts in hundredths of a second: 12 fps alternates between 80 and 90 ms.
-        shortest, longest = min(milliseconds) / 1000, max(milliseconds) / 1000
-        variable = (shortest, longest) if longest - shortest > Fraction(1, 100) else None
+            return Survey(size, (Fraction(0),), None, remarks=remarks)
+        begins = tuple(moment / 1000 for moment in accumulate([Fraction(0), *milliseconds]))
         if whole.cut:
             remarks += (whole.cut,)
-        begins = tuple(moment / 1000 for moment in accumulate([Fraction(0), *milliseconds]))
-        fps = len(milliseconds) / begins[-1]
-        return Survey(size, fps, None if self.allow_partial else begins[:-1], False, variable, remarks)
+        return Survey(size, begins[:-1], begins[-1], not self.allow_partial, remarks=remarks)
 
     def read(self) -> Generator[Picture, None, None]:
         """Yield the pictures; each is composed over black."""
@@ -107,7 +103,7 @@ class Folder(Medium):
                 raise self.refusal(problem, "all pictures must have one size: resize or remove the odd one")
         assert first is not None
         begins = tuple(Fraction(number) for number in range(len(files)))
-        return Survey(first, None, begins, remarks=(*_gaps(files), *remarks))
+        return Survey(first, begins, None, remarks=(*_gaps(files), *remarks))
 
     def read(self) -> Generator[Picture, None, None]:
         """Yield the pictures in the order of their numbers."""

@@ -29,8 +29,6 @@ class SourceInfo:
     """When each frame begins, in seconds from the first one, never decreasing."""
     end: Fraction
     """When the last frame ends."""
-    is_whole: bool = True
-    """Whether every one of these frames will come; false where damage may end the clip before."""
     sound: Path | None = None
     """The file whose sound track fits these frames as they are, if there is one."""
     remarks: tuple[str, ...] = ()
@@ -42,9 +40,9 @@ class SourceInfo:
         return cls(size, tuple(number / fps for number in range(frames)), frames / fps)
 
     @property
-    def frames(self) -> int | None:
-        """How many frames, or None where only reading to the end can tell."""
-        return len(self.times) if self.is_whole else None
+    def frames(self) -> int:
+        """How many frames there are."""
+        return len(self.times)
 
     @property
     def fps(self) -> Fraction:

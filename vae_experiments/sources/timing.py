@@ -1,18 +1,20 @@
-"""Frame rates as exact fractions: 29.97 and 30 drift apart, 30000/1001 does not."""
+"""Frame rates and times as exact fractions: 29.97 and 30 drift apart, 30000/1001 does not."""
 
 from __future__ import annotations
 
+import math
 import re
+from bisect import bisect_left, bisect_right
 from fractions import Fraction
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-X = TypeVar("X")
+    from collections.abc import Iterable, Sequence
 
 # Half of a millisecond: as far as a mkv's or flv's clock may round a moment away from its place.
 _CLOCK = Fraction(1, 2000)
+# A gap of days in a film must not become millions of equal frames unless they are asked for.
+_MANY_FRAMES, _MANY_REPEATS = 100_000, 100
 
 MAX_FPS = 1000
 FPS_HELP = (
@@ -53,34 +55,72 @@ def say_fps(fps: Fraction) -> str:
     return decimal if Fraction(decimal) == fps else str(fps)
 
 
-def trim(pictures: Iterable[tuple[Fraction, X]], start: Fraction) -> Iterator[X]:
-    """Leave out what begins before ``start`` seconds; a picture comes with the moment it begins."""
-    return (picture for begins, picture in pictures if begins >= start - _CLOCK)
+class Choice(NamedTuple):
+    """Which pictures of a clip become frames, and when those begin and end, in seconds from the first."""
+
+    numbers: Sequence[int]
+    times: tuple[Fraction, ...]
+    end: Fraction
 
 
-def resample(
-    pictures: Iterable[tuple[Fraction, X]], start: Fraction, fps: Fraction, last_lasts: Fraction
-) -> Iterator[X]:
-    """Show, at every tick of a new rate, the picture that stands at that moment.
+class Stretch(NamedTuple):
+    """The part of a clip that is asked for: from ``start`` seconds on, at most so many frames.
 
-    That is the nearest earlier one, as a projector would: pictures repeat or are left out, none is
-    mixed or invented. The last one stands for ``last_lasts`` seconds.
+    With ``fps``, frames come at that rate, each the picture that stands at its moment, as a
+    projector would show it: pictures repeat or are left out, none is mixed or invented.
     """
-    shown: tuple[Fraction, X] | None = None
-    moment = start
-    for picture in pictures:
-        while shown is not None and moment < picture[0] - _CLOCK:
-            yield shown[1]
-            moment += 1 / fps
-        shown = picture
-    while shown is not None and moment < shown[0] + last_lasts - _CLOCK:
-        yield shown[1]
-        moment += 1 / fps
+
+    start: Fraction = Fraction(0)
+    frames: int | None = None
+    fps: Fraction | None = None
+
+    def choose(self, begins: Sequence[Fraction], end: Fraction) -> Choice:
+        """Choose from pictures that begin at ``begins``, the last of which stands until ``end``."""
+        if self.fps is not None:
+            return self._resampled(begins, end, self.fps)
+        first = self._first(begins)
+        last = len(begins) if self.frames is None else min(first + self.frames, len(begins))
+        zero = begins[first] if first < last else self.start
+        times = tuple(moment - zero for moment in begins[first:last])
+        return Choice(range(first, last), times, (begins[last] if last < len(begins) else end) - zero)
+
+    def is_past(self, begins: Sequence[Fraction]) -> bool:
+        """Whether pictures after these cannot matter any more; a few are left for good measure."""
+        if self.frames is None:
+            return False
+        if self.fps is not None:
+            return bool(begins) and begins[-1] > self.start + (self.frames + 1) / self.fps
+        return len(begins) - self._first(begins) > self.frames + 1
+
+    def _first(self, begins: Sequence[Fraction]) -> int:
+        return bisect_left(begins, self.start - _CLOCK)
+
+    def _resampled(self, begins: Sequence[Fraction], end: Fraction, fps: Fraction) -> Choice:
+        count = max(math.ceil((end - _CLOCK - self.start) * fps), 0)
+        count = count if self.frames is None else min(count, self.frames)
+        if count > _MANY_FRAMES and count > _MANY_REPEATS * len(begins):
+            raise ValueError(f"{count} frames of {len(begins)} pictures in {float(end):.0f} s")
+        moments = tuple(number / fps for number in range(count))
+        numbers = [bisect_right(begins, self.start + moment + _CLOCK) - 1 for moment in moments]
+        return Choice(numbers, moments, count / fps)
 
 
-def retime(pictures: Iterable[tuple[Fraction, X]], fps: Fraction) -> Iterator[tuple[Fraction, X]]:
-    """Give each picture the moment that its number has at a rate."""
-    return ((number / fps, picture) for number, (_, picture) in enumerate(pictures))
+WHOLE = Stretch()
+
+
+def steady(ticks: Sequence[int], base: Fraction, rates: Iterable[Fraction | None]) -> Fraction | None:
+    """Return the first of some rates that times follow, as far as the ticks of their clock can tell.
+
+    A mkv rounds times to milliseconds: frames at 30 fps begin at 0, 33, 67 and 100 ms.
+    """
+    for rate in rates:
+        step = base * (rate or 0)  # how many frames pass in a tick
+        if step and all(
+            abs(tick * step.numerator - number * step.denominator) <= step.numerator
+            for number, tick in enumerate(ticks)
+        ):
+            return rate
+    return None
 
 
 def say_variable(shortest: Fraction, longest: Fraction) -> str:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dataclasses
 from contextlib import closing
 from fractions import Fraction
-from itertools import islice
-from typing import TYPE_CHECKING, TypeGuard, TypeVar
+from typing import TYPE_CHECKING
 
 from vae_experiments.errors import SourceError
 from vae_experiments.files import digest, digest_of
@@ -21,26 +20,25 @@ from vae_experiments.sources.timing import (
     FPS_HELP,
     FPS_RULE,
     MAX_FPS,
+    Stretch,
     parse_fps,
-    resample,
-    retime,
     say_fps,
     say_variable,
-    trim,
 )
 from vae_experiments.tensors import parse_size, to_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from vae_experiments.sources.medium import Medium, Survey
+    from vae_experiments.sources.timing import Choice
     from vae_experiments.tensors import Frames, Pixels, Size
 
 # Part of every digest: raised when the same file and settings come to give other pixels.
-_READER = 1
+_READER = 2
 _FPS_WITHOUT_TIMING = Fraction(25)
-
-X = TypeVar("X")
+# Frames that differ by less, as those of a gif at 12 fps do, are not worth a remark.
+_NOTABLE = Fraction(1, 100)
 
 
 class Video(Source):
@@ -87,21 +85,13 @@ class Video(Source):
         """
         medium = self._medium()
         survey = medium.survey()
-        fps = self._rate(medium, survey)
-        count = self._count(survey, fps)
-        if count == 0:
-            raise self._too_late()
-        fits_sound = survey.has_sound and self._plays_as_it_was(survey, fps, count)
-        remarks = (*survey.remarks, *self._remarks(survey, count))
+        choice = self._choice(medium, survey)
+        fits_sound = survey.has_sound and self._plays_as_it_was(survey, choice)
+        remarks = (*survey.remarks, *self._remarks(survey, choice))
         if survey.has_sound and not fits_sound:
-            remarks = (
-                *remarks,
-                "the sound is left out: it is carried only with the whole clip at its own speed",
-            )
-        steady = SourceInfo.steady(self._size() or survey.size, fps, count or 1)
-        return dataclasses.replace(
-            steady, is_whole=count is not None, sound=medium.path if fits_sound else None, remarks=remarks
-        )
+            remarks += ("the sound is left out: it is carried only with the whole clip at its own speed",)
+        size, sound = self._size() or survey.size, medium.path if fits_sound else None
+        return SourceInfo(size, choice.times, choice.end, sound, remarks)
 
     def chunks(self, count: int) -> Iterator[Frames]:
         """Yield the frames in order, ``count`` at a time, shape ``T 3 H W``.
@@ -130,7 +120,9 @@ class Video(Source):
         size = self._size()
         how = self.fit.name if size else None
         times = [str(value) for value in (Fraction(str(self.start)), self._fps())]
-        content = [digest(file) for file in self._medium().files()]
+        medium = self._medium()
+        # A folder of one animated picture is a still, and the picture itself a clip.
+        content = [type(medium).__name__, *map(digest, medium.files())]
         return digest_of(_READER, size, how, times, self.frames, self.rotate, self.allow_partial, content)
 
     def _size(self) -> Size | None:
@@ -142,7 +134,8 @@ class Video(Source):
     def _medium(self) -> Medium:
         path = locate(str(self.path))
         kind = Folder if path.is_dir() else Animation if sniff(path).is_picture else Film
-        return kind(path, self.rotate, self.allow_partial, self.max_pixels)
+        stretch = Stretch(Fraction(str(self.start)), self.frames, self._fps())
+        return kind(path, self.rotate, self.allow_partial, self.max_pixels, stretch)
 
     def _unchanged(self) -> Iterator[Pixels]:
         """Read to the end, and vouch that the file stayed the same meanwhile."""
@@ -161,57 +154,54 @@ class Video(Source):
 
     def _fitted(self, medium: Medium) -> Iterator[Pixels]:
         survey = medium.survey()
-        fps = self._rate(medium, survey)
+        numbers = iter(self._choice(medium, survey).numbers)
         size = self._size() or survey.size
-        last = None
+        wanted = next(numbers, None)
         with closing(medium.read()) as pictures:
-            for render in self._chosen(pictures, survey, fps):
-                if render is not last:
-                    pixels = fit(render(), size, self.fit)
-                yield pixels
-                last = render
+            for number, picture in enumerate(pictures):
+                if number == wanted:
+                    pixels = fit(picture.render(), size, self.fit)
+                while number == wanted:
+                    yield pixels
+                    wanted = next(numbers, None)
+                if wanted is None:
+                    return
 
-    def _rate(self, medium: Medium, survey: Survey) -> Fraction:
-        """Settle how many frames a second come out."""
-        wanted = self._fps()
-        if wanted is None and survey.fps is not None and not _is_usable(survey.fps):
-            problem = f"its frame rate {say_fps(survey.fps)} is outside (0, {MAX_FPS}]"
-            raise medium.refusal(problem, "set source.fps to the rate that it should have")
-        return wanted or survey.fps or _FPS_WITHOUT_TIMING
-
-    def _chosen(self, pictures: Iterable[tuple[Fraction, X]], survey: Survey, fps: Fraction) -> Iterator[X]:
+    def _choice(self, medium: Medium, survey: Survey) -> Choice:
         """Choose the pictures that the settings for time ask for."""
-        start = Fraction(str(self.start))
-        if not _is_usable(survey.fps):
-            chosen = trim(retime(pictures, fps), start)
-        elif self.fps is None:
-            chosen = trim(pictures, start)
-        else:
-            chosen = resample(pictures, start, fps, 1 / survey.fps)
-        return islice(chosen, self.frames)
+        begins, end, stretch = survey.begins, survey.end, medium.stretch
+        if survey.fps is None or not 0 < survey.fps <= MAX_FPS:
+            if survey.fps is not None and stretch.fps is None:
+                problem = f"its frame rate {say_fps(survey.fps)} is outside (0, {MAX_FPS}]"
+                raise medium.refusal(problem, "set source.fps to the rate that it should have")
+            fps = stretch.fps or _FPS_WITHOUT_TIMING
+            begins, end = tuple(number / fps for number in range(len(begins))), len(begins) / fps
+            stretch = stretch._replace(fps=None)
+        assert end is not None
+        try:
+            choice = stretch.choose(begins, end)
+        except ValueError as error:
+            raise medium.refusal(
+                f"source.fps={self.fps} makes {error}", "set source.frames as well"
+            ) from None
+        if not choice.times:
+            raise self._too_late()
+        return choice
 
-    def _count(self, survey: Survey, fps: Fraction) -> int | None:
-        if survey.begins is None:
-            return None
-        return sum(1 for _ in self._chosen(zip(survey.begins, survey.begins, strict=True), survey, fps))
-
-    def _plays_as_it_was(self, survey: Survey, fps: Fraction, count: int | None) -> bool:
-        """Tell whether length and speed are those of the file, whatever settings led there."""
-        if survey.variable is not None or (self.fps is not None and fps != survey.fps):
+    def _plays_as_it_was(self, survey: Survey, choice: Choice) -> bool:
+        """Whether the frames last from the clip's begin to its end, at its own speed."""
+        if not survey.is_complete or survey.end is None or self.start:
             return False
-        if survey.begins is None:
-            return (self.start, self.frames, self.allow_partial) == (0, None, False)
-        return count == len(survey.begins)
+        return abs(choice.end - survey.end) < 1 / (self._fps() or MAX_FPS)
 
-    def _remarks(self, survey: Survey, count: int | None) -> Iterator[str]:
-        if survey.variable and self.fps is None:
-            yield f"{say_variable(*survey.variable)}, played at its mean; source.fps=RATE resamples by time"
-        elif survey.variable:
-            yield f"{say_variable(*survey.variable)}, resampled by time"
-        if survey.fps is None and self.fps is None:
+    def _remarks(self, survey: Survey, choice: Choice) -> Iterator[str]:
+        if survey.varying and max(survey.varying) - min(survey.varying) > _NOTABLE:
+            how = "kept" if self.fps is None else "resampled by time"
+            yield f"{say_variable(*survey.varying)}, {how}"
+        if survey.end is None and self.fps is None:
             yield f"no timing in the file, using {_FPS_WITHOUT_TIMING} fps; source.fps=RATE sets it"
-        if self.frames and count is not None and count < self.frames:
-            yield f"source.frames={self.frames} asks for more than there are: {count}"
+        if self.frames and len(choice.times) < self.frames:
+            yield f"source.frames={self.frames} asks for more than there are: {len(choice.times)}"
         if self.allow_partial:
             yield "source.allow_partial=true: what is cut or damaged is left out at the end"
 
@@ -219,7 +209,3 @@ class Video(Source):
         return refuse(
             str(self.path), f"no frame begins at or after source.start={self.start:g} s", "begin earlier"
         )
-
-
-def _is_usable(fps: Fraction | None) -> TypeGuard[Fraction]:
-    return fps is not None and 0 < fps <= MAX_FPS
