@@ -37,18 +37,18 @@ def write_film(
     pieces: Sequence[tuple[float, float]] | None = None,
     picture_begins: Fraction = Fraction(0),
     sound_begins: float = 0.0,
-    size: tuple[int, int] = (64, 48),
+    film_codec: str = "mpeg4",
 ) -> None:
     """Write a film whose sound clicks; of the sound only ``pieces``, from a moment to a moment, are in the file."""
     times = [Fraction(number, 10) for number in range(round(seconds * 10))] if times is None else times
     with av.open(str(path), "w") as container:
-        pictures = container.add_stream("mpeg4", rate=30)
-        pictures.width, pictures.height, pictures.pix_fmt = *size, "yuv420p"
+        pictures = container.add_stream(film_codec, rate=30)
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
         pictures.codec_context.time_base = Fraction(1, 3000)
         sound = container.add_stream(codec, rate=rate, layout=layout)
         ready = []
         for number, time in enumerate(times):
-            pixels = np.full((size[1], size[0], 3), 20 + 7 * number % 200, np.uint8)
+            pixels = np.full((48, 64, 3), 20 + 7 * number % 200, np.uint8)
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts, frame.time_base = round((time + picture_begins) * 3000), Fraction(1, 3000)
             ready += [(float(time + picture_begins), packet) for packet in pictures.encode(frame)]

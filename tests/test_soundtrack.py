@@ -154,6 +154,12 @@ def test_a_film_cut_in_the_middle_of_a_group_counts_from_its_first_whole_picture
     assert heard(path) == pytest.approx([1.7 - first, 2.2 - first], abs=LOSSY)
 
 
+def test_an_avi_whose_pictures_are_reordered_begins_at_its_beginning(tmp_path: Path) -> None:
+    """It says when pictures are decoded: by that the first one would come a picture late."""
+    write_film(tmp_path / "film.avi", CLICKS, film_codec="libx264")
+    assert heard(carried(tmp_path / "film.avi")[0]) == pytest.approx(CLICKS, abs=EXACT)
+
+
 def frames_of(*parts: tuple[float, int, int]) -> list[av.AudioFrame]:
     """Give sound of ones: for each part its moment, its rate and its count of samples."""
     frames = []
@@ -231,20 +237,20 @@ def test_a_track_that_nothing_here_reads_is_passed_over_for_one_that_is_known(tm
     with av.open(str(film)) as container:
         assert playable_track(container) is container.streams.audio[1]
         assert unplayable_remark(container) == (
-            "nothing here reads the codec of the first sound track; track 2 is carried"
+            "nothing here decodes the first sound track; track 2 is carried"
         )
 
 
 def test_pictures_are_written_without_a_sound_that_nothing_here_reads(tmp_path: Path) -> None:
     film = with_tracks(tmp_path / "film.mov", unknown=[0], count=1)
     path, said = carried(film)
-    assert said == ["sound: left out, nothing here reads it"]
+    assert said == ["sound: left out, nothing here decodes it"]
     assert shown(path) == pytest.approx([float(time) for time in TENTHS])
     with av.open(str(path)) as container:
         assert not container.streams.audio
     with av.open(str(film)) as container:
         assert playable_track(container) is None
-        assert unplayable_remark(container) == "the sound is left out: nothing here reads its codec"
+        assert unplayable_remark(container) == "the sound is left out: nothing here decodes its kind"
     write_film(tmp_path / "known.mov", CLICKS)
     with av.open(str(tmp_path / "known.mov")) as container:
         assert unplayable_remark(container) is None

@@ -23,7 +23,7 @@ from vae_experiments.analysis.settings import Analysis, Plots
 from vae_experiments.analysis.study import findings
 from vae_experiments.analysis.subject import encoded, saved
 from vae_experiments.command_line import quoted
-from vae_experiments.companions import Companions, clip_of
+from vae_experiments.companions import Companions
 from vae_experiments.manipulations import Clip, Retime, Wave
 from vae_experiments.manipulations.masks import Mask
 from vae_experiments.manipulations.ranges import Range
@@ -212,7 +212,7 @@ def test_every_video_of_a_run_carries_the_times_of_its_source(
 def test_a_clip_that_ended_early_has_the_duration_of_what_came(
     run: Callable[..., Any], uneven: Callable[..., MovingCircle]
 ) -> None:
-    result = run(uneven(TIMES, come=6, is_whole=False))
+    result = run(uneven(TIMES, come=6))
     assert shown(result.folder / "original.mp4") == pytest.approx([float(moment) for moment in TIMES[:7]])
     assert result.metrics["frames"] == 6
     assert result.metrics["fps"] == pytest.approx(float(6 / TIMES[6]))
@@ -246,7 +246,7 @@ def test_what_is_wrong_with_the_sound_is_said_once_a_run_and_not_once_a_process(
     for _ in range(2):
         caplog.clear()
         run(source)
-        assert caplog.text.count("sound: left out, nothing here reads it") == 1
+        assert caplog.text.count("sound: left out, nothing here decodes it") == 1
 
 
 def test_the_sound_of_a_run_is_in_step_in_every_video(
@@ -385,15 +385,6 @@ def test_an_analysis_has_the_times_of_what_it_encodes_and_of_a_run_that_it_reads
     found = saved(Analysis(folder=str(folder)))
     assert [found.seconds(number) for number in range(8)] == pytest.approx(seconds, abs=1e-5)
     assert len(load_latents(folder, "encoded")) == 8
-
-
-def test_a_clip_with_times_knows_them_when_its_length_is_unknown(
-    uneven: Callable[..., MovingCircle], small_model: Path, cpu: Chosen
-) -> None:
-    source = uneven(TIMES, is_whole=False)
-    clip = clip_of(source, Folder(path=str(small_model)).load(cpu), 3)
-    assert clip.frames is None
-    assert [clip.seconds(number) for number in range(8)] == [float(moment) for moment in TIMES[:-1]]
 
 
 MANY = 100_000

@@ -21,10 +21,8 @@ def unplayable_remark(container: InputContainer) -> str | None:
         return None
     found = playable_track(container)
     if found is None:
-        return "the sound is left out: nothing here reads its codec"
-    return (
-        f"nothing here reads the codec of the first sound track; track {tracks.index(found) + 1} is carried"
-    )
+        return "the sound is left out: nothing here decodes its kind"
+    return f"nothing here decodes the first sound track; track {tracks.index(found) + 1} is carried"
 
 
 def _is_known(track: Any) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections import deque
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
 
 COPIED = {"aac", "mp3", "opus", "ac3", "eac3", "alac", "flac"}
 AAC_RATES = {48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000}
-RUN_UP = 2
-"""Packets before the first picture that are kept: one that reaches over it, and one for its overlap."""
+UNORDERED = {"avi"}
+"""Containers that say when pictures are decoded, and not when they are shown."""
 TRIED = 4
 """Packets that are written for a trial, to see whether mp4 takes them as they are."""
 
@@ -52,7 +51,7 @@ class Soundtrack:
         with _opened(path) as source:
             first = _looked_over(source)
         if first is None:
-            say("sound: left out, nothing here reads it")
+            say("sound: left out, nothing here decodes it")
             yield None
             return
         with _opened(path) as source:
@@ -85,9 +84,7 @@ class Soundtrack:
             return None
 
     def _copied(self, source: Any) -> Iterator[Any]:
-        # Sound that begins before the first picture is cut by the player: decoders need a run-up.
-        run_up: deque[Any] = deque(maxlen=RUN_UP)
-        ends = None
+        run_up, last = None, 0
         for packet in source.demux(self._from):
             time = packet.dts if packet.pts is None else packet.pts
             if time is None:
@@ -96,13 +93,15 @@ class Soundtrack:
             packet.pts, packet.dts = time - late, (time if packet.dts is None else packet.dts) - late
             packet.stream = self._to
             if packet.pts < 0:
-                run_up.append(packet)
+                # The last one before the first picture reaches over it, or is the run-up that decoders need.
+                run_up = packet
                 continue
-            if ends is not None and (packet.pts * packet.time_base - ends) * self._rate > LARGEST:
+            if (packet.pts - last) * packet.time_base * self._rate > LARGEST:
                 raise ValueError("a hole is too long for mp4")
-            ends = packet.pts * packet.time_base
-            while run_up:
-                yield run_up.popleft()
+            last = packet.pts
+            if run_up:
+                yield run_up
+                run_up = None
             yield packet
 
     def _encoded(self, source: Any) -> Iterator[Any]:
@@ -145,7 +144,10 @@ def _looked_over(source: Any) -> _First | None:
     if track is None:
         return None
     films = [film for film in source.streams.video if not film.disposition & Disposition.attached_pic]
-    picture = None if films else Fraction(0)
+    start = (
+        Fraction(films[0].start_time * films[0].time_base) if films and films[0].start_time else Fraction(0)
+    )
+    picture = None if films and source.format.name not in UNORDERED else start
     is_known = track.codec_context.codec.canonical_name in COPIED
     heard: list[Any] = []
     with contextlib.suppress(av.FFmpegError):
@@ -156,10 +158,7 @@ def _looked_over(source: Any) -> _First | None:
                 picture = _shown(packet)
             if picture is not None and (len(heard) == TRIED or not is_known):
                 break
-    if picture is None:
-        start = films[0].start_time
-        picture = Fraction(0) if start is None else start * films[0].time_base
-    return _First(picture, track.index, is_known and _mp4_takes(track, heard))
+    return _First(start if picture is None else picture, track.index, is_known and _mp4_takes(track, heard))
 
 
 def _shown(packet: Any) -> Fraction | None:
