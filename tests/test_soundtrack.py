@@ -274,3 +274,22 @@ def test_damaged_sound_is_silent_where_it_is_damaged_and_in_step_after_it(tmp_pa
     path, said = carried(damaged(tmp_path / "film.mkv", "mp2", 1.0, 1.5))
     assert heard(path) == pytest.approx(CLICKS, abs=LOSSY)
     assert set(said) == {"sound: damaged, silent where it is (Invalid data found when processing input)"}
+
+
+def test_a_damaged_packet_that_would_be_copied_is_left_out_and_no_fault_of_the_pictures(
+    tmp_path: Path,
+) -> None:
+    """Beside pictures, a container complains of it when the next picture is written."""
+    path, said = carried(damaged(tmp_path / "film.mkv", "ac3", 1.0, 1.5))
+    assert codec_of(path) == "ac3"
+    assert heard(path) == pytest.approx(CLICKS, abs=LOSSY)
+    assert set(said) == {"sound: damaged, a part of it is left out"}
+    assert len(shown(path)) == len(TENTHS)
+
+
+def test_a_file_that_can_no_longer_be_read_costs_only_the_sound(tmp_path: Path) -> None:
+    (tmp_path / "film.mov").write_bytes(b"\0" * 999)
+    path, said = carried(tmp_path / "film.mov")
+    assert len(said) == 1
+    assert said[0].startswith("sound: left out, its file cannot be read (")
+    assert len(shown(path)) == len(TENTHS)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import io
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vae_experiments.tracks import playable_track
 from vae_experiments.writers.clock import LARGEST
 from vae_experiments.writers.samples import Samples
+from vae_experiments.writers.trial import trial
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ class Soundtrack:
     with the sound is said, and the pictures are written without it.
     """
 
-    def __init__(self, target: Any, source: Any, first: _First, say: Callable[[str], None]) -> None:
+    def __init__(self, target: Any, source: Any, first: _Beginning, say: Callable[[str], None]) -> None:
         self._target, self._from = target, source.streams[first.track]
         self._first_picture, self._say = first.picture, say
         self._rate = self._from.codec_context.sample_rate
@@ -41,17 +41,15 @@ class Soundtrack:
             self._rate = self._rate if self._rate in AAC_RATES else 48000
             mono = self._from.codec_context.layout.nb_channels == 1
             self._to = target.add_stream("aac", rate=self._rate, layout="mono" if mono else "stereo")
-        self._packets = self._copied(source) if first.is_copied else self._encoded(source)
+        self._packets = self._sound(self._copied(source)) if first.is_copied else self._encoded(source)
         self._next: Any = self._pull()
 
     @classmethod
     @contextlib.contextmanager
     def beside(cls, target: Any, path: Path, say: Callable[[str], None]) -> Iterator[Soundtrack | None]:
         """Open the file whose sound is carried, for as long as the video is written; None if it has none."""
-        with _opened(path) as source:
-            first = _looked_over(source)
+        first = _looked_over(path, say)
         if first is None:
-            say("sound: left out, nothing here decodes it")
             yield None
             return
         with _opened(path) as source:
@@ -59,18 +57,11 @@ class Soundtrack:
 
     def copy_until(self, seconds: Fraction | None) -> None:
         """Write the sound up to that time, or all that is left."""
-        import av
-
         while self._next is not None:
             packet = self._next
             if seconds is not None and packet.pts * packet.time_base > seconds:
                 return
-            try:
-                self._target.mux(packet)
-            except av.FFmpegError as error:
-                if isinstance(error, OSError):
-                    raise
-                self._say(f"sound: mp4 does not take a part of it, which is left out ({error.strerror})")
+            self._target.mux(packet)
             self._next = self._pull()
 
     def _pull(self) -> Any:
@@ -91,7 +82,6 @@ class Soundtrack:
                 continue
             late = round(self._first_picture / packet.time_base)
             packet.pts, packet.dts = time - late, (time if packet.dts is None else packet.dts) - late
-            packet.stream = self._to
             if packet.pts < 0:
                 # The last one before the first picture reaches over it, or is the run-up that decoders need.
                 run_up = packet
@@ -103,6 +93,16 @@ class Soundtrack:
                 yield run_up
                 run_up = None
             yield packet
+
+    def _sound(self, packets: Iterator[Any]) -> Iterator[Any]:
+        """Leave out packets that mp4 does not take."""
+        with trial(self._from) as takes:
+            for packet in packets:
+                if takes(packet):
+                    packet.stream = self._to
+                    yield packet
+                else:
+                    self._say("sound: damaged, a part of it is left out")
 
     def _encoded(self, source: Any) -> Iterator[Any]:
         samples = Samples(self._rate, self._to.codec_context.layout.name, self._first_picture)
@@ -124,7 +124,7 @@ class Soundtrack:
                 self._say(f"sound: damaged, silent where it is ({_reason(error)})")
 
 
-class _First(NamedTuple):
+class _Beginning(NamedTuple):
     """What the beginning of a file tells."""
 
     picture: Fraction
@@ -135,30 +135,42 @@ class _First(NamedTuple):
     """Whether mp4 takes the sound as it is."""
 
 
-def _looked_over(source: Any) -> _First | None:
-    """Read as far as the first picture and the first packets of the sound; None without sound to carry."""
+def _looked_over(path: Path, say: Callable[[str], None]) -> _Beginning | None:
+    """Read a file as far as its first picture and the first packets of its sound; None without sound to carry."""
+    import av
+
+    try:
+        with _opened(path) as source:
+            first = _beginning(source)
+    except av.FFmpegError as error:
+        say(f"sound: left out, its file cannot be read ({_reason(error)})")
+        return None
+    if first is None:
+        say("sound: left out, nothing here decodes it")
+    return first
+
+
+def _beginning(source: Any) -> _Beginning | None:
     import av
     from av.stream import Disposition
 
     track = playable_track(source)
     if track is None:
         return None
-    films = [film for film in source.streams.video if not film.disposition & Disposition.attached_pic]
-    start = (
-        Fraction(films[0].start_time * films[0].time_base) if films and films[0].start_time else Fraction(0)
-    )
-    picture = None if films and source.format.name not in UNORDERED else start
-    is_known = track.codec_context.codec.canonical_name in COPIED
-    heard: list[Any] = []
+    pictures = (film for film in source.streams.video if not film.disposition & Disposition.attached_pic)
+    film = next(pictures, None)
+    start = Fraction(film.start_time * film.time_base) if film and film.start_time else Fraction(0)
+    shown = start if film is None or source.format.name in UNORDERED else None
+    is_known, heard = track.codec_context.codec.canonical_name in COPIED, list[Any]()
     with contextlib.suppress(av.FFmpegError):
-        for packet in source.demux(track, *films[:1]):
+        for packet in source.demux(*filter(None, (track, film))):
             if packet.stream is track:
                 heard += [packet] if packet.size and len(heard) < TRIED else []
-            elif picture is None:
-                picture = _shown(packet)
-            if picture is not None and (len(heard) == TRIED or not is_known):
+            elif shown is None:
+                shown = _shown(packet)
+            if shown is not None and (len(heard) == TRIED or not is_known):
                 break
-    return _First(start if picture is None else picture, track.index, is_known and _mp4_takes(track, heard))
+    return _Beginning(start if shown is None else shown, track.index, is_known and _mp4_takes(track, heard))
 
 
 def _shown(packet: Any) -> Fraction | None:
@@ -176,14 +188,10 @@ def _mp4_takes(track: Any, packets: list[Any]) -> bool:
     import av
 
     try:
-        with av.open(io.BytesIO(), "w", format="mp4") as trial:
-            stream = trial.add_stream_from_template(track)
-            for packet in packets:
-                packet.stream = stream
-                trial.mux(packet)
+        with trial(track) as takes:
+            return bool(packets) and all(takes(packet) for packet in packets)
     except (av.FFmpegError, ValueError):
         return False
-    return bool(packets)
 
 
 @contextlib.contextmanager
