@@ -141,7 +141,7 @@ def test_frames_after_the_last_announced_one_follow_at_the_mean_rate(tmp_path: P
     [
         ([Fraction(number, 25) for number in range(6)], "25 fps"),
         ([number / NTSC for number in range(6)], "29.97 fps"),
-        ([Fraction(round(number * 1000 / 30), 1000) for number in range(7)], "30 fps"),
+        ([Fraction(round(number * 1000 / 30), 1000) for number in range(7)], "30.3 to 29.4 fps (mean 30)"),
         ([*THIRTY_THEN_FIVE, Fraction(14, 15)], "30 to 5 fps (mean 8.57)"),
         ([Fraction(0), Fraction(8)], "0.125 fps"),
     ],

@@ -1,7 +1,8 @@
 """Companions: other videos that a manipulation asks for, matched to the source and encoded as it is.
 
 A companion is read at the source's own frame size (the centre is cropped to its shape), resampled to
-its rate, or to its frames' own times where they last differently, begun again where it is shorter, and cut where it is longer.
+its rate, or to the times of its frames where they last differently, begun again where it is shorter, and
+cut where it is longer.
 """
 
 from __future__ import annotations
@@ -96,7 +97,6 @@ class Companions:
         import torch
 
         info, begins = source.info, Fraction(0)
-        timed = _timed(source, self.batch_size)
         for first in count(0, self.batch_size):
             chunk = []
             for number in range(first, first + self.batch_size):

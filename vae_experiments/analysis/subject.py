@@ -127,7 +127,7 @@ def saved(wish: Analysis) -> Subject:
     stride = deduced_stride((size.height, shape[2]), (size.width, shape[3]))
     known = Clip(
         fps=float(fps),
-        begins=_begins_of(run, size, fps),
+        begins=_begins_of(run, size, fps) if len(latents) == shape[0] else None,
         frames=metrics["frames"],
         channels=shape[1],
         stride=stride,

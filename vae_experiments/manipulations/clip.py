@@ -25,8 +25,6 @@ class Clip:
 
     fps: float = 25.0
     """Its rate, or mean rate."""
-    begins: Callable[[int], Fraction] | None = None
-    """Says when a frame begins, in seconds, where they last differently; else the rate does."""
     frames: int | None = None
     """How many frames it has; None where only reading to the end can tell."""
     channels: int | None = None
@@ -46,6 +44,8 @@ class Clip:
     """The content of other videos that were checked, by the setting that named each."""
     spreads: Callable[[], Iterator[Latents]] | None = None
     """Gives the standard deviations of the encoder's posterior, in step with the latents."""
+    begins: Callable[[int], Fraction] | None = None
+    """Says when a frame begins, in seconds, where they last differently; else the rate does."""
 
     @property
     def latents(self) -> int | None:

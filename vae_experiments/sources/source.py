@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from vae_experiments.tensors import Frames, Size
 
-_CLOCK = 0.0021
-"""Seconds: two roundings of a millisecond."""
-
 
 @dataclass(frozen=True)
 class SourceInfo:
@@ -59,9 +56,8 @@ class SourceInfo:
     @property
     def pace(self) -> str:
         """How fast frames follow each other, for a person: ``25 fps``, or ``30 to 5 fps (mean 13.4)``."""
-        gaps = [float(late - early) for early, late in pairwise((*self.times, self.end)) if late > early]
-        # A clock that counts in milliseconds lets the frames of a steady rate differ.
-        if max(gaps) - min(gaps) <= _CLOCK:
+        gaps = [float(late - early) for early, late in pairwise(self.uneven) if late > early]
+        if not gaps:
             return f"{float(self.fps):g} fps"
         return f"{1 / min(gaps):.3g} to {1 / max(gaps):.3g} fps (mean {float(self.fps):.3g})"
 
