@@ -15,6 +15,7 @@ FLOORS: list[set[str]] = [
     {"schedules"},
     {
         "tensors",
+        "tracks",
         "options",
         "plugins",
         "files",

@@ -217,12 +217,13 @@ def quoted(word: str) -> str:
 
 
 def _quoted_element(element: str) -> str:
-    name = re.search(r"(\w*)\s*\(", element)
+    before, bracket, _ = element.partition("(")
+    name = re.split(r"\W", before.rstrip())[-1]
     if element.strip().startswith("choice(") and element.strip().endswith(")"):
         inside = split_outside_brackets(element.strip()[len("choice(") : -1])
         return f"choice({','.join(map(_quoted_element, inside))})"
     is_plain = element.strip()[:1] not in ("'", '"', "[", "{")
-    if name is None or not is_plain or name[1] in HYDRA_FUNCTIONS:
+    if not bracket or not is_plain or name in HYDRA_FUNCTIONS:
         return element
     return "'" + element.replace("'", "\\'") + "'"
 

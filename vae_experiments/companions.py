@@ -1,14 +1,17 @@
 """Companions: other videos that a manipulation asks for, matched to the source and encoded as it is.
 
 A companion is read at the source's own frame size (the centre is cropped to its shape), resampled to
-its rate, begun again where it is shorter, and cut where it is longer.
+its rate, or to the times of its frames where they last differently, begun again where it is shorter, and
+cut where it is longer.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +22,8 @@ from vae_experiments.sources import Content, Pattern, Source, SourceInfo, Video
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from torch import Tensor
 
     from vae_experiments.models import Autoencoder
     from vae_experiments.tensors import Frames, Latents
@@ -73,7 +78,7 @@ class Companions:
             raise said_of(error, setting) from error
 
     def source(self, path: str) -> Source:
-        """Open a companion, by the name of a pattern or of a file, at the size and rate of the source."""
+        """Open a companion, by the name of a pattern or of a file, at the size and mean rate of the source."""
         size, fps = str(self.info.size), str(self.info.fps.limit_denominator(_FINEST_RATE))
         pattern = _patterns().get(path)
         if path not in self.places and pattern is not None:
@@ -95,10 +100,30 @@ class Companions:
                 # A still is decoded once, however long it is looked at.
                 (still,) = source.chunks(1)
                 yield from itertools.repeat(still.expand(self.batch_size, -1, -1, -1))
+            if self.info.uneven:
+                # A film's own times are nearer to each moment than those of a rate between.
+                yield from self._in_step(replace(source, fps=None) if isinstance(source, Video) else source)
             while True:
                 yield from source.chunks(self.batch_size)
         except SourceError as error:
             raise said_of(error, "another video") from error
+
+    def _in_step(self, source: Source) -> Iterator[Frames]:
+        """Give, for every frame of a clip whose frames last differently, what a companion shows at its moment."""
+        import torch
+
+        info, begins = source.info, Fraction(0)
+        for first in count(0, self.batch_size):
+            chunk = []
+            for number in range(first, first + self.batch_size):
+                moment = self.info.begins(number) % info.end
+                if moment < begins or not number:
+                    timed = _timed(source, self.batch_size)
+                    begins, ends, frame = next(timed)
+                while ends <= moment:
+                    begins, ends, frame = next(timed, (begins, info.end, frame))
+                chunk.append(frame)
+            yield torch.stack(chunk)
 
 
 def clip_of(
@@ -109,6 +134,7 @@ def clip_of(
     companions = Companions(info, autoencoder, batch_size, places or {})
     return Clip(
         fps=float(info.fps),
+        begins=info.begins if info.uneven else None,
         frames=info.frames,
         channels=autoencoder.latent_channels,
         stride=autoencoder.stride,
@@ -122,6 +148,15 @@ def clip_of(
         is_sampled=autoencoder.is_sampled,
         spreads=lambda: autoencoder.spreads(source.chunks(batch_size)),
     )
+
+
+def _timed(source: Source, batch_size: int) -> Iterator[tuple[Fraction, Fraction, Tensor]]:
+    """Give when each frame begins and ends, and the frame."""
+    info, number = source.info, 0
+    for frames in source.chunks(batch_size):
+        for frame in frames:
+            yield info.begins(number), info.begins(number + 1), frame
+            number += 1
 
 
 def _patterns() -> dict[str, type[Pattern]]:

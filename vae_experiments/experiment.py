@@ -180,7 +180,7 @@ class Experiment:
         count = "frames" if info.frames is None else f"{info.frames} frames"
         log.info("device: %s", chosen)
         log.info("tiling: %s, %s", self.model.tiling, autoencoder.tiles_of(info.size)["decode"])
-        log.info("source: %s, %s of %s at %g fps", self.source.title(), count, info.size, float(info.fps))
+        log.info("source: %s, %s of %s at %s", self.source.title(), count, info.size, info.pace)
         for remark in info.remarks:
             log.warning("source: %s", remark)
         if lengths_differ(self.manipulations):

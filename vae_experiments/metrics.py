@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING
 from vae_experiments.errors import NumbersError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from fractions import Fraction
 
     import torch
 
@@ -86,14 +87,18 @@ class Fidelity:
         }
 
 
-def as_table(fidelities: Mapping[str, Fidelity], frames: int) -> str:
-    """Write the numbers of every video as CSV, a row a frame; empty where a video has no such frame."""
+def as_table(fidelities: Mapping[str, Fidelity], frames: int, begins: Callable[[int], Fraction]) -> str:
+    """Write when each frame begins and the numbers of every video as CSV, a row a frame.
+
+    A number is empty where a video has no such frame.
+    """
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["frame", *(f"{name}.{number}" for name in fidelities for number in NUMBERS)])
+    rows.writerow(["frame", "seconds", *(f"{name}.{number}" for name in fidelities for number in NUMBERS)])
     for frame in range(frames):
         scores = [video.frames[frame] if frame < len(video.frames) else None for video in fidelities.values()]
-        rows.writerow([frame, *(getattr(score, number, None) for score in scores for number in NUMBERS)])
+        numbers = [getattr(score, number, None) for score in scores for number in NUMBERS]
+        rows.writerow([frame, round(float(begins(frame)), 6), *numbers])
     return text.getvalue()
 
 

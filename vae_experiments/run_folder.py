@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +30,9 @@ if TYPE_CHECKING:
     from vae_experiments.sources import SourceInfo
     from vae_experiments.tensors import Latents, Pixels
 
+log = logging.getLogger(__name__)
 LONGEST_NAME = 160
-FINISHED = "metrics.json"
+FINISHED, TABLE = "metrics.json", "metrics.csv"
 ORIGINAL, RECONSTRUCTED = "original", "reconstructed"
 
 
@@ -67,6 +70,8 @@ class RunFolder:
         self.fidelity = {name: Fidelity() for name in self._decoded_names()}
         self.latents = {ENCODED: LatentStatistics()} | ({CHANGED: LatentStatistics()} if names else {})
         self.frames = 0
+        # Several videos carry the same sound, and meet the same in it.
+        self._say_once = functools.cache(log.warning)
         self._latent_folder = LatentFolder(folder / "latents") if wants.latents else None
         self._squared_change, self._values = 0.0, 0
 
@@ -82,7 +87,8 @@ class RunFolder:
             if self.wants.comparison:
                 self._comparison = Comparison(self.info.size, [self.said(name) for name in self._videos])
                 path, size = self.folder / "comparison.mp4", self._comparison.size
-                sheet = open_mp4(path, size, self.info.fps, None if self.lengths_differ else self.info.sound)
+                sound = None if self.lengths_differ else self.info.sound
+                sheet = open_mp4(path, size, self.info.fps, sound, self.info.uneven, self._say_once)
                 self._comparison_video = opened.enter_context(sheet)
             self._opened = opened.pop_all()
         return self
@@ -127,7 +133,7 @@ class RunFolder:
             "frames": self.frames,
             "width": self.info.size.width,
             "height": self.info.size.height,
-            "fps": float(self.info.fps),
+            "fps": self._mean_fps(),
             "latents": self.latents[ENCODED].summary(),
         }
         if CHANGED in self.latents:
@@ -146,7 +152,7 @@ class RunFolder:
         if self._latent_folder:
             self._latent_folder.finish()
         if self.wants.table:
-            write_text(self.folder / "metrics.csv", as_table(self.fidelity, self.frames))
+            write_text(self.folder / TABLE, as_table(self.fidelity, self.frames, self.info.begins))
         if self.wants.pictures:
             self._draw()
         if self.wants.provenance:
@@ -160,8 +166,15 @@ class RunFolder:
         return [RECONSTRUCTED] + ([self.changed_name] if self.changed_name else [])
 
     def _open(self, name: str) -> Any:
-        sound = None if self.lengths_differ and name == self.changed_name else self.info.sound
-        return open_mp4(self.folder / f"{name}.mp4", self.info.size, self.info.fps, sound)
+        path, size, fps = self.folder / f"{name}.mp4", self.info.size, self.info.fps
+        if self.lengths_differ and name == self.changed_name:
+            # A video of another length has no times of its own: it plays at the mean rate, without sound.
+            return open_mp4(path, size, fps)
+        return open_mp4(path, size, fps, self.info.sound, self.info.uneven, self._say_once)
+
+    def _mean_fps(self) -> float:
+        """Give frames by duration of what came, which may be less than was announced."""
+        return float(self.frames / (self.info.begins(self.frames) or self.frames / self.info.fps))
 
     def _see(self, name: str, latents: Latents) -> None:
         self.latents[name].update(latents)
@@ -197,7 +210,7 @@ class RunFolder:
         write_report(
             self.folder / "report.html",
             title=title,
-            subtitle=f"{self.frames} frames of {self.info.size} at {float(self.info.fps):g} fps, on {metrics['device']}",
+            subtitle=f"{self.frames} frames of {self.info.size} at {self.info.pace}, on {metrics['device']}",
             videos={self.said(name): f"{name}.mp4" for name in self._videos},
             scores={self.said(name): metrics[name] for name in self.fidelity},
             pictures={"Latents": "latents.png", "Over time": "metrics.png"} if self.wants.pictures else {},

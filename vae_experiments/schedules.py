@@ -8,7 +8,8 @@
                                  triangle(...) and square(...) do so in straight lines and in jumps
     0s:0 1s:0.5 50%:1            keyframes, with straight lines between them
 
-Times are seconds (2s), frames (12f) or a share of the clip (50%).
+Times are seconds (2s), frames (12f, which is when frame 12 begins) or a share of the clip (50%): 0 % is
+when its first frame begins and 100 % when its last one does.
 """
 
 from __future__ import annotations
@@ -23,20 +24,31 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from fractions import Fraction
 
 GRAMMAR = (
     "write a number, ramp(0,1), ramp(0,1,0.5s,2s), ease(0,1), sine(period=2s,low=0,high=1) "
     "(or triangle, square), or keyframes as in 0s:0 1s:0.5; times are 2s, 12f (frames) or 50%"
 )
-_TIME = re.compile(r"(?P<amount>\d*\.?\d+)(?P<unit>s|f|%)")
+_TIME = re.compile(r"(?P<amount>\d+(?:\.\d+)?|\.\d+)(?P<unit>s|f|%)")
 
 
 class Timeline(NamedTuple):
-    """How fast a clip goes and how long it is, which is what times are measured by."""
+    """When the frames of a clip begin, which is what times are measured by."""
 
     fps: float
     last_seconds: float | None
     """When its last frame begins; None where nobody knows yet."""
+    begins: Callable[[int], Fraction] | None = None
+    """Says when a frame begins where they last differently; else the rate does."""
+
+    def seconds(self, frame: float) -> float:
+        """Say when a frame begins; half a frame is half of the way to the next."""
+        if self.begins is None:
+            return frame / self.fps
+        number, share = int(frame), frame % 1
+        begins = float(self.begins(number))
+        return begins + share * (float(self.begins(number + 1)) - begins) if share else begins
 
 
 class Time(NamedTuple):
@@ -55,14 +67,14 @@ class Time(NamedTuple):
         found = _TIME.fullmatch(text.strip())
         if found is None:
             raise ValueError(f"{text.strip()!r} is not a time")
-        return cls(float(found["amount"]), found["unit"])
+        return cls(number(found["amount"]), found["unit"])
 
     def seconds(self, timeline: Timeline) -> float:
         """Say how many seconds it is in a clip."""
         if self.unit == "s":
             return self.amount
         if self.unit == "f":
-            return self.amount / timeline.fps
+            return timeline.seconds(self.amount)
         assert timeline.last_seconds is not None, "a share of a clip needs its length"
         return self.amount / 100 * timeline.last_seconds
 
@@ -193,16 +205,15 @@ def read_call(text: str) -> tuple[str, list[str], dict[str, str]]:
 
 def split_outside_brackets(text: str) -> list[str]:
     """Split at the commas that stand in no bracket and in no quotes."""
-    parts, depth, quote = [""], 0, ""
-    for sign in text:
+    parts, depth, quote, begins = [], 0, "", 0
+    for place, sign in enumerate(text):
         if quote or sign in "'\"":
             quote = "" if sign == quote else quote or sign
         depth += (sign in "([{") - (sign in ")]}") if not quote else 0
         if sign == "," and depth == 0 and not quote:
-            parts.append("")
-        else:
-            parts[-1] += sign
-    return parts
+            parts.append(text[begins:place])
+            begins = place + 1
+    return [*parts, text[begins:]]
 
 
 def number(text: str) -> float:

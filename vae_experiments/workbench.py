@@ -146,7 +146,8 @@ class Workbench:
             _check("play", name, frames, 3)
         _check_sizes(shown)
         pixels = {name.replace("_", " "): to_pixels(frames) for name, frames in shown.items()}
-        return Player.of(pixels, self.source.info.fps)
+        info = self.source.info
+        return Player.of(pixels, info.fps, info.uneven)
 
 
 def _check(method: str, name: str, values: Tensor, channels: int) -> None:

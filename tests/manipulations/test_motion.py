@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from math import pi
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from tests.manipulations.clips import clip_of, latents_of, second, through
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import (
+    Clip,
     MotionGain,
     MotionMagnify,
     MotionTransfer,
@@ -18,6 +20,8 @@ from vae_experiments.manipulations import (
     TemporalBand,
 )
 from vae_experiments.manipulations.motion import Reference
+from vae_experiments.sources import SourceInfo
+from vae_experiments.tensors import Size
 
 NEUTRAL: dict[str, dict[str, Any]] = {
     "motion_gain": {"gain": 1},
@@ -118,6 +122,24 @@ def test_temporal_band_multiplies_what_oscillates_in_the_band_and_nothing_else(
     changed = through(TemporalBand(gain=4, low_hz=1, high_hz=3), latents)
     constant = 1.3 if half_waves == 0 else 0.3
     assert torch.allclose(changed, constant + factor * (latents - constant), atol=1e-4)
+
+
+def test_temporal_band_counts_hertz_by_the_frames_own_times_where_they_last_differently() -> None:
+    times = [Fraction(number, 30) for number in range(60)] + [
+        2 + Fraction(number, 10) for number in range(41)
+    ]
+    info = SourceInfo(Size(8, 8), tuple(times[:-1]), times[-1])
+    clip = Clip(fps=float(info.fps), begins=info.begins, frames=100)
+    moments = torch.tensor([float(moment) for moment in times[:-1]])[:, None, None, None]
+    slow, fast = torch.cos(0.5 * pi * moments), torch.cos(2.5 * pi * moments)
+    latents = (slow + fast).expand(100, 2, 3, 3)
+    calmed = through(TemporalBand(gain=0, low_hz=1, high_hz=1.5), latents, 9, clip)
+    assert float((calmed - slow).abs().mean()) < 0.1 * float(fast.abs().mean())
+    same = through(TemporalBand(gain=1, low_hz=1, high_hz=1.5), latents, 9, clip)
+    assert torch.equal(same, latents)
+    for few in (1, 2):
+        short = through(TemporalBand(low_hz=2, high_hz=3), latents[:few], 9, clip.of_length(few))
+        assert short.isfinite().all()
 
 
 @pytest.mark.parametrize(("fps", "time_stride", "factor"), [(24, 1, 4), (12, 1, 1), (96, 4, 4), (24, 4, 1)])

@@ -116,9 +116,11 @@ def _plot_movement(folder: Path, numbers: Mapping[str, Any]) -> None:
 
 
 def _paint(path: Path, subject: Subject) -> None:
-    """Write the latents as colours, as large as the source and at the rate of the latents."""
+    """Write the latents as colours, as large as the source and as long as what each stands for."""
     pixels = component_pictures(subject.latents, principal_components(gaussian(subject.latents)))
-    with open_mp4(path, subject.size, subject.fps / subject.clip.time_stride) as video:
+    clip, count = subject.clip, len(subject.latents)
+    times = [clip.begins(clip.frame(latent)) for latent in range(count + 1)] if clip.begins else ()
+    with open_mp4(path, subject.size, subject.fps / clip.time_stride, times=times) as video:
         for picture in enlarged(pixels, subject.clip.stride, subject.size):
             video.write(picture)
 

@@ -87,7 +87,7 @@ class Study:
         if path:
             companions.check(path, "analysis.path")
         log.info("device: %s", chosen)
-        log.info("source: %s, %s at %g fps", self.source.title(), info.size, float(info.fps))
+        log.info("source: %s, %s at %s", self.source.title(), info.size, info.pace)
         content = Content.of(self.source)
         subject = encoded(self.source, autoencoder, self.batch_size)
         content.check()
@@ -180,6 +180,10 @@ def _beside(subject: Subject, cells: Gaussian, second: Subject) -> dict[str, Any
 def _remarks(subject: Subject, second: Subject | None) -> list[str]:
     """Say in sentences what the numbers alone would not."""
     remarks, stride = list(subject.remarks), subject.clip.time_stride
+    if subject.clip.begins is not None:
+        remarks.append(
+            "Frames last differently; the spectrum takes them as evenly spaced, at their mean rate."
+        )
     if len(subject.even) < 3:
         remarks.append("There are fewer than 3 latents evenly spaced in time, and so no spectrum.")
     if subject.first_even:

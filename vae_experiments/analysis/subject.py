@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import logging
 from dataclasses import dataclass
@@ -13,12 +14,13 @@ from vae_experiments.errors import NumbersError, SourceError
 from vae_experiments.latents import load_latents
 from vae_experiments.manipulations import Clip
 from vae_experiments.progress import Progress
-from vae_experiments.run_folder import FINISHED
+from vae_experiments.run_folder import FINISHED, TABLE
+from vae_experiments.sources import SourceInfo
 from vae_experiments.tensors import Size, check_finite
 from vae_experiments.threads import read_ahead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from vae_experiments.analysis.settings import Analysis
     from vae_experiments.models import Autoencoder
@@ -33,6 +35,8 @@ DEDUCED = (
 )
 NTSC = 1001
 """The largest denominator of the rates in use, such as 30000/1001."""
+ROUNDED = Fraction(1, 100_000)
+"""Seconds that a table of times, and a rate with few digits, may be off."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Subject:
 
     def seconds(self, latent: int) -> float:
         """Say when the first frame that a latent stands for is shown."""
-        return self.clip.frame(latent) / self.clip.fps
+        return self.clip.seconds(latent)
 
 
 def encoded(source: Source, autoencoder: Autoencoder, batch_size: int, most: int | None = None) -> Subject:
@@ -91,6 +95,7 @@ def encoded(source: Source, autoencoder: Autoencoder, batch_size: int, most: int
         raise NumbersError("the source gave no frames", "give a source with at least one frame")
     clip = Clip(
         fps=float(info.fps),
+        begins=info.begins if info.uneven else None,
         frames=info.frames,
         channels=autoencoder.latent_channels,
         stride=autoencoder.stride,
@@ -124,7 +129,14 @@ def saved(wish: Analysis) -> Subject:
     if len(strides) < len(STRIDES):
         strides = _deduced_strides(metrics)
         remarks = (DEDUCED.format(**strides),)
-    known = Clip(float(fps), metrics["frames"], metrics["latents"]["shape"][1], **strides)
+    shape = metrics["latents"]["shape"]
+    known = Clip(
+        float(fps),
+        metrics["frames"],
+        shape[1],
+        **strides,
+        begins=_begins_of(run, size, fps) if len(latents) == shape[0] else None,
+    )
     title = f"{run.name} ({wish.latents})"
     return Subject(title, latents, known.of_length(len(latents)), size, fps, remarks)
 
@@ -186,6 +198,17 @@ def _metrics_of(run: Path, wish: Analysis) -> dict[str, Any]:
         return needed | {"latents": {"shape": [int(number) for number in metrics["latents"]["shape"]]}}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _damaged(wish, error) from error
+
+
+def _begins_of(run: Path, size: Size, fps: Fraction) -> Callable[[int], Fraction] | None:
+    """Say when each frame began, where the run wrote a table and frames last differently."""
+    try:
+        with (run / TABLE).open(newline="", encoding="utf-8") as table:
+            times = tuple(Fraction(row["seconds"]) for row in csv.DictReader(table))
+    except (OSError, KeyError, ValueError):  # no table, or an older one, or a person's own
+        return None
+    is_steady = all(abs(time - number / fps) < ROUNDED for number, time in enumerate(times))
+    return None if is_steady else SourceInfo(size, times, len(times) / fps).begins
 
 
 def _damaged(wish: Analysis, error: Exception) -> SourceError:

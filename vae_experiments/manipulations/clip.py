@@ -10,6 +10,7 @@ from vae_experiments.tensors import Joined, Size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from fractions import Fraction
 
     from vae_experiments.tensors import Frames, Latents
 
@@ -23,13 +24,14 @@ class Extent(NamedTuple):
 
 @dataclass(frozen=True)
 class Clip:
-    """The clip around the latents: its rate and its length, and the way to other videos' latents.
+    """The clip around the latents: its times and its length, and the way to other videos' latents.
 
     In a temporal model a latent stands for ``time_stride`` frames, the first one of a causal model for
     one frame only.
     """
 
     fps: float = 25.0
+    """Its rate, or mean rate."""
     frames: int | None = None
     """How many frames it has; None where only reading to the end can tell."""
     channels: int | None = None
@@ -54,6 +56,8 @@ class Clip:
     """Gives the standard deviations of the encoder's posterior, in step with the latents."""
     is_sampled: bool = False
     """Whether these latents are a draw from that posterior, and not its mode."""
+    begins: Callable[[int], Fraction] | None = None
+    """Says when a frame begins, in seconds, where they last differently; else the rate does."""
 
     @property
     def latents(self) -> int | None:
@@ -65,12 +69,14 @@ class Clip:
     @property
     def timeline(self) -> Timeline:
         """Say what times are measured by."""
-        last = None if self.frames is None else self.frame(max((self.latents or 1) - 1, 0)) / self.fps
-        return Timeline(self.fps, last)
+        timeline = Timeline(self.fps, None, self.begins)
+        if self.latents is None:
+            return timeline
+        return timeline._replace(last_seconds=timeline.seconds(self.frame(max(self.latents - 1, 0))))
 
     @property
     def rate_hz(self) -> float:
-        """Say how many latents there are in a second."""
+        """Say how many latents there are in a second, on average."""
         return self.fps / self.time_stride
 
     @property
@@ -91,6 +97,10 @@ class Clip:
     def frame(self, latent: int) -> int:
         """Give the number of the first frame that a latent stands for."""
         return self.first_frames + (latent - 1) * self.time_stride if latent else 0
+
+    def seconds(self, latent: int) -> float:
+        """Say when the first frame that a latent stands for begins."""
+        return self.timeline.seconds(self.frame(latent))
 
     def latent(self, frame: int) -> int:
         """Give the number of the latent that stands for a frame."""

@@ -99,7 +99,7 @@ class Link(Option, family="manipulation"):
             return self
         import torch
 
-        seconds = [clip.frame(number) / clip.fps for number in range(first, first + count)]
+        seconds = [clip.seconds(number) for number in range(first, first + count)]
         now = copy.copy(self)
         for name, text in moving.items():
             schedule = parse_schedule(text)

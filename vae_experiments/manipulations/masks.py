@@ -88,7 +88,7 @@ class Mask:
         paint = functools.lru_cache(maxsize=1)(self._painted)
 
         def cover(latents: Latents, at: int) -> Tensor:
-            seconds = [clip.frame(number) / clip.fps for number in range(at, at + len(latents))]
+            seconds = [clip.seconds(number) for number in range(at, at + len(latents))]
             schedules = (*self.numbers, self.soft)
             parts = []
             for moment in seconds:

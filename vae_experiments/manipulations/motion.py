@@ -16,8 +16,13 @@ from vae_experiments.tensors import Joined
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from torch import Tensor
+
     from vae_experiments.manipulations.clip import Clip
     from vae_experiments.tensors import Latents
+
+FINER = 4
+"""Even moments for each latent at most, where latents last differently."""
 
 
 class MotionGain(WholeClip):
@@ -133,7 +138,8 @@ class TemporalBand(WholeClip):
 
     ``z + (gain - 1) * band(z)``; the band is cut out by a Fourier transform over time of the clip
     followed by its mirror image, so that its end need not fit its beginning; what does not change stays
-    (after Wu et al. 2012, Eulerian Video Magnification). Holds all latents of the clip.
+    (after Wu et al. 2012, Eulerian Video Magnification). Where frames last differently, the band is cut out of
+    the straight lines between them. Holds all latents of the clip.
     """
 
     moves_time = True
@@ -155,13 +161,43 @@ class TemporalBand(WholeClip):
 
     def whole(self, latents: Latents, clip: Clip) -> Latents:
         """Cut out the band and add it once more."""
+        band = self._band(latents, clip.rate_hz) if clip.begins is None else self._uneven_band(latents, clip)
+        changed: Latents = latents + (self.gain - 1) * band
+        return changed
+
+    def _band(self, latents: Latents, rate_hz: float) -> Latents:
         import torch
 
         count = len(latents)
         mirrored = torch.cat([latents, latents.flip(0)])
         spectrum = torch.fft.rfft(mirrored, dim=0)
-        hertz = torch.fft.rfftfreq(2 * count, 1 / clip.rate_hz)
+        hertz = torch.fft.rfftfreq(2 * count, 1 / rate_hz)
         inside = (hertz >= self.low_hz - 1e-9) & (hertz <= self.high_hz + 1e-9) & (hertz > 0)
-        band = torch.fft.irfft(spectrum * inside[:, None, None, None], n=2 * count, dim=0)[:count]
-        changed: Latents = latents + (self.gain - 1) * band
-        return changed
+        band: Latents = torch.fft.irfft(spectrum * inside[:, None, None, None], n=2 * count, dim=0)[:count]
+        return band
+
+    def _uneven_band(self, latents: Latents, clip: Clip) -> Latents:
+        """Take latents that last differently to even moments, straight between neighbours, and the band back."""
+        import torch
+
+        first, count = clip.first_alone, len(latents)
+        moments = torch.tensor([clip.seconds(first + number) for number in range(count)], dtype=torch.float64)
+        gaps, lasts = moments.diff(), float(moments[-1] - moments[0])
+        if not lasts:
+            return torch.zeros_like(latents)
+        finest = 1 + round(lasts / float(gaps[gaps > 0].min()))
+        even = torch.linspace(
+            float(moments[0]), float(moments[-1]), min(finest, FINER * count), dtype=moments.dtype
+        )
+        band = self._band(_between(latents, moments, even), (len(even) - 1) / lasts)
+        return _between(band, even, moments)
+
+
+def _between(latents: Latents, moments: Tensor, wanted: Tensor) -> Latents:
+    """Look latents of some moments up at others between them."""
+    import torch
+
+    after = torch.searchsorted(moments, wanted).clamp(1, len(moments) - 1)
+    early, late = moments[after - 1], moments[after]
+    share = ((wanted - early) / (late - early).clamp(min=1e-12)).clamp(0, 1).float()
+    return torch.lerp(latents[after - 1], latents[after], share.reshape(-1, 1, 1, 1))

@@ -1,10 +1,15 @@
-"""Ranges of frames: ``10:20``, ``0.5s:2s``, ``50%:``."""
+"""Ranges of frames: ``10:20``, ``0.5s:2s``, ``50%:``.
+
+A frame is in the range if it begins there, as a schedule has for a frame its value of that moment; times
+mean what they mean in schedules. Since 100 % is when the last frame begins, a range up to it has all.
+"""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from vae_experiments.schedules import Time
+from vae_experiments.schedules import Time, number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -12,6 +17,7 @@ if TYPE_CHECKING:
     from vae_experiments.manipulations.clip import Clip
 
 RANGES = "as 10:20 (frames), 0.5s:2s, 25%:75% or :12, from the first up to but without the last"
+WHOLE = Time(100, "%")
 _TOLERANCE_SECONDS = 1e-9
 
 
@@ -42,12 +48,15 @@ class Range(NamedTuple):
         """Give ``T 1 1 1``: 1 for each of ``count`` latents that stands for a frame in the range, else 0."""
         import torch
 
-        frames = [(clip.frame(number), clip.frame(number + 1)) for number in range(at, at + count)]
-        start, end = self._seconds(self.first, clip, 0.0), self._seconds(self.last, clip, float("inf"))
-        inside = [
-            last / clip.fps > start + _TOLERANCE_SECONDS and first / clip.fps < end - _TOLERANCE_SECONDS
-            for first, last in frames
-        ]
+        timeline = clip.timeline
+        start = self.first.seconds(timeline) if self.first else -math.inf
+        end = self.last.seconds(timeline) if self.last and self.last != WHOLE else math.inf
+
+        def is_inside(latent: int) -> bool:
+            frames = range(clip.frame(latent), clip.frame(latent + 1))
+            return any(start <= timeline.seconds(frame) + _TOLERANCE_SECONDS < end for frame in frames)
+
+        inside = [is_inside(number) for number in range(at, at + count)]
         return torch.tensor(inside, dtype=torch.float32).reshape(-1, 1, 1, 1)
 
     @property
@@ -55,18 +64,9 @@ class Range(NamedTuple):
         """Tell whether only the clip's length says what it means."""
         return any(end is not None and end.unit == "%" for end in self)
 
-    @staticmethod
-    def _seconds(end: Time | None, clip: Clip, usual: float) -> float:
-        if end is None:
-            return usual
-        if end.unit == "%":
-            assert clip.frames is not None, "a share of a clip needs its length"
-            return end.amount / 100 * clip.frames / clip.fps
-        return end.seconds(clip.timeline)
-
 
 def _time(text: str) -> Time | None:
     text = text.strip()
     if not text:
         return None
-    return Time(float(text), "f") if text.isdigit() else Time.read(text)
+    return Time(number(text), "f") if text.isdigit() else Time.read(text)

@@ -35,7 +35,8 @@ class Retime(Link):
     A clip of T latents becomes T / speed latents (rounded), those of the moments 0, speed, 2 speed, ...;
     a scheduled speed is that of the moment of the clip that is being shown. On a temporal model the
     first latent, which stands for one frame, stays, and the rest is retimed. ``strength`` s plays at
-    ``speed ** s``. Holds all latents of the clip.
+    ``speed ** s``. The frames that come out have no times of their own: where the clip's last differently,
+    they follow each other at its mean rate. Holds all latents of the clip.
     """
 
     holds_clip = True
@@ -53,7 +54,7 @@ class Retime(Link):
         if clip.latents is None:
             return clip
         alone = clip.first_alone
-        return replace(clip, frames=self._frames(clip.latents - alone, clip))
+        return replace(clip, frames=self._frames(clip.latents - alone, clip), begins=None)
 
     def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
         """Wait for all of the clip and give it at its new speed."""
@@ -90,8 +91,8 @@ class Retime(Link):
     def _speed_at(self, moment: float, clip: Clip) -> float:
         speed: float | str = self.speed
         if isinstance(speed, str):
-            seconds = clip.frame(clip.first_alone) / clip.fps + moment / clip.rate_hz
-            speed = parse_schedule(speed).at(seconds, clip.timeline)
+            frame = clip.frame(clip.first_alone) + moment * clip.time_stride
+            speed = parse_schedule(speed).at(clip.timeline.seconds(frame), clip.timeline)
         return float(speed**self.strength)
 
     def _at(self, moments: Latents, latents: Latents) -> Latents:

@@ -155,7 +155,7 @@ class Wave(Manipulation):
             numbers = range(at, at + len(latents))
             now = self.during(at, len(latents), clip)
             # Whole periods change nothing, and float32 would lose the rest of one late in a long clip.
-            passed = torch.tensor([self.speed_hz * clip.frame(number) / clip.fps % 1 for number in numbers])
+            passed = torch.tensor([self.speed_hz * clip.seconds(number) % 1 for number in numbers])
             yield frame_by_frame(self._bent, latents, now.amplitude, now.wavelength, passed)
             at += len(latents)
 

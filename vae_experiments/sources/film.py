@@ -18,6 +18,7 @@ from vae_experiments.sources.listening import listening
 from vae_experiments.sources.medium import GO_ON, Medium, Picture, Survey
 from vae_experiments.sources.sniffing import sniff
 from vae_experiments.tensors import Size
+from vae_experiments.tracks import playable_track, unplayable_remark
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -62,7 +63,7 @@ class Film(Medium):
             notes = [whole.remark, whole.cut, damage, *notes_on(container, stream, first)]
             notes += [*clock.notes(is_complete), *decoding.notes(first.interlaced_frame)]
             size = self._turn(first).size(Size(first.width, first.height))
-            has_sound = any(sound.codec_context for sound in container.streams.audio)
+            has_sound = playable_track(container) is not None
         return Survey(size, begins, end, is_complete, has_sound, tuple(note for note in notes if note))
 
     def _decode_all(self, decoding: Decoding, clock: Clock) -> tuple[VideoFrame, str]:
@@ -183,8 +184,9 @@ def notes_on(container: InputContainer, stream: VideoStream, frame: VideoFrame) 
     aspect = stream.sample_aspect_ratio
     if aspect and aspect != 1:
         yield f"its pixels are {aspect.numerator}:{aspect.denominator}, not square; they are taken as square"
-    if container.streams.audio and not any(sound.codec_context for sound in container.streams.audio):
-        yield "the sound is left out: nothing here decodes its kind"
+    unplayable = unplayable_remark(container)
+    if unplayable:
+        yield unplayable
 
 
 def _turn(frame: VideoFrame) -> Turn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, overload
 
 from vae_experiments.errors import SourceError
@@ -65,6 +66,23 @@ class SourceInfo:
     def fps(self) -> Fraction:
         """The mean rate: frames by duration. Where frames last differently no frame need have it."""
         return len(self.times) / self.end
+
+    @property
+    def uneven(self) -> tuple[Fraction, ...]:
+        """When each frame begins, and last when the last one ends; nothing where all last equally long."""
+        fps = self.fps
+        is_steady = isinstance(self.times, SteadyTimes) or all(
+            time * fps == number for number, time in enumerate(self.times)
+        )
+        return () if is_steady else (*self.times, self.end)
+
+    @property
+    def pace(self) -> str:
+        """How fast frames follow each other, for a person: ``25 fps``, or ``30 to 5 fps (mean 13.4)``."""
+        gaps = [float(late - early) for early, late in pairwise(self.uneven) if late > early]
+        if not gaps:
+            return f"{float(self.fps):g} fps"
+        return f"{1 / min(gaps):.3g} to {1 / max(gaps):.3g} fps (mean {float(self.fps):.3g})"
 
     def begins(self, number: int) -> Fraction:
         """When a frame begins; after the last one, frames follow each other at the mean rate."""

@@ -49,7 +49,7 @@ def uploaded(upload: Upload) -> str:
     """Say what a file was found to be."""
     info = upload.info
     count = "" if info.frames is None else f"{info.frames} frames, "
-    facts = f"{upload.name}: {count}{info.size} at {float(info.fps):g} fps"
+    facts = f"{upload.name}: {count}{info.size} at {info.pace}"
     remarks = "".join(f"<br>{escape(remark)}" for remark in info.remarks)
     return f'<p class="note on">{escape(facts)}{remarks}</p>'
 

@@ -1,22 +1,25 @@
-"""H.264 in mp4 as browsers play it: exact rate, exact size, whole or absent."""
+"""H.264 in mp4 as browsers play it: exact times, exact size, whole or absent."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import WriteError
 from vae_experiments.files import whole
+from vae_experiments.writers.clock import Clock
 from vae_experiments.writers.soundtrack import Soundtrack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from fractions import Fraction
     from pathlib import Path
 
     from vae_experiments.tensors import Pixels, Size
 
+log = logging.getLogger(__name__)
 BT709 = 1
 LIMITED_RANGE = 1
 CRF, PRESET = 16, "veryfast"
@@ -25,10 +28,11 @@ CRF, PRESET = 16, "veryfast"
 class Mp4:
     """Takes frames for an mp4 file that ``open_mp4`` has opened."""
 
-    def __init__(self, container: Any, size: Size, fps: Fraction, soundtrack: Soundtrack | None) -> None:
-        self.size, self.fps, self.frames = size, fps, 0
+    def __init__(self, container: Any, size: Size, clock: Clock, soundtrack: Soundtrack | None) -> None:
+        self.size, self.clock, self.frames = size, clock, 0
         self._container, self._soundtrack = container, soundtrack
-        self._stream = _add_pictures(container, size, fps)
+        self._stream = _add_pictures(container, size, clock)
+        self._last_begins, self._packets = -1, 0
 
     def write(self, pixels: Pixels) -> None:
         """Append frames, uint8 ``T H W 3`` of the size that was announced."""
@@ -40,11 +44,13 @@ class Mp4:
             frame = frame.reformat(
                 format=self._stream.pix_fmt, dst_colorspace=BT709, dst_color_range=LIMITED_RANGE
             )
-            frame.pts, frame.time_base = self.frames, 1 / self.fps
+            # No two frames of a track may begin at one tick, though those of a source may.
+            self._last_begins = max(self.clock.ticks(self.frames), self._last_begins + 1)
+            frame.pts, frame.time_base = self._last_begins, self.clock.tick
             self._encode(frame)
             self.frames += 1
             if self._soundtrack:
-                self._soundtrack.copy_until(self.frames / self.fps)
+                self._soundtrack.copy_until(self.clock.begins(self.frames))
 
     def finish(self) -> None:
         """Write what the encoder still holds, and the rest of the sound."""
@@ -56,28 +62,50 @@ class Mp4:
         import av
 
         try:
-            self._container.mux(self._stream.encode(frame))
+            for packet in self._stream.encode(frame):
+                self._packets += 1
+                if not self.clock.is_steady:
+                    # Each lasts until the next begins by itself; only this says when the last one ends.
+                    packet.duration = max(1, self.clock.ticks(self._packets) - packet.pts)
+                self._container.mux(packet)
         except av.FFmpegError as error:
             if isinstance(error, OSError):
                 raise
-            problem = f"H.264 cannot hold frames of {self.size} at {float(self.fps):g} fps ({error.strerror})"
+            rate = float(self.clock.fps)
+            problem = f"H.264 cannot hold frames of {self.size} at {rate:g} fps ({error.strerror})"
             raise WriteError(problem, "choose another source.size or source.fps") from error
 
 
 @contextlib.contextmanager
-def open_mp4(path: Path, size: Size, fps: Fraction, sound: Path | None = None) -> Iterator[Mp4]:
+def open_mp4(
+    path: Path,
+    size: Size,
+    fps: Fraction,
+    sound: Path | None = None,
+    times: Sequence[Fraction] = (),
+    say: Callable[[str], None] = log.warning,
+) -> Iterator[Mp4]:
     """Open an mp4 file for writing; it appears under its name when the block ends without an error.
 
     The pictures are yuv420p, and yuv444p where an odd width or height cannot be halved: the size is
-    never changed. Colours are BT.709 in limited range, and tagged so. With ``sound``, the sound
-    track of that file is copied beside the pictures.
+    never changed. Colours are BT.709 in limited range, and tagged so.
+
+    Args:
+        path: where it appears.
+        size: of every frame.
+        fps: the rate of the frames, or their mean rate.
+        sound: a file whose sound track is carried beside the pictures.
+        times: where frames last differently, when each begins, and last when the last one ends, in
+            seconds. The last frame that comes lasts until the next of these times.
+        say: told what is wrong with the sound, a sentence at a time; the pictures are written all the same.
 
     Raises:
         WriteError: the file cannot be written, or no frame came.
     """
-    with whole(path) as hidden, _container(hidden) as container, contextlib.ExitStack() as stack:
-        soundtrack = stack.enter_context(Soundtrack.beside(container, sound)) if sound else None
-        video = Mp4(container, size, fps, soundtrack)
+    clock = Clock(fps, times)
+    with whole(path) as hidden, _container(hidden, clock) as container, contextlib.ExitStack() as stack:
+        soundtrack = stack.enter_context(Soundtrack.beside(container, sound, say)) if sound else None
+        video = Mp4(container, size, clock, soundtrack)
         yield video
         if video.frames == 0:
             raise WriteError(f"no frame came for {path.name}", "give a source with at least one frame")
@@ -85,10 +113,13 @@ def open_mp4(path: Path, size: Size, fps: Fraction, sound: Path | None = None) -
 
 
 @contextlib.contextmanager
-def _container(hidden: Path) -> Iterator[Any]:
+def _container(hidden: Path, clock: Clock) -> Iterator[Any]:
     import av
 
-    container = av.open(str(hidden), "w", format="mp4", options={"movflags": "+faststart"})
+    options = {"movflags": "+faststart"}
+    if not clock.is_steady:
+        options["video_track_timescale"] = str(clock.tick.denominator)
+    container = av.open(str(hidden), "w", format="mp4", options=options)
     try:
         yield container
     finally:
@@ -98,13 +129,16 @@ def _container(hidden: Path) -> Iterator[Any]:
             container.close()
 
 
-def _add_pictures(container: Any, size: Size, fps: Fraction) -> Any:
-    stream = container.add_stream("libx264", rate=fps)
+def _add_pictures(container: Any, size: Size, clock: Clock) -> Any:
+    stream = container.add_stream("libx264", rate=clock.rate)
     stream.width, stream.height = size
     stream.pix_fmt = "yuv444p" if size.width % 2 or size.height % 2 else "yuv420p"
     stream.options = {"crf": str(CRF), "preset": PRESET}
+    if not clock.is_steady:
+        # Reordered pictures are stored by times that lag behind, as long as the first gaps were.
+        stream.options |= {"bf": "0"}
     context = stream.codec_context
     context.color_primaries = context.color_trc = context.colorspace = BT709
     context.color_range = LIMITED_RANGE
-    context.time_base = 1 / fps
+    context.time_base = clock.tick
     return stream

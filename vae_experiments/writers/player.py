@@ -13,7 +13,7 @@ from vae_experiments.writers.comparison import Comparison
 from vae_experiments.writers.mp4 import open_mp4
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from fractions import Fraction
 
     from vae_experiments.tensors import Pixels
@@ -30,8 +30,10 @@ class Player:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, videos: Mapping[str, Pixels], fps: Fraction) -> Player:
+    def of(cls, videos: Mapping[str, Pixels], fps: Fraction, times: Sequence[Fraction] = ()) -> Player:
         """Lay videos, uint8 ``T H W 3`` of one size, side by side; a shorter one keeps its last frame.
+
+        ``times`` as ``open_mp4`` takes them.
 
         Raises:
             WriteError: a video has no frames, or H.264 cannot hold them.
@@ -40,7 +42,7 @@ class Player:
         sheet = Comparison(Size(width, height), list(videos))
         with tempfile.TemporaryDirectory(prefix="vae_experiments_player_") as folder:
             path = Path(folder) / "videos.mp4"
-            with open_mp4(path, sheet.size, fps) as video:
+            with open_mp4(path, sheet.size, fps, times=times) as video:
                 video.write(sheet.lay_out(list(videos.values())))
             return cls(path.read_bytes(), sheet.size, tuple(videos))
 

@@ -3,50 +3,57 @@
 from __future__ import annotations
 
 import contextlib
-import functools
-import logging
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from vae_experiments.tracks import playable_track
+from vae_experiments.writers.clock import LARGEST
+from vae_experiments.writers.samples import Samples
+from vae_experiments.writers.trial import trial
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-log = logging.getLogger(__name__)
 COPIED = {"aac", "mp3", "opus", "ac3", "eac3", "alac", "flac"}
 AAC_RATES = {48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000}
+UNORDERED = {"avi"}
+"""Containers that say when pictures are decoded, and not when they are shown."""
+TRIED = 4
+"""Packets that are written for a trial, to see whether mp4 takes them as they are."""
 
 
 class Soundtrack:
-    """Brings the packets of a file's first sound track into another container, in step with its pictures.
+    """Brings a file's first sound track that can be read into another container, in step with its pictures.
 
-    A track that mp4 players know is copied bit for bit; another one (PCM, Vorbis) is encoded as
-    AAC, in mono or stereo. Times are counted from the first picture, as the written pictures are.
+    A track that mp4 takes is copied bit for bit; another one (PCM, Vorbis) is encoded as AAC, in mono
+    or stereo. Times are counted from the first picture, as the written pictures are. Whatever is wrong
+    with the sound is said, and the pictures are written without it.
     """
 
-    def __init__(self, target: Any, source: Any) -> None:
-        self._target, self._from = target, source.streams.audio[0]
-        self._copies = self._from.codec_context.codec.canonical_name in COPIED
-        if self._copies:
+    def __init__(self, target: Any, source: Any, first: _Beginning, say: Callable[[str], None]) -> None:
+        self._target, self._from = target, source.streams[first.track]
+        self._first_picture, self._say = first.picture, say
+        self._rate = self._from.codec_context.sample_rate
+        if first.is_copied:
             self._to = target.add_stream_from_template(self._from)
         else:
-            context = self._from.codec_context
-            rate = context.sample_rate if context.sample_rate in AAC_RATES else 48000
-            self._to = target.add_stream(
-                "aac", rate=rate, layout="mono" if context.layout.nb_channels == 1 else "stereo"
-            )
-        self._begins = _first_picture_seconds(source)
-        self._packets = self._copied(source) if self._copies else self._encoded(source)
+            self._rate = self._rate if self._rate in AAC_RATES else 48000
+            mono = self._from.codec_context.layout.nb_channels == 1
+            self._to = target.add_stream("aac", rate=self._rate, layout="mono" if mono else "stereo")
+        self._packets = self._sound(self._copied(source)) if first.is_copied else self._encoded(source)
         self._next: Any = self._pull()
 
     @classmethod
     @contextlib.contextmanager
-    def beside(cls, target: Any, path: Path) -> Iterator[Soundtrack]:
-        """Open the file whose sound is carried, for as long as the video is written."""
-        import av
-
-        with path.open("rb") as file, av.open(file, metadata_errors="replace") as source:
-            yield cls(target, source)
+    def beside(cls, target: Any, path: Path, say: Callable[[str], None]) -> Iterator[Soundtrack | None]:
+        """Open the file whose sound is carried, for as long as the video is written; None if it has none."""
+        first = _looked_over(path, say)
+        if first is None:
+            yield None
+            return
+        with _opened(path) as source:
+            yield cls(target, source, first, say)
 
     def copy_until(self, seconds: Fraction | None) -> None:
         """Write the sound up to that time, or all that is left."""
@@ -63,47 +70,137 @@ class Soundtrack:
 
         try:
             return next(self._packets, None)
-        except av.FFmpegError as error:
-            say_once(f"sound: damaged, the rest of it is left out ({error.strerror})")
+        except (av.FFmpegError, ValueError) as error:
+            self._say(f"sound: damaged, the rest of it is left out ({_reason(error)})")
             return None
 
     def _copied(self, source: Any) -> Iterator[Any]:
+        run_up, last = None, 0
         for packet in source.demux(self._from):
-            late = round(self._begins / packet.time_base)
             time = packet.dts if packet.pts is None else packet.pts
-            # What ends at the first picture is the encoder's run-up, which the track needs.
-            if time is None or time + (packet.duration or 0) < late:
+            if time is None:
                 continue
+            late = round(self._first_picture / packet.time_base)
             packet.pts, packet.dts = time - late, (time if packet.dts is None else packet.dts) - late
-            packet.stream = self._to
+            if packet.pts < 0:
+                # The last one before the first picture reaches over it, or is the run-up that decoders need.
+                run_up = packet
+                continue
+            if (packet.pts - last) * packet.time_base * self._rate > LARGEST:
+                raise ValueError("a hole is too long for mp4")
+            last = packet.pts
+            if run_up:
+                yield run_up
+                run_up = None
             yield packet
 
+    def _sound(self, packets: Iterator[Any]) -> Iterator[Any]:
+        """Leave out packets that mp4 does not take."""
+        with trial(self._from) as takes:
+            for packet in packets:
+                if takes(packet):
+                    packet.stream = self._to
+                    yield packet
+                else:
+                    self._say("sound: damaged, a part of it is left out")
+
     def _encoded(self, source: Any) -> Iterator[Any]:
-        # Counted in samples from the first one on: the times of some containers are too coarse for that.
-        samples: int | None = None
-        for frame in source.decode(self._from):
-            seconds = (frame.time or 0.0) - float(self._begins)
-            if samples is None and seconds < 0:
-                continue
-            samples = round(seconds * frame.sample_rate) if samples is None else samples
-            frame.pts, frame.time_base = samples, Fraction(1, frame.sample_rate)
-            samples += frame.samples
-            yield from self._to.encode(frame)
+        samples = Samples(self._rate, self._to.codec_context.layout.name, self._first_picture)
+        for frame in self._decoded(source):
+            for piece in samples.lay(frame):
+                yield from self._to.encode(piece)
+        for piece in samples.end():
+            yield from self._to.encode(piece)
         yield from self._to.encode(None)
 
+    def _decoded(self, source: Any) -> Iterator[Any]:
+        """Decode all of the track, and leave out what is damaged: the times that follow tell how much."""
+        import av
 
-@functools.cache
-def say_once(sentence: str) -> None:
-    """Warn, though three videos carry the same sound, one time."""
-    log.warning(sentence)
+        for packet in source.demux(self._from):
+            try:
+                yield from packet.decode()
+            except av.FFmpegError as error:
+                self._say(f"sound: damaged, silent where it is ({_reason(error)})")
 
 
-def _first_picture_seconds(source: Any) -> Fraction:
-    """Say when the pictures begin in the file's own clock, which need not begin at 0."""
-    for stream in source.streams.video:
-        if (
-            stream.start_time is not None
-            and not stream.disposition & stream.disposition.__class__.attached_pic
-        ):
-            return Fraction(stream.start_time * stream.time_base)
-    return Fraction(0)
+class _Beginning(NamedTuple):
+    """What the beginning of a file tells."""
+
+    picture: Fraction
+    """When the first picture is shown in the file's own clock, which need not begin at 0."""
+    track: int
+    """Which stream is carried."""
+    is_copied: bool
+    """Whether mp4 takes the sound as it is."""
+
+
+def _looked_over(path: Path, say: Callable[[str], None]) -> _Beginning | None:
+    """Read a file as far as its first picture and the first packets of its sound; None without sound to carry."""
+    import av
+
+    try:
+        with _opened(path) as source:
+            first = _beginning(source)
+    except av.FFmpegError as error:
+        say(f"sound: left out, its file cannot be read ({_reason(error)})")
+        return None
+    if first is None:
+        say("sound: left out, nothing here decodes it")
+    return first
+
+
+def _beginning(source: Any) -> _Beginning | None:
+    import av
+    from av.stream import Disposition
+
+    track = playable_track(source)
+    if track is None:
+        return None
+    pictures = (film for film in source.streams.video if not film.disposition & Disposition.attached_pic)
+    film = next(pictures, None)
+    start = Fraction(film.start_time * film.time_base) if film and film.start_time else Fraction(0)
+    shown = start if film is None or source.format.name in UNORDERED else None
+    is_known, heard = track.codec_context.codec.canonical_name in COPIED, list[Any]()
+    with contextlib.suppress(av.FFmpegError):
+        for packet in source.demux(*filter(None, (track, film))):
+            if packet.stream is track:
+                heard += [packet] if packet.size and len(heard) < TRIED else []
+            elif shown is None:
+                shown = _shown(packet)
+            if shown is not None and (len(heard) == TRIED or not is_known):
+                break
+    return _Beginning(start if shown is None else shown, track.index, is_known and _mp4_takes(track, heard))
+
+
+def _shown(packet: Any) -> Fraction | None:
+    """Say when the picture of a packet is shown; a file cut in the middle of a group begins with some that are not."""
+    import av
+
+    with contextlib.suppress(av.FFmpegError):
+        for frame in packet.decode():
+            if frame.pts is not None:
+                return Fraction(frame.pts * frame.time_base)
+    return None
+
+
+def _mp4_takes(track: Any, packets: list[Any]) -> bool:
+    import av
+
+    try:
+        with trial(track) as takes:
+            return bool(packets) and all(takes(packet) for packet in packets)
+    except (av.FFmpegError, ValueError):
+        return False
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    import av
+
+    with path.open("rb") as file, av.open(file, metadata_errors="replace") as source:
+        yield source
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)
