@@ -16,10 +16,11 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from tests.conftest import REPOSITORY
+from vae_experiments.claims import FAILURE
 from vae_experiments.config import sweep_from
 from vae_experiments.errors import SettingError
 from vae_experiments.files import SUMS, is_whole
-from vae_experiments.multirun import FAILURE, Sweep
+from vae_experiments.multirun import Sweep
 from vae_experiments.run_folder import FINISHED
 
 if TYPE_CHECKING:

@@ -21,10 +21,12 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from vae_experiments.claims import RefusedError
 from vae_experiments.config import experiment_from, sweep_from
-from vae_experiments.errors import VaeExperimentsError
+from vae_experiments.errors import SettingError, VaeExperimentsError
 from vae_experiments.mistakes import mistake_of
-from vae_experiments.multirun import SweepFolder, begin_job, conclude, fail_job, finished_job
+from vae_experiments.multirun import SweepFolder, conclude
+from vae_experiments.run_claims import RUN, SWEEP, claim_run, fail_job, finished_job
 from vae_experiments.schedules import split_outside_brackets
 
 if TYPE_CHECKING:
@@ -55,9 +57,12 @@ def run_configured(config: DictConfig) -> float:
     # Unresolved: a `${...}` that leads nowhere must not fail here.
     job = [str(word) for word in OmegaConf.to_container(hydra.overrides.task, resolve=False)]  # type: ignore[union-attr]
     if hydra.mode is not RunMode.MULTIRUN:
-        with one_line_mistakes():
+        folder = Path(hydra.runtime.output_dir)
+        with one_line_mistakes(), claim_run(folder, config, RUN):
             experiment, sweep = experiment_from(config, job), sweep_from(config)
-            return sweep.value(experiment.run(Path(hydra.runtime.output_dir)).metrics)
+            metrics = experiment.run(folder).metrics
+        with one_line_mistakes():
+            return sweep.value(metrics)
     return _run_job(config, Path(hydra.runtime.output_dir), job, hydra.job.num)
 
 
@@ -65,16 +70,19 @@ def _run_job(config: DictConfig, folder: Path, job: Sequence[str], number: int) 
     """Run one job of a sweep; whatever stops it must not stop the others."""
     words = shlex.join(job)
     try:
-        sweep = sweep_from(config)
         metrics = finished_job(folder, config)
         if metrics is None:
-            begin_job(folder)
-            experiment = experiment_from(config, job)
-            experiment.command = f"python run.py {words}"
-            metrics = experiment.run(folder).metrics
+            with claim_run(folder, config, SWEEP):
+                experiment = experiment_from(config, job)
+                experiment.command = f"python run.py {words}"
+                metrics = experiment.run(folder).metrics
         else:
             print(f"job {number} ({words}) is finished already, in {folder}")
-        return sweep.value(metrics)
+    except RefusedError as refused:
+        # Nothing may be written into a folder that is another's, so Hydra has to hear of it.
+        complain(f"{refused} (job {number}: {words})")
+        said.add(str(refused))
+        raise
     except Exception as error:
         sentence = mistake_of(error) or f"{type(error).__name__}: {error}, see {folder / 'run.log'}"
         log.error("%s", sentence, exc_info=True)
@@ -83,6 +91,10 @@ def _run_job(config: DictConfig, folder: Path, job: Sequence[str], number: int) 
         complain(f"{sentence} (job {number}: {words})")
         fail_job(folder, " ".join(sentence.split()))
         return float("nan")
+    try:
+        return sweep_from(config).value(metrics)
+    except SettingError:
+        return float("nan")  # said once, when the sweep ends
 
 
 @contextlib.contextmanager
@@ -131,8 +143,7 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
 def _conclude_what_is_there() -> None:
     """Write the page of a sweep that broke off, as when the system kills a worker."""
     folder = SweepFolder.begun
-    if folder is not None and any(folder.glob("*/.hydra")):
-        conclude(folder)
+    if folder is not None and any(folder.glob("*/.hydra")) and not conclude(folder):
         complain(f"the sweep broke off; {GO_ON}")
 
 
@@ -171,7 +182,11 @@ def _prepare() -> None:
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     # A reader who has left, as in `| head`, is no reason for tracebacks.
     logging.raiseExceptions = False
-    signal.signal(signal.SIGTERM, _terminated)
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # Whoever started this with nohup wants it to outlive the terminal.
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _terminated)
     sys.argv[1:] = [word if word.startswith("-") else quoted(word) for word in sys.argv[1:]]
     # Hydra refuses what follows a flag that stands between settings.
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in MULTIRUN)

@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import SourceError
-from vae_experiments.files import read_sums, whole, write_error, write_json, write_sums
+from vae_experiments.files import SUMS, publish, read_sums, whole, write_error, write_json, write_sums
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import TracebackType
 
     from torch import Tensor
 
@@ -38,7 +39,8 @@ FILE_BYTES = 8 * 2**20
 class LatentFolder:
     """Writes chunks into a folder; the folder appears when it is finished.
 
-    The chunks are cut anew, so that the files do not tell the batch size.
+    The chunks are cut anew, so that the files do not tell the batch size. As a context, it is finished
+    when the block ends without an error, and else leaves nothing behind.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -50,6 +52,23 @@ class LatentFolder:
             self._hidden.mkdir(parents=True)
         except OSError as error:
             raise write_error(folder, error) from error
+
+    def __enter__(self) -> LatentFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self.finish()
+        finally:
+            self.abandon()
+
+    @property
+    def names(self) -> list[str]:
+        """The files that it writes."""
+        return [*(file for files in self._files.values() for file in files), INDEX, SUMS]
 
     def write(self, name: str, chunk: Tensor) -> None:
         """Append a chunk, time first, to the stream of that name."""
@@ -77,9 +96,9 @@ class LatentFolder:
             if waiting:
                 self._save(name, torch.cat(waiting))
         write_json(self._hidden / INDEX, self._files)
-        write_sums(self._hidden, INDEX)
+        write_sums(self._hidden, {*self.names} - {SUMS}, INDEX)
         try:
-            self._hidden.replace(self.folder)
+            publish(self._hidden, self.folder)
         except OSError as error:
             raise write_error(self.folder, error) from error
 
@@ -88,11 +107,12 @@ class LatentFolder:
         shutil.rmtree(self._hidden, ignore_errors=True)
 
     def _save(self, name: str, chunk: Tensor) -> None:
-        from safetensors.torch import save_file
+        from safetensors.torch import save
 
         file = self._hidden / f"{name}-{len(self._files[name]):05d}.safetensors"
         with whole(file) as hidden:
-            save_file({"latents": chunk.contiguous()}, hidden)
+            # Written by ourselves: safetensors tells of a full disk in words of its own.
+            hidden.write_bytes(save({"latents": chunk.contiguous()}))
         self._files[name].append(file.name)
 
 
