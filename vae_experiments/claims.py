@@ -214,7 +214,7 @@ def _lock(folder: Path, file: int) -> bool:
 
 
 def _owner() -> dict[str, Any]:
-    return {"pid": os.getpid(), "host": socket.gethostname(), "started": _started(os.getpid())}
+    return {"pid": os.getpid(), "host": socket.gethostname(), "started": started(os.getpid())}
 
 
 def _lives(owner: dict[str, Any]) -> bool:
@@ -222,11 +222,11 @@ def _lives(owner: dict[str, Any]) -> bool:
     if "pid" not in owner or owner.get("pid") == os.getpid():
         return False
     return owner.get("host") != socket.gethostname() or (
-        (started := _started(int(owner["pid"]))) is not None and started == owner.get("started")
+        (since := started(int(owner["pid"]))) is not None and since == owner.get("started")
     )
 
 
-def _started(process: int) -> str | None:
+def started(process: int) -> str | None:
     """Say when a process began, which tells it from a later one of the same number; None if it is gone."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
