@@ -86,6 +86,17 @@ def held(folder: Path) -> Claim | None:
     return _held.get((threading.get_ident(), folder.resolve()))
 
 
+def one_held() -> Path | None:
+    """Give a folder that this process claimed and has not let go."""
+    return next((claim.folder for claim in _held.values()), None)
+
+
+def end_all(sentence: str) -> None:
+    """Let every folder go that this process still has, each with a sentence that says why nothing came out."""
+    for claim in [*_held.values()]:
+        claim.end(sentence)
+
+
 @contextlib.contextmanager
 def claimed(folder: Path, settings: str, names: Sequence[str]) -> Iterator[None]:
     """Hold a folder while the block runs; whoever claimed it before ends its claim himself.

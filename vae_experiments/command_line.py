@@ -21,9 +21,10 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from vae_experiments.claims import RefusedError
+from vae_experiments.claims import RefusedError, end_all, one_held
 from vae_experiments.config import experiment_from, sweep_from
 from vae_experiments.errors import SettingError, VaeExperimentsError
+from vae_experiments.files import write_error
 from vae_experiments.mistakes import mistake_of
 from vae_experiments.multirun import SweepFolder, conclude
 from vae_experiments.run_claims import RUN, SWEEP, claim_run, fail_job, finished_job
@@ -137,13 +138,17 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
             complain(" ".join(sentence.split()))
         _conclude_what_is_there()
         status = UNREADABLE if isinstance(error, OverrideParseException) else WRONG
+    finally:
+        if SweepFolder.begun:
+            SweepFolder.begun.end()
+        end_all("stopped before it began")
     _end(status)
 
 
 def _conclude_what_is_there() -> None:
     """Write the page of a sweep that broke off, as when the system kills a worker."""
-    folder = SweepFolder.begun
-    if folder is not None and any(folder.glob("*/.hydra")) and not conclude(folder):
+    folder = SweepFolder.begun and SweepFolder.begun.folder
+    if folder and any(folder.glob("*/.hydra")) and not conclude(folder):
         complain(f"the sweep broke off; {GO_ON}")
 
 
@@ -159,6 +164,8 @@ def _in_a_job(error: BaseException) -> bool:
 
 def _early_mistake(error: Exception) -> str:
     """Say what was wrong before a job began; then only what was typed can be: a folder, a choice, a flag."""
+    if isinstance(error, OSError) and error.filename is None and (folder := one_held()):
+        return str(write_error(folder / ".hydra", error))
     if isinstance(error, OSError):
         reason = str(error.strerror).lower()
         return f"cannot use {error.filename} ({reason}); choose a folder with hydra.run.dir=FOLDER"

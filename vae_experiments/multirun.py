@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import json
 import logging
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vae_experiments.claims import CLAIM, RefusedError, take
+from vae_experiments.claims import CLAIM, Claim, RefusedError, take
 from vae_experiments.composition import ClaimFolder, is_typed, typed_words
 from vae_experiments.errors import SettingError
 from vae_experiments.files import digest_of, write_error
@@ -69,12 +68,12 @@ class SweepFolder(ClaimFolder):
     """Begins a run or a sweep, and ends a sweep."""
 
     config_folder: ClassVar[str] = CLAIMED
-    begun: ClassVar[Path | None] = None
-    """The folder of the sweep that this process runs."""
+    begun: ClassVar[Claim | None] = None
+    """The sweep that this process runs."""
 
     def on_run_start(self, config: DictConfig, **arguments: Any) -> None:
         """Claim the run's folder before Hydra writes into it."""
-        with _one_line():
+        with ending_in_one_line():
             _refuse_another_config_folder(config)
             if not is_typed(config, RUN):
                 super().on_run_start(config, **arguments)
@@ -82,15 +81,14 @@ class SweepFolder(ClaimFolder):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Claim a folder, or find the one to go on in; and let a sweep over batch sizes measure speed."""
-        with _one_line():
+        with ending_in_one_line():
             _refuse_another_config_folder(config)
             refuse_shared_folders(config)
             folder = _folder_to_resume(config)
             if folder is None:
                 self._claim(config, config.hydra.sweep, SWEEP)
                 folder = Path(config.hydra.sweep.dir)
-            claim = take(folder, _asked(config), PAGE, SWEEP, lambda: _recorded(folder))
-            atexit.register(claim.end)
+            SweepFolder.begun = take(folder, _asked(config), PAGE, SWEEP, lambda: _recorded(folder))
             # Each job is composed anew, from these overrides and its own, and a worker may be in another folder.
             place = str(folder.absolute()).replace("'", "\\'")
             told = [f"hydra.sweep.dir='{place}'"]
@@ -100,11 +98,10 @@ class SweepFolder(ClaimFolder):
                 config.hydra.sweep.dir = str(folder)
                 config.hydra.overrides.hydra = [*typed_words(config, "hydra"), *told]
             refuse_others(planned(config))
-            SweepFolder.begun = folder
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Write the page; the exit status says whether every job is finished."""
-        with _one_line():
+        with ending_in_one_line():
             folder = Path(config.hydra.sweep.dir)
             finished = conclude(folder)
             check_objective(Sweep(objective=str(config.sweep.objective)), folder)
@@ -113,7 +110,7 @@ class SweepFolder(ClaimFolder):
 
 
 @contextlib.contextmanager
-def _one_line() -> Iterator[None]:
+def ending_in_one_line() -> Iterator[None]:
     """End a command with one line: Hydra turns an exception of a callback into a warning and goes on."""
     try:
         yield

@@ -24,8 +24,14 @@ FREE = ("cache", "sweep")
 RUN, SWEEP = "hydra.run.dir", "hydra.sweep.dir"
 
 
-def claim_run(folder: Path, config: DictConfig, setting: str) -> Claim:
+def claim_run(folder: Path, config: DictConfig, setting: str, written: Sequence[str] = WRITTEN) -> Claim:
     """Claim the folder of a run before the first file; what an unfinished run of these settings left goes.
+
+    Args:
+        folder: made if it is missing.
+        config: of the run.
+        setting: what a person types the folder as.
+        written: patterns of all names that such a run writes, beside what Hydra does.
 
     Raises:
         RefusedError: the folder is another's, or holds the source.
@@ -37,7 +43,7 @@ def claim_run(folder: Path, config: DictConfig, setting: str) -> Claim:
     here = folder.resolve()
     if source and here in ((place := Path(str(source)).resolve()), *place.parents):
         raise RefusedError(setting, folder, "holds the source", "choose another folder")
-    settings, names = settings_of(config), _names(config)
+    settings, names = settings_of(config), _names(config, written)
     is_free = (lambda: _can_be_mended(folder, settings)) if setting == SWEEP else (lambda: False)
     claim = take(folder, settings, names, setting, lambda: saved_settings(folder), is_free)
     claim.clear(names)
@@ -103,9 +109,9 @@ def _can_be_mended(folder: Path, settings: str) -> bool:
     return saved in (None, settings)
 
 
-def _names(config: DictConfig) -> tuple[str, ...]:
+def _names(config: DictConfig, written: Sequence[str] = WRITTEN) -> tuple[str, ...]:
     job = config.hydra.job if "hydra" in config else HydraConfig.get().job
-    return (*WRITTEN, CONFIG_FOLDER, f"{job.name}.log")
+    return (*written, CONFIG_FOLDER, f"{job.name}.log")
 
 
 def claimed(value: str, *, _root_: DictConfig) -> str | None:

@@ -137,6 +137,15 @@ def test_a_mistake_is_one_line_and_leaves_no_half_written_file(type_command: Com
     assert "no latents in" in (tmp_path / "out" / "analysis.log").read_text()
 
 
+def test_a_file_of_a_person_is_never_overwritten(type_command: Command, tmp_path: Path) -> None:
+    (tmp_path / "pca.png").write_text("mine")
+    refused = type_command(*COMMAND, "source.size=32", "source.frames=4", folder=tmp_path)
+    assert refused.stderr == (
+        f"error: hydra.run.dir={tmp_path}: holds pca.png, which is not this run's; choose another folder, or delete it\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["pca.png"]
+
+
 def test_settings_that_exclude_each_other_are_refused_from_python_too() -> None:
     from vae_experiments.analysis.settings import Analysis, Which
 

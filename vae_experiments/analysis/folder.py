@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vae_experiments.analysis.numbers import MOMENTS, gaussian, histograms, principal_components
 from vae_experiments.analysis.pictures import component_pictures, enlarged
 from vae_experiments.analysis.settings import Plots
+from vae_experiments.claims import FAILURE
 from vae_experiments.files import write_json, write_text
 from vae_experiments.writers import open_mp4
 from vae_experiments.writers.analysis_page import AnalysisPage, write_analysis_page
@@ -51,6 +52,8 @@ CAPTIONS = {
         "Density of the values of each channel; dotted, the normal curve of the same mean and deviation.",
     ),
 }
+WRITTEN = (FINISHED, "analysis.csv", "analysis.html", VIDEO, *CAPTIONS, FAILURE)
+"""Every name that an analysis writes into its folder, as patterns."""
 
 
 def write_study(folder: Path, subject: Subject, numbers: Mapping[str, Any], plots: Plots) -> None:
