@@ -143,12 +143,12 @@ def test_a_run_that_failed_leaves_one_line_and_its_folder_to_the_next(
     folder = tmp_path / "run"
     failed = type_command(*RUN, "noise.scale=-1", folder=folder)
     assert failed.returncode == 1
-    assert sorted(path.name for path in folder.iterdir()) == [".hydra", FAILURE, "run.log"]
-    sentence = json.loads((folder / FAILURE).read_text())["sentence"]
+    assert sorted(path.name for path in folder.iterdir()) == [".hydra", "run.log"]
+    sentence = json.loads((folder / ".hydra" / FAILURE).read_text())["sentence"]
     assert failed.stderr == f"error: {sentence}\n"
     done = type_command(*RUN, folder=folder)
     assert done.returncode == 0, done.stderr
-    assert not (folder / FAILURE).exists()
+    assert not (folder / ".hydra" / FAILURE).exists()
     assert "noise.scale=-1" not in (folder / "run.log").read_text()
 
 
@@ -180,8 +180,8 @@ def test_a_terminal_that_closes_ends_a_run_without_half_a_file(tmp_path: Path) -
     running.send_signal(signal.SIGHUP)
     said = running.communicate(timeout=60)[1]
     assert (running.returncode, said) == (128 + signal.SIGHUP, "error: terminated\n")
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [".hydra", FAILURE, "run.log"]
-    assert json.loads((tmp_path / "run" / FAILURE).read_text()) == {"sentence": "terminated"}
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [".hydra", "run.log"]
+    assert (tmp_path / "run" / "run.log").read_text().endswith("terminated\n")
 
 
 RACE = """

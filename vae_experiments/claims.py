@@ -1,7 +1,7 @@
 """Claims: a folder is one writer's from before its first file until it is finished.
 
-    .claim.json       locked while its process lives, gone when the run has ended
-    failure.json      why a run ended without a result
+    .claim.json             locked while its process lives, gone when the run has ended
+    .hydra/failure.json     why a run ended without a result
 
 A lock dies with its process, so nothing is stale after ``kill -9`` or a power cut. Where a file system
 has no locks, the process that stands in the claim is looked for.
@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import logging
 import os
 import re
 import shutil
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 CLAIM, FAILURE = ".claim.json", "failure.json"
+CONFIG_FOLDER = ".hydra"
+log = logging.getLogger("vae_experiments.mistakes")
 LOCKED_BYTE = 1 << 16
 """Behind the content of a claim, where Windows lets others read what is locked."""
 ELSEWHERE = "choose another folder, or delete it"
@@ -61,9 +64,10 @@ class Claim:
         """Let the folder go; a run without a result leaves one sentence that says why."""
         _held.pop(self._key, None)
         kept = False
-        if sentence:
+        place = self.folder / CONFIG_FOLDER
+        if sentence and place.is_dir():
             try:
-                write_json(self.folder / FAILURE, {"sentence": " ".join(sentence.split())})
+                write_json(place / FAILURE, {"sentence": " ".join(sentence.split())})
             except Exception:  # the disk may be full; then the claim says that this run is unfinished
                 kept = True
         with contextlib.suppress(OSError):
@@ -78,6 +82,8 @@ class Claim:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            log.error(_sentence(error))
         self.end(_sentence(error) if error is not None else "")
 
 
@@ -168,9 +174,10 @@ def obstacle(
     found = sorted(path.name for path in _entries(folder) if _is_one_of(path.name, names))
     if SUMS in found:
         return "holds a finished run already"
-    came_out = {name for name in found if name not in (FAILURE, ".hydra") and not name.endswith(".log")}
+    came_out = {name for name in found if name not in (FAILURE, CONFIG_FOLDER) and not name.endswith(".log")}
+    has_failed = not came_out and (folder / CONFIG_FOLDER / FAILURE).exists()
     before = _content(folder).get("settings") or saved()
-    if not found or before == settings or (FAILURE in found and not came_out):
+    if not found or before == settings or has_failed:
         return ""
     return (
         "holds an unfinished run of other settings"

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from vae_experiments.claims import ELSEWHERE, FAILURE, Claim, RefusedError, held, obstacle, take
+from vae_experiments.claims import (
+    CONFIG_FOLDER,
+    ELSEWHERE,
+    FAILURE,
+    Claim,
+    RefusedError,
+    held,
+    obstacle,
+    take,
+)
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.files import digest_of, is_whole, read_sums, write_json
 from vae_experiments.run_folder import FINISHED, WRITTEN
@@ -17,7 +26,6 @@ from vae_experiments.run_folder import FINISHED, WRITTEN
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CONFIG_FOLDER = ".hydra"
 CLAIMED = "${claimed:" + CONFIG_FOLDER + "}"
 FREE = ("cache", "sweep")
 """Blocks of the config that change no result: a finished job stays finished when they differ."""

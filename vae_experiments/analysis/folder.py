@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from vae_experiments.analysis.numbers import MOMENTS, gaussian, histograms, principal_components
 from vae_experiments.analysis.pictures import component_pictures, enlarged
 from vae_experiments.analysis.settings import Plots
-from vae_experiments.claims import FAILURE
 from vae_experiments.files import write_json, write_text
 from vae_experiments.writers import open_mp4
 from vae_experiments.writers.analysis_page import AnalysisPage, write_analysis_page
@@ -52,7 +51,7 @@ CAPTIONS = {
         "Density of the values of each channel; dotted, the normal curve of the same mean and deviation.",
     ),
 }
-WRITTEN = (FINISHED, "analysis.csv", "analysis.html", VIDEO, *CAPTIONS, FAILURE)
+WRITTEN = (FINISHED, "analysis.csv", "analysis.html", VIDEO, *CAPTIONS)
 """Every name that an analysis writes into its folder, as patterns."""
 
 
