@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import REPOSITORY
-from vae_experiments.claims import CLAIM, FAILURE, RefusedError, claimed, started, take
+from vae_experiments.claims import CLAIM, REASON, RefusedError, claimed, started, take
 from vae_experiments.files import SUMS, is_whole
 from vae_experiments.run_folder import FINISHED, WRITTEN
 
@@ -144,11 +144,11 @@ def test_a_run_that_failed_leaves_one_line_and_its_folder_to_the_next(
     failed = type_command(*RUN, "noise.scale=-1", folder=folder)
     assert failed.returncode == 1
     assert sorted(path.name for path in folder.iterdir()) == [".hydra", "run.log"]
-    sentence = json.loads((folder / ".hydra" / FAILURE).read_text())["sentence"]
-    assert failed.stderr == f"error: {sentence}\n"
+    sentence = (folder / ".hydra" / REASON).read_text()
+    assert failed.stderr == f"error: {sentence}"
     done = type_command(*RUN, folder=folder)
     assert done.returncode == 0, done.stderr
-    assert not (folder / ".hydra" / FAILURE).exists()
+    assert not (folder / ".hydra" / REASON).exists()
     assert "noise.scale=-1" not in (folder / "run.log").read_text()
 
 

@@ -1,7 +1,7 @@
 """Claims: a folder is one writer's from before its first file until it is finished.
 
     .claim.json             locked while its process lives, gone when the run has ended
-    .hydra/failure.json     why a run ended without a result
+    .hydra/failure.txt      why a run ended without a result
 
 A lock dies with its process, so nothing is stale after ``kill -9`` or a power cut. Where a file system
 has no locks, the process that stands in the claim is looked for.
@@ -24,14 +24,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import SettingError
-from vae_experiments.files import SUMS, settle, write_error, write_json
+from vae_experiments.files import SUMS, settle, write_error, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
 CLAIM, FAILURE = ".claim.json", "failure.json"
-CONFIG_FOLDER = ".hydra"
+CONFIG_FOLDER, REASON = ".hydra", "failure.txt"
 log = logging.getLogger("vae_experiments.mistakes")
 LOCKED_BYTE = 1 << 16
 """Behind the content of a claim, where Windows lets others read what is locked."""
@@ -67,7 +67,7 @@ class Claim:
         place = self.folder / CONFIG_FOLDER
         if sentence and place.is_dir():
             try:
-                write_json(place / FAILURE, {"sentence": " ".join(sentence.split())})
+                write_text(place / REASON, " ".join(sentence.split()) + "\n")
             except Exception:  # the disk may be full; then the claim says that this run is unfinished
                 kept = True
         with contextlib.suppress(OSError):
@@ -175,7 +175,7 @@ def obstacle(
     if SUMS in found:
         return "holds a finished run already"
     came_out = {name for name in found if name not in (FAILURE, CONFIG_FOLDER) and not name.endswith(".log")}
-    has_failed = not came_out and (folder / CONFIG_FOLDER / FAILURE).exists()
+    has_failed = not came_out and (folder / CONFIG_FOLDER / REASON).exists()
     before = _content(folder).get("settings") or saved()
     if not found or before == settings or has_failed:
         return ""
