@@ -3,14 +3,26 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
 from vae_experiments.errors import WriteError
-from vae_experiments.files import digest, digest_of, whole, write_json, write_text
+from vae_experiments.files import (
+    digest,
+    digest_of,
+    is_whole,
+    read_sums,
+    whole,
+    write_json,
+    write_sums,
+    write_text,
+)
+from vae_experiments.latents import LatentFolder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,6 +93,40 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
         hidden.write_text("half of")
         raise OSError(errno.ENOSPC, "No space left on device")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no way to wait for a folder")
+def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_before_anything_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, int]] = []
+    replace = type(tmp_path).replace
+
+    def noted(path: Path, target: Path) -> Path:
+        seen.append(("named", path.stat().st_ino))
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", lambda file: seen.append(("waited for", os.fstat(file).st_ino)))
+    monkeypatch.setattr(type(tmp_path), "replace", noted)
+    write_text(tmp_path / "result.txt", "all of it")
+    file, folder = (tmp_path / "result.txt").stat().st_ino, tmp_path.stat().st_ino
+    assert seen == [("waited for", file), ("named", file), ("waited for", folder)]
+
+    seen.clear()
+    with LatentFolder(tmp_path / "latents") as latents:
+        latents.write("encoded", torch.zeros(2, 4, 1, 1))
+    published = (tmp_path / "latents").stat().st_ino
+    assert seen[-3:] == [("waited for", published), ("named", published), ("waited for", folder)]
+    files = {path.stat().st_ino for path in (tmp_path / "latents").iterdir()}
+    assert {("waited for", file) for file in files} < set(seen[:-3])
+
+
+def test_digests_are_of_the_named_files_alone(tmp_path: Path) -> None:
+    for name in ("b", "a", "last", "a person's"):
+        write_text(tmp_path / name, name)
+    write_sums(tmp_path, ["b", "last", "a"], "last")
+    assert [*read_sums(tmp_path, "last")] == ["a", "b", "last"]
+    assert is_whole(tmp_path, "last")
 
 
 def test_an_error_from_elsewhere_keeps_its_own_words(tmp_path: Path) -> None:

@@ -17,10 +17,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from tests.conftest import REPOSITORY
+from vae_experiments.claims import FAILURE
 from vae_experiments.config import sweep_from
 from vae_experiments.errors import SettingError
 from vae_experiments.files import SUMS, is_whole
-from vae_experiments.multirun import FAILURE, Sweep, _swept
+from vae_experiments.multirun import Sweep, _swept
 from vae_experiments.run_folder import FINISHED
 
 if TYPE_CHECKING:
@@ -210,3 +211,130 @@ def test_an_objective_that_is_no_number_is_refused(objective: str) -> None:
     metrics = {"reconstructed": {"psnr_db": 3.0, "identical": False}, "timing": {"total_seconds": 3}}
     with pytest.raises(SettingError, match=f"sweep.objective={objective}: is no number of metrics.json"):
         sweep_of(f"sweep.objective={objective}").value(metrics)
+
+
+def refused(done: subprocess.CompletedProcess[str]) -> str:
+    """Give the one line that a command was refused with."""
+    assert done.returncode == 1, done.stdout
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    return done.stderr
+
+
+LADDER = "# @package _global_\nnoise:\n  scale: {scale}\nhydra:\n  sweeper:\n    params:\n      seed: 1,2\n"
+
+
+def test_a_finished_job_of_other_settings_is_refused(type_command: Command, tmp_path: Path) -> None:
+    sweep, conf = tmp_path / "sweep", tmp_path / "conf" / "experiment"
+    conf.mkdir(parents=True)
+    command = (
+        "run.py",
+        "--config-dir",
+        str(conf.parent),
+        *SMALL[1:],
+        "experiment=mine",
+        f"hydra.sweep.dir={sweep}",
+    )
+    (conf / "mine.yaml").write_text(LADDER.format(scale=0.1))
+    assert type_command(*command).returncode == 0
+    before = traces(sweep)
+    (conf / "mine.yaml").write_text(LADDER.format(scale=0.2))
+    line = refused(type_command(*command))
+    assert line == (
+        f"error: hydra.sweep.dir={sweep / '0'}: holds a finished run already; choose another folder, or delete it\n"
+    )
+    assert traces(sweep) == before, "no failure is written into what is finished"
+    (conf / "mine.yaml").write_text(LADDER.format(scale=0.1))
+    assert type_command(*command).returncode == 0
+
+
+def test_a_wrong_objective_is_one_line_and_no_failure_of_a_finished_job(
+    type_command: Command, tmp_path: Path
+) -> None:
+    command = (*SMALL, "noise.scale=1,2", f"hydra.sweep.dir={tmp_path / 'sweep'}")
+    assert type_command(*command).returncode == 0
+    line = refused(type_command(*command, "sweep.objective=nonsense"))
+    assert "sweep.objective=nonsense: is no number of metrics.json" in line
+    assert not list(tmp_path.rglob(FAILURE))
+    assert type_command(*command).returncode == 0
+
+
+def test_each_job_goes_to_the_folder_that_its_own_settings_name(
+    type_command: Command, tmp_path: Path
+) -> None:
+    subdir = "hydra.sweep.subdir=scale_${noise.scale}"
+    done = type_command(*SMALL, "noise.scale=1,2", subdir, f"hydra.sweep.dir={tmp_path / 'sweep'}")
+    assert done.returncode == 0, done.stderr
+    assert {path.parent.name for path in (tmp_path / "sweep").glob(f"*/{SUMS}")} == {"scale_1", "scale_2"}
+
+
+def test_two_jobs_of_one_folder_are_refused_before_anything_runs(
+    type_command: Command, tmp_path: Path
+) -> None:
+    subdir = "hydra.sweep.subdir=scale_${noise.scale}"
+    line = refused(
+        type_command(*SMALL, "noise.scale=1,2", "seed=1,2", subdir, f"hydra.sweep.dir={tmp_path / 'sweep'}")
+    )
+    assert line == (
+        "error: hydra.sweep.subdir=scale_${noise.scale}: jobs 0 and 1 would share the folder scale_1; "
+        "add ${hydra.job.num}, as in 'scale_${noise.scale}_${hydra.job.num}'\n"
+    )
+    assert not (tmp_path / "sweep").exists()
+
+
+@pytest.mark.parametrize("where", ["-m", "noise.scale=1"])
+def test_a_run_that_would_not_keep_its_config_is_refused(
+    type_command: Command, tmp_path: Path, where: str
+) -> None:
+    words = (*SMALL[:1], where, *SMALL[2:], "hydra.output_subdir=null")
+    line = refused(
+        type_command(*words, f"hydra.run.dir={tmp_path / 'x'}", f"hydra.sweep.dir={tmp_path / 'x'}")
+    )
+    assert line == "error: hydra.output_subdir=null: a run keeps its config in .hydra; leave it out\n"
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_finished_job_whose_config_is_gone_is_done_again(type_command: Command, tmp_path: Path) -> None:
+    command = (*SMALL, "noise.scale=1,2", f"hydra.sweep.dir={tmp_path / 'sweep'}")
+    assert type_command(*command).returncode == 0
+    (tmp_path / "sweep" / "1" / ".hydra" / "config.yaml").unlink()
+    before = traces(tmp_path / "sweep" / "0")
+    again = type_command(*command)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("is finished already") == 1
+    assert (tmp_path / "sweep" / "1" / ".hydra" / "config.yaml").exists()
+    assert is_whole(tmp_path / "sweep" / "1", FINISHED)
+    assert traces(tmp_path / "sweep" / "0") == before
+
+
+def test_of_two_sweeps_of_the_same_settings_the_newer_one_goes_on_and_a_damaged_one_is_said(
+    type_command: Command, tmp_path: Path
+) -> None:
+    def type_it(*words: str) -> subprocess.CompletedProcess[str]:
+        return type_command(str(REPOSITORY / "run.py"), *SMALL[1:], "noise.scale=1,2", *words, where=tmp_path)
+
+    sweeps = tmp_path / "outputs" / "sweeps" / "2020-01-01"
+    for number in (1, 2):
+        assert type_it(f"hydra.sweep.dir={sweeps / str(number)}").returncode == 0
+    for newer, older in (("1", "2"), ("2", "1")):
+        os.utime(sweeps / older / "multirun.yaml", (10**9, 10**9))
+        os.utime(sweeps / newer / "multirun.yaml", (10**9 + 1, 10**9 + 1))
+        resumed = type_it("sweep.resume=last")
+        assert resumed.returncode == 0, resumed.stderr
+        assert f"is finished already, in {sweeps / newer}" in resumed.stdout
+    (sweeps / "2" / "multirun.yaml").write_text("hydra: {overrides: [")
+    line = refused(type_it("sweep.resume=last"))
+    assert "error: sweep.resume=last: cannot tell what " in line
+    assert "its multirun.yaml is damaged; type hydra.sweep.dir=FOLDER, or delete that file" in line
+    assert len(list((tmp_path / "outputs" / "sweeps").glob("*/*"))) == 2
+
+
+def test_a_job_never_writes_over_the_files_of_a_person(type_command: Command, tmp_path: Path) -> None:
+    mine = tmp_path / "sweep" / "1" / "original.mp4"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    before = traces(tmp_path)
+    line = refused(type_command(*SMALL, "noise.scale=1,2", f"hydra.sweep.dir={tmp_path / 'sweep'}"))
+    assert line.startswith(
+        f"error: hydra.sweep.dir={mine.parent}: holds original.mp4, which is not this run's; "
+    )
+    assert traces(tmp_path) == before

@@ -22,11 +22,14 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from vae_experiments.claims import RefusedError, end_all, one_held
 from vae_experiments.config import experiment_from, sweep_from
-from vae_experiments.errors import VaeExperimentsError
+from vae_experiments.errors import SettingError, VaeExperimentsError
+from vae_experiments.files import write_error
 from vae_experiments.interruption import SIGNALS, asked, check, promise, take_signals
 from vae_experiments.mistakes import mistake_of
-from vae_experiments.multirun import SweepFolder, begin_job, conclude, fail_job, finished_job
+from vae_experiments.multirun import SweepFolder, conclude
+from vae_experiments.run_claims import RUN, SWEEP, claim_run, fail_job, finished_job
 from vae_experiments.schedules import split_outside_brackets
 
 if TYPE_CHECKING:
@@ -57,10 +60,13 @@ def run_configured(config: DictConfig) -> float:
     # Unresolved: a `${...}` that leads nowhere must not fail here.
     job = [str(word) for word in OmegaConf.to_container(hydra.overrides.task, resolve=False)]  # type: ignore[union-attr]
     if hydra.mode is not RunMode.MULTIRUN:
-        with one_line_mistakes():
+        folder = Path(hydra.runtime.output_dir)
+        with one_line_mistakes(), claim_run(folder, config, RUN):
             experiment, sweep = experiment_from(config, job), sweep_from(config)
             experiment.source_digest_before = _source_digest_before(job)
-            return sweep.value(experiment.run(Path(hydra.runtime.output_dir)).metrics)
+            metrics = experiment.run(folder).metrics
+        with one_line_mistakes():
+            return sweep.value(metrics)
     return _run_job(config, Path(hydra.runtime.output_dir), job, hydra.job.num)
 
 
@@ -69,17 +75,20 @@ def _run_job(config: DictConfig, folder: Path, job: Sequence[str], number: int) 
     check()  # what interrupted the job before may have been swallowed
     words = shlex.join(job)
     try:
-        sweep = sweep_from(config)
         metrics = finished_job(folder, config)
         if metrics is None:
-            begin_job(folder)
-            experiment = experiment_from(config, job)
-            experiment.command = f"python run.py {words}"
-            experiment.source_digest_before = _source_digest_before(job)
-            metrics = experiment.run(folder).metrics
+            with claim_run(folder, config, SWEEP):
+                experiment = experiment_from(config, job)
+                experiment.command = f"python run.py {words}"
+                experiment.source_digest_before = _source_digest_before(job)
+                metrics = experiment.run(folder).metrics
         else:
             print(f"job {number} ({words}) is finished already, in {folder}")
-        return sweep.value(metrics)
+    except RefusedError as refused:
+        # Nothing may be written into a folder that is another's, so Hydra has to hear of it.
+        complain(f"{refused} (job {number}: {words})")
+        said.add(str(refused))
+        raise
     except Exception as error:
         sentence = mistake_of(error) or f"{type(error).__name__}: {error}, see {folder / 'run.log'}"
         log.error("%s", sentence, exc_info=True)
@@ -88,6 +97,10 @@ def _run_job(config: DictConfig, folder: Path, job: Sequence[str], number: int) 
         complain(f"{sentence} (job {number}: {words})")
         fail_job(folder, " ".join(sentence.split()))
         return float("nan")
+    try:
+        return sweep_from(config).value(metrics)
+    except SettingError:
+        return float("nan")  # said once, when the sweep ends
 
 
 def _source_digest_before(job: Sequence[str]) -> str:
@@ -144,6 +157,10 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
             complain(" ".join(sentence.split()))
         _conclude_what_is_there()
         status = UNREADABLE if isinstance(error, OverrideParseException) else WRONG
+    finally:
+        if SweepFolder.begun:
+            SweepFolder.begun.end()
+        end_all("stopped before it began")
     if number := asked():  # also where it was swallowed, or something went wrong after it
         status = 128 + number
         complain(f"{SIGNALS[number]}; {GO_ON if SweepFolder.begun else 'what was not finished is not kept'}")
@@ -152,9 +169,8 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
 
 def _conclude_what_is_there() -> None:
     """Write the page of a sweep that broke off, as when the system kills a worker."""
-    folder = SweepFolder.begun
-    if folder is not None and any(folder.glob("*/.hydra")):
-        conclude(folder)
+    folder = SweepFolder.begun and SweepFolder.begun.folder
+    if folder and any(folder.glob("*/.hydra")) and not conclude(folder):
         complain(f"the sweep broke off; {GO_ON}")
 
 
@@ -170,6 +186,8 @@ def _in_a_job(error: BaseException) -> bool:
 
 def _early_mistake(error: Exception) -> str:
     """Say what was wrong before a job began; then only what was typed can be: a folder, a choice, a flag."""
+    if isinstance(error, OSError) and error.filename is None and (folder := one_held()):
+        return str(write_error(folder / ".hydra", error))
     if isinstance(error, OSError):
         reason = str(error.strerror).lower()
         return f"cannot use {error.filename} ({reason}); choose a folder with hydra.run.dir=FOLDER"

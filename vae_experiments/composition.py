@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hydra.conf import HelpConf, HydraConf, RunDir, SweepDir
 from hydra.core.config_store import ConfigStore
@@ -41,6 +41,9 @@ FAMILIES = ("run", "model", "device", "source", "manipulation", "output", "cache
 class ClaimFolder(Callback):
     """Makes sure that no two runs share a folder: Hydra names it by the second and shares it in silence."""
 
+    config_folder: ClassVar[str] = ".hydra"
+    """Where in its folder a run's config is kept."""
+
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Claim the run's folder, with a number behind its name where it is taken."""
         self._claim(config, config.hydra.run, "hydra.run.dir")
@@ -51,7 +54,7 @@ class ClaimFolder(Callback):
 
     def _claim(self, config: DictConfig, node: DictConfig, setting: str) -> None:
         wish = Path(node.dir)
-        if any(override.startswith(f"{setting}=") for override in config.hydra.overrides.hydra):
+        if is_typed(config, setting):
             if (wish / FINISHED).exists() or any(wish.glob(f"*/{FINISHED}")):
                 mistake = SettingError(setting, wish, "holds a finished run already", "choose another folder")
                 # Hydra turns an exception of a callback into a warning and goes on.
@@ -59,6 +62,19 @@ class ClaimFolder(Callback):
             return
         with open_dict(node):
             node.dir = str(claim(wish))
+
+
+def is_typed(config: DictConfig, setting: str) -> bool:
+    """Tell whether a setting was given on the command line."""
+    return any(word.lstrip("+").startswith(f"{setting}=") for word in typed_words(config))
+
+
+def typed_words(config: DictConfig, kind: str = "") -> list[str]:
+    """Give what was typed, with its references as they were typed: they are a job's, and not the sweep's."""
+    kinds_of_words = [kind] if kind else ["hydra", "task"]
+    words = OmegaConf.to_container(config.hydra.overrides, resolve=False)
+    assert isinstance(words, dict), words
+    return [str(word) for one in kinds_of_words for word in words[one]]
 
 
 def claim(wish: Path) -> Path:
@@ -223,7 +239,7 @@ def register(
         defaults=groups,
         run=RunDir("outputs/${now:%Y-%m-%d}/${now:%H-%M-%S}"),
         sweep=SweepDir("outputs/sweeps/${now:%Y-%m-%d}/${now:%H-%M-%S}", "${hydra.job.num}"),
-        output_subdir="${unless_finished:.hydra}",
+        output_subdir=claim_folder.config_folder,
         callbacks={"claim_folder": {"_target_": f"{claim_folder.__module__}.{claim_folder.__name__}"}},
     )
     store.store(group="hydra", name="config", node=defaults, provider="hydra")

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 from vae_experiments.cache import Cache, Shelf
 from vae_experiments.calibration import Sample, Target, calibrated
+from vae_experiments.claims import claimed
 from vae_experiments.companions import clip_of
 from vae_experiments.device import Device, give_threads_back
 from vae_experiments.errors import SourceError
+from vae_experiments.files import digest_of
 from vae_experiments.manipulations import Noise, lengths_differ
 from vae_experiments.memory import forget_peak_memory, peak_memory_bytes
 from vae_experiments.models import Bundled, shared
 from vae_experiments.options import Option, foreign_settings, setting
 from vae_experiments.progress import Progress, announce, waiting
 from vae_experiments.provenance import provenance, version_of
-from vae_experiments.run_folder import RECONSTRUCTED, Output, RunFolder
+from vae_experiments.run_folder import RECONSTRUCTED, WRITTEN, Output, RunFolder
 from vae_experiments.runner import stream
 from vae_experiments.sources import Content, MovingCircle
 from vae_experiments.stopwatch import Stopwatch
@@ -88,10 +90,11 @@ class Experiment:
             VaeExperimentsError: one sentence for a person; no half-written file is left.
         """
         announce("torch", "diffusers")
-        try:
-            return self._run(folder)
-        finally:
-            give_threads_back()
+        with claimed(folder, digest_of(repr(self)), WRITTEN):
+            try:
+                return self._run(folder)
+            finally:
+                give_threads_back()
 
     def _run(self, folder: Path) -> Result:
         watch = Stopwatch()
@@ -127,6 +130,7 @@ class Experiment:
         metrics |= {"target": found.summary()} if found else {}
         outputs.finish(metrics, started | read | self._used(autoencoder, found), self._title())
         self._conclude(outputs, metrics)
+        outputs.seal()
         return Result(folder, metrics)
 
     def _warm_up(self, autoencoder: Autoencoder) -> None:

@@ -16,7 +16,7 @@ from vae_experiments.errors import WriteError
 from vae_experiments.interruption import unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -42,8 +42,7 @@ def whole(path: Path) -> Iterator[Path]:
     unfinished.add(hidden)
     try:
         yield hidden
-        _flush(hidden)
-        hidden.replace(path)
+        publish(hidden, path)
     except OSError as error:
         if not _is_about_writing(error, path):
             raise
@@ -82,19 +81,13 @@ def digest_of(*values: object) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def write_sums(folder: Path, last: str) -> None:
-    """Write the digest of every file in a folder, as ``sha256sum -c SHA256SUMS`` reads them.
+def write_sums(folder: Path, names: Iterable[str], last: str) -> None:
+    """Write the digests of these files of a folder, as ``sha256sum -c SHA256SUMS`` reads them.
 
-    Written when all else is there, it says that the folder is whole. Hidden files and logs, which may
-    still grow, are left out; ``last`` is listed last, so that a list that was cut short shows.
+    Written when all else is there, it says that the folder is whole. ``last`` is listed last, so that a
+    list that was cut short shows.
     """
-    names = {
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.is_file() and path.suffix != ".log" and path.name != SUMS
-    }
-    seen = sorted(name for name in names if not any(part.startswith(".") for part in name.split("/")))
-    ordered = [*(name for name in seen if name != last), last]
+    ordered = [*sorted({*names} - {last}), last]
     write_text(folder / SUMS, "".join(f"{digest(folder / name)}  {name}\n" for name in ordered))
 
 
@@ -122,9 +115,26 @@ def is_whole(folder: Path, last: str) -> bool:
         return False
 
 
-def _flush(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+def publish(hidden: Path, path: Path) -> None:
+    """Give a finished file or folder its name; after a power cut it is there as it was meant, or not at all."""
+    settle(hidden)
+    hidden.replace(path)
+    settle(path.parent)
+
+
+def settle(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    if path.is_file():
+        with path.open("rb+") as file:
+            os.fsync(file.fileno())
+        return
+    # Not every system knows how to wait for a folder.
+    with contextlib.suppress(OSError):
+        folder = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _is_about_writing(error: OSError, path: Path) -> bool:

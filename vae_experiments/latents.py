@@ -22,10 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import SourceError
-from vae_experiments.files import SUMS, read_sums, whole, write_error, write_json, write_sums
+from vae_experiments.files import SUMS, publish, read_sums, whole, write_error, write_json, write_sums
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import TracebackType
 
     from torch import Tensor
 
@@ -39,7 +40,8 @@ FILE_BYTES = 8 * 2**20
 class LatentFolder:
     """Writes chunks into a folder; the folder appears when it is finished.
 
-    The chunks are cut anew, so that the files do not tell the batch size. Whatever keeps it from being
+    The chunks are cut anew, so that the files do not tell the batch size. As a context, it is finished
+    when the block ends without an error, and else leaves nothing behind. Whatever keeps it from being
     written is a WriteError.
     """
 
@@ -50,6 +52,23 @@ class LatentFolder:
         self._waiting: dict[str, list[Tensor]] = defaultdict(list)
         with self._writing():
             self._hidden.mkdir(parents=True)
+
+    def __enter__(self) -> LatentFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self.finish()
+        finally:
+            self.abandon()
+
+    @property
+    def names(self) -> list[str]:
+        """The files that it writes."""
+        return [*(file for files in self._files.values() for file in files), INDEX, SUMS]
 
     def write(self, name: str, chunk: Tensor) -> None:
         """Append a chunk, time first, to the stream of that name.
@@ -82,8 +101,8 @@ class LatentFolder:
                 self._save(name, torch.cat(waiting))
         with self._writing():
             write_json(self._hidden / INDEX, self._files)
-            write_sums(self._hidden, INDEX)
-            self._hidden.replace(self.folder)
+            write_sums(self._hidden, {*self.names} - {SUMS}, INDEX)
+            publish(self._hidden, self.folder)
 
     def abandon(self) -> None:
         """Leave nothing behind."""

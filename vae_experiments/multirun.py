@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
@@ -10,22 +11,25 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vae_experiments.composition import ClaimFolder
-from vae_experiments.errors import SettingError, VaeExperimentsError
-from vae_experiments.files import is_whole, write_json
+from vae_experiments.claims import CLAIM, CONFIG_FOLDER, Claim, RefusedError, take
+from vae_experiments.composition import ClaimFolder, is_typed, typed_words
+from vae_experiments.errors import SettingError
+from vae_experiments.files import digest_of, write_error
 from vae_experiments.interruption import promise
+from vae_experiments.mistakes import mistake_of
 from vae_experiments.options import Choice, Option, setting
+from vae_experiments.planning import planned, refuse_shared_folders
+from vae_experiments.run_claims import CLAIMED, FREE, RUN, SWEEP, claim_run, refuse_others
 from vae_experiments.run_folder import FINISHED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 log = logging.getLogger(__name__)
-FAILURE = "failure.json"
 RECORD = "multirun.yaml"
 """Where Hydra writes down what a sweep was asked for."""
-FREE = ("cache", "sweep")
-"""Blocks of the config that change no result: a finished job stays finished when they differ."""
+PAGE = (RECORD, "sweep.html", "sweep.csv", "contact_sheet.png", "metrics_*.png", "batch_size.png")
+"""What a sweep writes beside its jobs."""
 
 
 class Resume(Choice):
@@ -66,37 +70,70 @@ class Sweep(Option, family="sweep", single=True):
 
 
 class SweepFolder(ClaimFolder):
-    """Begins and ends a sweep."""
+    """Begins a run or a sweep, and ends a sweep."""
 
-    begun: ClassVar[Path | None] = None
-    """The folder of the sweep that this process runs."""
+    config_folder: ClassVar[str] = CLAIMED
+    begun: ClassVar[Claim | None] = None
+    """The sweep that this process runs."""
+
+    def on_run_start(self, config: DictConfig, **arguments: Any) -> None:
+        """Claim the run's folder before Hydra writes into it."""
+        with ending_in_one_line():
+            _refuse_another_config_folder(config)
+            if not is_typed(config, RUN):
+                super().on_run_start(config, **arguments)
+            claim_run(Path(config.hydra.run.dir), config, RUN)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Claim a folder, or find the one to go on in; and let a sweep over batch sizes measure speed."""
-        folder = _folder_to_resume(config)
-        if folder is None:
-            self._claim(config, config.hydra.sweep, "hydra.sweep.dir")
-            folder = Path(config.hydra.sweep.dir)
-        # Each job is composed anew, from these overrides and its own, and a worker may be in another folder.
-        place = str(folder.absolute()).replace("'", "\\'")
-        told = [f"hydra.sweep.dir='{place}'"]
-        if "batch_size" in _swept(config) and not _is_typed(config, "timed"):
-            told.append("timed=true")
-        with open_dict(config):
-            config.hydra.sweep.dir = str(folder)
-            config.hydra.overrides.hydra = [*config.hydra.overrides.hydra, *told]
-        SweepFolder.begun = folder
-        promise("the sweep ends, finished jobs stay")
+        with ending_in_one_line():
+            _refuse_another_config_folder(config)
+            refuse_shared_folders(config)
+            folder = _folder_to_resume(config)
+            if folder is None:
+                self._claim(config, config.hydra.sweep, SWEEP)
+                folder = Path(config.hydra.sweep.dir)
+            SweepFolder.begun = take(folder, _asked(config), PAGE, SWEEP, lambda: _recorded(folder))
+            # Each job is composed anew, from these overrides and its own, and a worker may be in another folder.
+            place = str(folder.absolute()).replace("'", "\\'")
+            told = [f"hydra.sweep.dir='{place}'"]
+            if "batch_size" in _swept(config) and not is_typed(config, "timed"):
+                told.append("timed=true")
+            with open_dict(config):
+                config.hydra.sweep.dir = str(folder)
+                config.hydra.overrides.hydra = [*typed_words(config, "hydra"), *told]
+            refuse_others(planned(config))
+            promise("the sweep ends, finished jobs stay")
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Write the page; the exit status says whether every job is finished."""
-        # Hydra turns an exception of a callback into a warning and goes on.
-        try:
-            finished = conclude(Path(config.hydra.sweep.dir))
-        except VaeExperimentsError as error:
-            raise SystemExit(f"error: {error}") from error
+        with ending_in_one_line():
+            folder = Path(config.hydra.sweep.dir)
+            finished = conclude(folder)
+            check_objective(Sweep(objective=str(config.sweep.objective)), folder)
         if not finished:
             raise SystemExit(1)
+
+
+@contextlib.contextmanager
+def ending_in_one_line() -> Iterator[None]:
+    """End a command with one line: Hydra turns an exception of a callback into a warning and goes on."""
+    try:
+        yield
+    except OSError as error:
+        raise SystemExit(f"error: {write_error(Path(str(error.filename)), error)}") from error
+    except Exception as error:
+        raise SystemExit(f"error: {mistake_of(error) or error}") from error
+
+
+def _refuse_another_config_folder(config: DictConfig) -> None:
+    """Stop where a run would not keep its config, by which it is known, or would keep it among other files."""
+    place = OmegaConf.to_container(config.hydra, resolve=False)["output_subdir"]  # type: ignore[index,call-overload]
+    if place not in (CLAIMED, CONFIG_FOLDER):
+        value = "null" if place is None else place
+        raise SettingError(
+            "hydra.output_subdir", value, f"a run keeps its config in {CONFIG_FOLDER}", "leave it out"
+        )
 
 
 def conclude(folder: Path) -> bool:
@@ -112,88 +149,80 @@ def conclude(folder: Path) -> bool:
     return summary.finished == summary.jobs
 
 
-def finished_job(folder: Path, config: DictConfig) -> dict[str, Any] | None:
-    """Give the numbers of a job that finished before; None where there is none, or it is damaged.
+def check_objective(sweep: Sweep, folder: Path) -> None:
+    """Stop at an objective that no finished job has.
 
     Raises:
-        SettingError: what finished there was a run of other settings.
+        SettingError: there is no such number.
     """
-    if not is_whole(folder, FINISHED):
-        return None
-    saved = OmegaConf.load(folder / ".hydra" / "config.yaml")
-    if _plain(saved) != _plain(config):
-        problem = "holds a finished run of other settings"
-        raise SettingError("hydra.sweep.dir", folder.parent, problem, "choose another folder")
-    metrics: dict[str, Any] = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
-    return metrics
+    from vae_experiments.sweep.jobs import Status, read_jobs
 
-
-def begin_job(folder: Path) -> None:
-    """Forget what an earlier attempt at this job left behind."""
-    (folder / FAILURE).unlink(missing_ok=True)
-
-
-def fail_job(folder: Path, sentence: str) -> None:
-    """Write down why a job failed, for the page of its sweep."""
-    write_json(folder / FAILURE, {"sentence": sentence})
-
-
-def unless_finished(value: str, *, _root_: DictConfig) -> str | None:
-    """Keep Hydra from writing its files once more into the folder of a job that is finished."""
-    folder = OmegaConf.select(_root_, "hydra.runtime.output_dir", throw_on_missing=False)
-    return None if folder and is_whole(Path(folder), FINISHED) else value
-
-
-OmegaConf.register_new_resolver("unless_finished", unless_finished, replace=True)
+    for job in read_jobs([folder]):
+        if job.status is Status.finished:
+            sweep.value(dict(job.metrics))
 
 
 def _folder_to_resume(config: DictConfig) -> Path | None:
     """Find the folder of the sweep that is to go on: the one that was typed, or the last of its kind."""
     wish = Path(config.hydra.sweep.dir)
-    if _is_typed(config, "hydra.sweep.dir"):
-        return wish if _same_sweep(wish, config) else None
+    if is_typed(config, SWEEP):
+        return _checked(wish, config)
     if str(config.sweep.get("resume")) != Resume.last.name:
         return None
-    before = sorted(wish.parent.parent.glob(f"*/*/{RECORD}"), key=lambda file: file.stat().st_mtime)
-    for file in reversed(before):
-        if _same_sweep(file.parent, config):
-            return file.parent
-    mistake = SettingError(
-        "sweep.resume",
-        "last",
-        f"finds no sweep of these settings in {wish.parent.parent}",
-        "leave it out the first time",
-    )
-    raise SystemExit(f"error: {mistake}")
+    before = {file.parent for name in (RECORD, CLAIM) for file in wish.parent.parent.glob(f"*/*/{name}")}
+    for folder in sorted(before, key=_age):
+        recorded = _recorded(folder)
+        if recorded == _asked(config):
+            return folder
+        if recorded is None:
+            problem = f"cannot tell what {folder} was asked for, its {RECORD} is damaged"
+            raise SettingError("sweep.resume", "last", problem, f"type {SWEEP}=FOLDER, or delete that file")
+    problem = f"finds no sweep of these settings in {wish.parent.parent}"
+    raise SettingError("sweep.resume", "last", problem, "leave it out the first time")
 
 
-def _same_sweep(folder: Path, config: DictConfig) -> bool:
-    """Tell whether a folder holds a sweep that was asked for in the same words."""
+def _checked(folder: Path, config: DictConfig) -> Path:
+    """Give back the folder that was typed, unless runs of others lie in it."""
+    others = (folder / FINISHED).exists() or any(folder.glob(f"*/{FINISHED}"))
+    if others and _recorded(folder) != _asked(config):
+        raise RefusedError(SWEEP, folder, "holds a finished run already", "choose another folder")
+    return folder
+
+
+def _age(folder: Path) -> tuple[float, str]:
+    """Sort the newest sweep first: the one that was begun or went on last."""
+    files = [folder / name for name in (RECORD, CLAIM)]
+    return -max(file.stat().st_mtime for file in files if file.exists()), str(folder)
+
+
+def _asked(config: DictConfig) -> str:
+    """Tell a sweep from others: by the words in which it is asked for."""
+    return _digest(typed_words(config, "task"))
+
+
+def _recorded(folder: Path) -> str | None:
+    """Tell what the sweep in a folder was asked for; None where nobody knows."""
     try:
-        before = OmegaConf.load(folder / RECORD)
-        return _words(before.hydra.overrides.task) == _words(config.hydra.overrides.task)
-    except (OSError, AttributeError):
-        return False
+        claimed = json.loads((folder / CLAIM).read_bytes())
+        return str(claimed["settings"])
+    except (OSError, ValueError, LookupError, TypeError):
+        pass
+    try:
+        before = OmegaConf.to_container(OmegaConf.load(folder / RECORD), resolve=False)
+        return _digest(before["hydra"]["overrides"]["task"])  # type: ignore[index,call-overload]
+    except Exception:  # whatever a damaged yaml file may do to its reader
+        return None
 
 
-def _words(overrides: Iterable[str]) -> list[str]:
-    return [word for word in map(str, overrides) if word.partition("=")[0].partition(".")[0] not in FREE]
+def _digest(words: Iterable[Any]) -> str:
+    return digest_of(
+        [word for word in map(str, words) if word.partition("=")[0].partition(".")[0] not in FREE]
+    )
 
 
 def _swept(config: DictConfig) -> set[str]:
     """Name the settings of which a sweep takes several values: typed, or from a named experiment."""
-    typed = dict(word.split("=", 1) for word in map(str, config.hydra.overrides.task) if "=" in word)
+    typed = dict(word.split("=", 1) for word in typed_words(config, "task") if "=" in word)
     params = config.hydra.sweeper.get("params") or {}
     wanted = {**{str(key): str(value) for key, value in params.items()}, **typed}
     return {key for key, value in wanted.items() if "," in value or "(" in value}
-
-
-def _is_typed(config: DictConfig, name: str) -> bool:
-    overrides = [*config.hydra.overrides.hydra, *config.hydra.overrides.task]
-    return any(str(word).startswith(f"{name}=") for word in overrides)
-
-
-def _plain(config: Any) -> Any:
-    """Give a config's values as a saved config has them: enums by name, and without what changes nothing."""
-    text = OmegaConf.to_yaml(OmegaConf.masked_copy(config, [key for key in config if key not in FREE]))
-    return OmegaConf.to_container(OmegaConf.create(text))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import logging
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vae_experiments.claims import FAILURE
 from vae_experiments.files import SUMS, write_json, write_sums, write_text
 from vae_experiments.latents import CHANGED, ENCODED, LatentFolder
 from vae_experiments.metrics import NUMBERS, REACH, Fidelity, LatentStatistics, as_table, psnr_db
@@ -23,7 +25,6 @@ from vae_experiments.writers import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
     from types import TracebackType
 
     from vae_experiments.runner import Step
@@ -34,6 +35,13 @@ log = logging.getLogger(__name__)
 LONGEST_NAME = 160
 FINISHED, TABLE = "metrics.json", "metrics.csv"
 ORIGINAL, RECONSTRUCTED = "original", "reconstructed"
+LATENTS = "latents"
+WRITTEN = (
+    *("original.mp4", "reconstructed.mp4", "reconstructed_with_*.mp4", "comparison.mp4", LATENTS),
+    *("metrics.json", "metrics.csv", "metrics.png", "latents.png", "provenance.json", "report.html"),
+    *(SUMS, FAILURE),
+)
+"""Every name that some run writes into its folder, as patterns."""
 
 
 class Output(Option, family="output", single=True):
@@ -72,7 +80,7 @@ class RunFolder:
         self.frames = 0
         # Several videos carry the same sound, and meet the same in it.
         self._say_once = functools.cache(log.warning)
-        self._latent_folder = LatentFolder(folder / "latents") if wants.latents else None
+        self._latent_folder: LatentFolder | None = None
         self._squared_change, self._values = 0.0, 0
 
     def said(self, name: str) -> str:
@@ -90,14 +98,14 @@ class RunFolder:
                 sound = None if self.lengths_differ else self.info.sound
                 sheet = open_mp4(path, size, self.info.fps, sound, self.info.uneven, self._say_once)
                 self._comparison_video = opened.enter_context(sheet)
+            if self.wants.latents:
+                self._latent_folder = opened.enter_context(LatentFolder(self.folder / LATENTS))
             self._opened = opened.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and self._latent_folder:
-            self._latent_folder.abandon()
         self._opened.__exit__(kind, error, trace)
 
     def take(self, step: Step) -> None:
@@ -148,9 +156,7 @@ class RunFolder:
         return numbers
 
     def finish(self, metrics: Mapping[str, Any], provenance: Mapping[str, Any], title: str) -> None:
-        """Write all that is not a video; the digests, which say that the run is finished, last."""
-        if self._latent_folder:
-            self._latent_folder.finish()
+        """Write all that is not a video."""
         if self.wants.table:
             write_text(self.folder / TABLE, as_table(self.fidelity, self.frames, self.info.begins))
         if self.wants.pictures:
@@ -160,7 +166,35 @@ class RunFolder:
         if self.wants.report:
             self._report(metrics, provenance, title)
         write_json(self.folder / FINISHED, metrics)
-        write_sums(self.folder, FINISHED)
+
+    def seal(self) -> None:
+        """Write the digests of what this run wrote, which say that it is finished; its log ends here."""
+        for log in self._logs():
+            log.setLevel(logging.CRITICAL + 1)
+            log.flush()
+        latents = [f"{LATENTS}/{name}" for name in self._latent_folder.names] if self._latent_folder else []
+        told = [path.relative_to(self.folder).as_posix() for path in self.folder.glob(".hydra/*.yaml")]
+        write_sums(self.folder, [*self._files(), *latents, *told], FINISHED)
+
+    def _logs(self) -> list[logging.FileHandler]:
+        """Find the log that Hydra opened in this folder."""
+        files = [handler for handler in logging.root.handlers if isinstance(handler, logging.FileHandler)]
+        here = self.folder.resolve()
+        return [
+            log
+            for log in files
+            if (path := Path(log.baseFilename)).parent.resolve() == here and path.exists()
+        ]
+
+    def _files(self) -> list[str]:
+        """Name the files of this run, but for those in folders of their own."""
+        wants = self.wants
+        pictures = ["metrics.png", "latents.png"] if wants.pictures else []
+        others = {"comparison.mp4": wants.comparison, "metrics.csv": wants.table, "report.html": wants.report}
+        others |= {"provenance.json": wants.provenance, FINISHED: True}
+        videos = [f"{name}.mp4" for name in self._videos]
+        logs = [Path(log.baseFilename).name for log in self._logs()]
+        return [*videos, *pictures, *logs, *(name for name, wanted in others.items() if wanted)]
 
     def _decoded_names(self) -> list[str]:
         return [RECONSTRUCTED] + ([self.changed_name] if self.changed_name else [])
@@ -229,9 +263,7 @@ class RunFolder:
                 **({"target": provenance["target"]} if "target" in provenance else {}),
                 **provenance["manipulations"],
             },
-            files=sorted(
-                {FINISHED, SUMS, *(path.name for path in self.folder.iterdir() if path.name[0] != ".")}
-            ),
+            files=sorted([*self._files(), SUMS, *([LATENTS] if self.wants.latents else [])]),
             command=str(provenance["command"]),
         )
 

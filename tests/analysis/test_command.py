@@ -105,7 +105,7 @@ def test_a_person_analyses_a_clip_beside_another(
 @pytest.mark.parametrize(("kind", "finished"), [("run", "analysis.json"), ("sweep", "0/analysis.json")])
 def test_a_finished_analysis_is_never_written_over(kind: str, finished: str, tmp_path: Path) -> None:
     typed = f"hydra.{kind}.dir={tmp_path}"
-    hydra = {kind: {"dir": str(tmp_path)}, "overrides": {"hydra": [typed]}}
+    hydra = {kind: {"dir": str(tmp_path)}, "overrides": {"hydra": [typed], "task": []}, "job": {"name": "x"}}
     config = OmegaConf.create({"hydra": hydra})
     start = getattr(ClaimAnalysisFolder(), "on_run_start" if kind == "run" else "on_multirun_start")
     start(config)
@@ -120,7 +120,11 @@ def test_a_finished_analysis_is_never_written_over(kind: str, finished: str, tmp
 def test_two_analyses_of_one_second_never_share_a_folder(tmp_path: Path) -> None:
     folders = set()
     for _ in range(2):
-        hydra = {"run": {"dir": str(tmp_path / "now")}, "overrides": {"hydra": []}}
+        hydra = {
+            "run": {"dir": str(tmp_path / "now")},
+            "overrides": {"hydra": [], "task": []},
+            "job": {"name": "analysis"},
+        }
         config = OmegaConf.create({"hydra": hydra})
         ClaimAnalysisFolder().on_run_start(config)
         folders.add(config.hydra.run.dir)
@@ -135,6 +139,15 @@ def test_a_mistake_is_one_line_and_leaves_no_half_written_file(type_command: Com
     )
     assert {path.name for path in (tmp_path / "out").iterdir()} == {".hydra", "analysis.log"}
     assert "no latents in" in (tmp_path / "out" / "analysis.log").read_text()
+
+
+def test_a_file_of_a_person_is_never_overwritten(type_command: Command, tmp_path: Path) -> None:
+    (tmp_path / "pca.png").write_text("mine")
+    refused = type_command(*COMMAND, "source.size=32", "source.frames=4", folder=tmp_path)
+    assert refused.stderr == (
+        f"error: hydra.run.dir={tmp_path}: holds pca.png, which is not this run's; choose another folder, or delete it\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["pca.png"]
 
 
 def test_settings_that_exclude_each_other_are_refused_from_python_too() -> None:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from vae_experiments.analysis.folder import FINISHED
+from vae_experiments.analysis.folder import FINISHED, WRITTEN
 from vae_experiments.analysis.settings import Analysis
 from vae_experiments.analysis.study import Study
+from vae_experiments.claims import held
 from vae_experiments.command_line import one_line_mistakes
 from vae_experiments.composition import CONF, ClaimFolder
 from vae_experiments.config import option_from, refuse_unknown
@@ -22,6 +24,8 @@ from vae_experiments.device import Device
 from vae_experiments.errors import SettingError
 from vae_experiments.experiment import Run
 from vae_experiments.models import Model
+from vae_experiments.multirun import ending_in_one_line
+from vae_experiments.run_claims import RUN, claim_run
 from vae_experiments.sources import Source
 
 if TYPE_CHECKING:
@@ -44,6 +48,12 @@ $CONFIG"""
 
 class ClaimAnalysisFolder(ClaimFolder):
     """Gives an analysis a folder of its own, and never that of a finished one."""
+
+    def on_run_start(self, config: DictConfig, **arguments: Any) -> None:
+        """Claim the analysis's folder before Hydra writes into it."""
+        with ending_in_one_line():
+            super().on_run_start(config, **arguments)
+            claim_run(Path(config.hydra.run.dir), config, RUN, WRITTEN)
 
     def _claim(self, config: DictConfig, node: DictConfig, setting: str) -> None:
         wish = Path(node.dir)
@@ -86,8 +96,9 @@ def main(config: DictConfig) -> None:
     # Unresolved: a `${...}` that leads nowhere must not fail here.
     words = OmegaConf.to_container(hydra_config.overrides.task, resolve=False)
     typed = [str(word) for word in words]  # type: ignore[union-attr]
-    with one_line_mistakes():
+    folder = Path(hydra_config.runtime.output_dir)
+    with one_line_mistakes(), held(folder) or contextlib.nullcontext():
         study = study_from(config, typed)
         shown = typed if hydra_config.mode is RunMode.MULTIRUN else sys.argv[1:]
         study.command = shlex.join(["python", "-m", NAME, *shown])
-        study.run(Path(hydra_config.runtime.output_dir))
+        study.run(folder)

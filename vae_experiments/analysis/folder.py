@@ -51,6 +51,8 @@ CAPTIONS = {
         "Density of the values of each channel; dotted, the normal curve of the same mean and deviation.",
     ),
 }
+WRITTEN = (FINISHED, "analysis.csv", "analysis.html", VIDEO, *CAPTIONS)
+"""Every name that an analysis writes into its folder, as patterns."""
 
 
 def write_study(folder: Path, subject: Subject, numbers: Mapping[str, Any], plots: Plots) -> None:
