@@ -21,9 +21,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vae_experiments.errors import SettingError
 from vae_experiments.explanation import asked_for, explain
+from vae_experiments.messages import Printable
 from vae_experiments.options import kinds
 from vae_experiments.plugins import plugin_confs
 from vae_experiments.run_folder import FINISHED
+from vae_experiments.trust import guard_hydra
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -115,11 +117,12 @@ def _same_nodes(groups: dict[str, Any]) -> dict[str, Any]:
     return {name: _same_nodes(one) if isinstance(one, dict) else one for name, one in groups.items()}
 
 
+PRINTABLE = f"{Printable.__module__}.{Printable.__name__}"
 JOB_LOGGING: dict[str, Any] = {
     "version": 1,
     "formatters": {
-        "line": {"format": "%(message)s"},
-        "full": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+        "line": {"class": PRINTABLE, "format": "%(message)s"},
+        "full": {"class": PRINTABLE, "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
     },
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stdout"},
@@ -140,7 +143,7 @@ JOB_LOGGING: dict[str, Any] = {
 }
 HYDRA_LOGGING = {
     "version": 1,
-    "formatters": {"line": {"format": "%(message)s"}},
+    "formatters": {"line": JOB_LOGGING["formatters"]["line"]},
     "handlers": {"console": JOB_LOGGING["handlers"]["console"]},
     "root": {"level": "INFO", "handlers": ["console"]},
     "disable_existing_loggers": False,
@@ -200,6 +203,7 @@ def register(
     The defaults for Hydra stand here and not in conf/config.yaml, because a rerun from a saved
     config, ``--config-path RUN/.hydra``, does not read that file.
     """
+    guard_hydra()
     store = ConfigStore.instance()
     Plugins.instance().register(PluginConfs)
     plugin_confs()

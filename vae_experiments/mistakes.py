@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,22 @@ def mistake_of(error: BaseException) -> str | None:
         return _composition_mistake(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _other_mistake(error)
+    if isinstance(error, OSError) and error.errno:
+        return _failed_file(error)
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; take a smaller batch_size, source.size or source.frames"
     return None
+
+
+def _failed_file(error: OSError) -> str:
+    """Say what the system says of a file that nobody asked about by itself."""
+    what = f"cannot use {error.filename}" if error.filename is not None else "a file cannot be used"
+    cure = (
+        "free some space"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT)
+        else "choose another folder with hydra.run.dir=FOLDER"
+    )
+    return f"{what} ({str(error.strerror).lower()}); {cure}"
 
 
 def unknown_setting(address: str, key: str, value: Any, known: Iterable[str]) -> SettingError:

@@ -184,6 +184,23 @@ def kind_named(family: str, kind: str) -> type[Option]:
     return _FAMILIES[family][kind]
 
 
+def is_text(address: str, name: str, value: str = "") -> bool:
+    """Tell whether a setting takes text, as a path does: a folder called 1.10 or 1e3 is no number.
+
+    Args:
+        address: its family, or for a manipulation the name of its own; empty for any of that name.
+        name: the setting.
+        value: ``null`` is no text where the setting may be left out.
+    """
+    members = kinds(address) if address in _FAMILIES else kinds("manipulation")
+    if not address:
+        members = {f"{family}.{kind}": one for family in _FAMILIES for kind, one in kinds(family).items()}
+    owners = [members[address]] if address in members else members.values()
+    types = {str(field.type) for one in owners for field in dataclasses.fields(one) if field.name == name}
+    texts = {"str", str(str)} | ({"str | None"} if value.lower() != "null" else set())
+    return bool(types) and types <= texts
+
+
 def dotted(address: str, name: str) -> str:
     """Join a setting's place and its name as they are typed."""
     return f"{address}.{name}" if address else name
