@@ -46,10 +46,15 @@ class SettingError(VaeExperimentsError):
         self.problem = f"{setting}={value}: {rule}"
         self.cure = cure
 
-    def at(self, address: str) -> SettingError:
-        """Say the same of the setting at another address: a second noise is called by its own name."""
+    def at(self, address: str, typed: object = None) -> SettingError:
+        """Say the same of what was typed at another address: a second noise is called by its own name."""
         name = self.setting.rpartition(".")[2]
-        return SettingError(f"{address}.{name}" if address else name, self.value, self.rule, self.cure)
+        return SettingError(
+            f"{address}.{name}" if address else name,
+            self.value if typed is None else typed,
+            self.rule,
+            self.cure,
+        )
 
 
 class SourceError(VaeExperimentsError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import (
@@ -149,6 +150,11 @@ def _composition_mistake(error: ConfigCompositionException) -> str:
 
 def _for_a_word(word: str) -> str:
     """Say what was probably meant by a word without an equals sign."""
+    if any(word in kinds(family) for family in (*GROUPS, "manipulation")):
+        pass
+    elif Path(word).exists() or re.search(r"\.(?!\d*$)\w+$", word):
+        path = word if re.fullmatch(r"[\w./-]+", word) else f"'\"{word}\"'"
+        return f"as in source=video source.path={path}"
     group = next((group for group in ("source", "manipulation") if word in kinds(group)), "model")
     return f"as in {group}={word}" if word.isidentifier() else "as in noise.scale=0.5"
 
@@ -164,6 +170,9 @@ def _typed(override: str) -> tuple[str, str, str]:
 
 def _other_mistake(error: BaseException) -> str:
     line = _first_line(error)
+    if line.startswith("Ambiguous value for argument 'manipulation="):
+        names = line.partition("=")[2].partition("'")[0]
+        return f"manipulation={names}: must be one name, or a list; 'manipulation=[{names}]' is a chain, and with -m in front each is a run"
     if line.startswith("Ambiguous value"):
         return f"{line}; add -m in front for a sweep, or put the value in quotes twice: key='\"a,b\"'"
     if "Primary config directory not found" in line:

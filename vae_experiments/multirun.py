@@ -15,6 +15,7 @@ from vae_experiments.errors import SettingError, VaeExperimentsError
 from vae_experiments.files import is_whole, write_json
 from vae_experiments.options import Choice, Option, setting
 from vae_experiments.run_folder import FINISHED
+from vae_experiments.yaml_files import LARGEST, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -114,7 +115,7 @@ def finished_job(folder: Path, config: DictConfig) -> dict[str, Any] | None:
     """
     if not is_whole(folder, FINISHED):
         return None
-    saved = OmegaConf.load(folder / ".hydra" / "config.yaml")
+    saved = OmegaConf.create(read_yaml(folder / ".hydra" / "config.yaml"))
     if _plain(saved) != _plain(config):
         problem = "holds a finished run of other settings"
         raise SettingError("hydra.sweep.dir", folder.parent, problem, "choose another folder")
@@ -164,9 +165,9 @@ def _folder_to_resume(config: DictConfig) -> Path | None:
 def _same_sweep(folder: Path, config: DictConfig) -> bool:
     """Tell whether a folder holds a sweep that was asked for in the same words."""
     try:
-        before = OmegaConf.load(folder / RECORD)
+        before = OmegaConf.create(read_yaml(folder / RECORD, most=LARGEST))
         return _words(before.hydra.overrides.task) == _words(config.hydra.overrides.task)
-    except (OSError, AttributeError):
+    except (VaeExperimentsError, AttributeError):
         return False
 
 

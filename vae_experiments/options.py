@@ -151,6 +151,16 @@ class Option:
         """Where this option's settings are typed: ``source`` in ``source.fps=12``."""
         return self.family
 
+    def __str__(self) -> str:
+        """Say in words what it is set to: what is not as usual, and the first setting of its own."""
+        settings = [(name, getattr(self, name), usual, rule) for name, usual, rule in self.settings()]
+        told = [
+            f"{name.replace('_', ' ')} {shown(value)} {rule.unit}".strip()
+            for place, (name, value, usual, rule) in enumerate(settings)
+            if value != usual or (place == 0 and shown(value))
+        ]
+        return ", ".join(told) or "as usual"
+
     @classmethod
     def settings(cls) -> Iterator[tuple[str, Any, Rule]]:
         """List name, default and rule of each setting, in the order of their declaration."""
@@ -168,6 +178,11 @@ class Choice(Enum):
         return self.name
 
 
+def families() -> set[str]:
+    """Name all families of which there are classes."""
+    return set(_FAMILIES)
+
+
 def kinds(family: str) -> dict[str, type[Option]]:
     """Give every registered class of a family by the name that selects it."""
     return dict(_FAMILIES[family])
@@ -179,9 +194,22 @@ def kind_named(family: str, kind: str) -> type[Option]:
     Raises:
         SettingError: there is none of that name; the message says which was probably meant.
     """
-    if kind not in _FAMILIES[family]:
-        raise SettingError(family, kind, "no such choice", closest(kind, _FAMILIES[family]))
+    if not isinstance(kind, str) or kind not in _FAMILIES[family]:  # a saved config may hold anything
+        raise SettingError(family, kind, "no such choice", closest(str(kind), _FAMILIES[family]))
     return _FAMILIES[family][kind]
+
+
+def shown(value: Any) -> str:
+    """Give a setting's value as it is typed; empty where it has to be given, or may be left out."""
+    if value is None or value is dataclasses.MISSING or value == "???":
+        return ""
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(shown, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def is_text(address: str, name: str, value: str = "") -> bool:

@@ -11,6 +11,8 @@ from vae_experiments.options import is_text
 from vae_experiments.schedules import split_outside_brackets
 
 HYDRA_FUNCTIONS = set(create_functions().functions)
+PLAIN = re.compile(r"[A-Za-z0-9_./:+%*@?|${},-]*")
+"""What the grammar takes as it is, and ``${...}``."""
 NAMES = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.job.name")
 """Settings of Hydra's own that take text."""
 
@@ -32,10 +34,16 @@ def _quoted_element(key: str, element: str) -> str:
         inside = split_outside_brackets(bare[len("choice(") : -1])
         return f"choice({','.join(_quoted_element(key, one) for one in inside)})"
     name = re.search(r"(\w*)\s*\(", element)
-    is_schedule = name is not None and bare[:1] not in ("'", '"', "[", "{") and name[1] not in HYDRA_FUNCTIONS
-    if not is_schedule and not (_reads_otherwise(bare) and _is_text(key, bare)):
+    if bare[:1] in ("'", '"', "[", "{") or (name and name[1] in HYDRA_FUNCTIONS):
         return element
-    return "'" + element.replace("'", "\\'") + "'"
+    is_schedule = name is not None
+    if not is_schedule and not (
+        (_reads_otherwise(bare) or not PLAIN.fullmatch(bare)) and _is_text(key, bare)
+    ):
+        return element
+    # A backslash counts as one unless quotes follow it.
+    inside = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), element)
+    return f"'{inside}'"
 
 
 def _is_text(key: str, value: str) -> bool:

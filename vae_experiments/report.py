@@ -1,7 +1,8 @@
-"""The page over the jobs of a sweep, made again; or one page over several sweeps.
+"""The page over the jobs of a sweep, made again; or one page over several sweeps, or several runs.
 
 python -m vae_experiments.report outputs/sweeps/2026-01-31/12-30-00
 python -m vae_experiments.report SWEEP SWEEP --into FOLDER
+python -m vae_experiments.report RUN RUN
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ def main(words: Sequence[str] | None = None) -> int:
     """Make the page that the command line asks for, say where it is, and give the exit status."""
     parser = Parser(
         prog="python -m vae_experiments.report",
-        description="Write sweep.html, sweep.csv and their pictures over the jobs of sweeps.",
+        description="Write sweep.html, sweep.csv and their pictures over the jobs of sweeps, or over several runs.",
     )
-    parser.add_argument("sweeps", metavar="DIR", nargs="+", type=Path, help="folder of a sweep")
+    parser.add_argument(
+        "sweeps", metavar="DIR", nargs="+", type=Path, help="folder of a sweep, or of one of several runs"
+    )
     into = "where the page goes; the sweep's own folder, or for several sweeps a new one in outputs/reports/"
     parser.add_argument("--into", metavar="FOLDER", type=Path, help=into)
     asked = parser.parse_args(words)

@@ -17,8 +17,10 @@ from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
+from hydra.types import RunMode
 from omegaconf import Container, DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
@@ -47,6 +49,7 @@ WORDS_OF_ENGINES = {
 }
 """Texts that a yaml may give a launcher or a sweeper; others, such as lines for a shell, have to be typed."""
 VARIABLES = {"OMP_NUM_THREADS"}
+LONGEST_NAME = 200
 OUTSIDE = ("main", "command-line", "plugin ", "hydra.searchpath")
 """Who provides what a person gives; all other providers are installed code."""
 NO_CODE = "names code or a command, and a config holds settings only"
@@ -91,7 +94,22 @@ class Loader(ConfigLoaderImpl):
             raise _refused("hydra.job.env_copy", error.args[0], "is not in the environment") from None
         refuse_code(config, self.repository.get_sources())
         _read_as_typed(config)
+        if config.hydra.mode is RunMode.MULTIRUN:
+            self._refuse_nothing(config)
         return config
+
+    def _refuse_nothing(self, config: DictConfig) -> None:
+        """Stop at a sweep over no value: Hydra would launch no job, and say nothing."""
+        params = OmegaConf.select(config, "hydra.sweeper.params") or {}
+        words = [*map(str, config.hydra.overrides.task), *(f"{key}={value}" for key, value in params.items())]
+        for word in OverridesParser.create(config_loader=self).parse_overrides(words):
+            if word.is_discrete_sweep() and next(iter(word.sweep_string_iterator()), None) is None:
+                value = str(word.input_line).partition("=")[2]
+                rule, cure = "stands for no value at all", "give some, as in noise.scale=0.1,0.5"
+                if value.startswith("glob("):
+                    rule = "glob() chooses among the yaml files of a group, as in manipulation=glob(n*), and finds none"
+                    cure = f"name files one by one: {word.key_or_group}=a.mp4,b.mp4"
+                raise SettingError(str(word.key_or_group), value, rule, cure)
 
     def _process_config_searchpath(self, config_name: Any, parsed_overrides: Any, repo: Any) -> None:
         loaded = repo.load_config(config_path=config_name) if config_name else None
@@ -104,11 +122,11 @@ class Loader(ConfigLoaderImpl):
         super()._process_config_searchpath(config_name, parsed_overrides, repo)
 
 
-def guard_hydra() -> None:
-    """Have every config of this process read and composed by the two classes above."""
+def guard_hydra(loader: type[Loader]) -> None:
+    """Have every config of this process read and composed under the rules above."""
     Plugins.instance()  # which registers Hydra's own classes, once
     SourcesRegistry.instance().types[FileSource.scheme()] = FileSource
-    vars(hydra_application)["ConfigLoaderImpl"] = Loader
+    vars(hydra_application)["ConfigLoaderImpl"] = loader
     OmegaConf.register_new_resolver("oc.env", _from_environment, replace=True)
     # Makes whole blocks, and of any size, out of a text.
     OmegaConf.clear_resolver("oc.create")
@@ -164,16 +182,15 @@ def _read_as_typed(config: DictConfig) -> None:
 
 
 def _refuse_places(config: DictConfig, typed: list[str]) -> None:
-    job = OmegaConf.to_container(config.hydra.job, resolve=False)
-    assert isinstance(job, dict), job
-    if job["env_copy"]:
+    job = config.hydra.job
+    if job.env_copy:
         rule = "would be written down in .hydra/hydra.yaml"
-        raise SettingError("hydra.job.env_copy", job["env_copy"], rule, "set them in the shell")
-    for name, value in job["env_set"].items():
-        if name not in VARIABLES and not _is_typed(("job", "env_set", str(name)), typed):
-            raise _refused(f"hydra.job.env_set.{name}", value, "has to be typed")
-    name = str(job["name"])
-    if not name.strip(".") or len(os.fsencode(name)) > 200 or any(sign in name for sign in "/\\\0"):
+        raise SettingError("hydra.job.env_copy", job.env_copy, rule, "set them in the shell")
+    for variable in map(str, job.env_set):
+        if variable not in VARIABLES and not _is_typed(("job", "env_set", variable), typed):
+            raise _refused(f"hydra.job.env_set.{variable}", "...", "has to be typed")
+    name = str(job.name)
+    if not name.strip(".") or len(os.fsencode(name)) > LONGEST_NAME or any(sign in name for sign in "/\\\0"):
         raise SettingError("hydra.job.name", name, "names the log file", "give a short name without a folder")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import NumbersError, SourceError
+from vae_experiments.files import read_json
 from vae_experiments.latents import load_latents
 from vae_experiments.manipulations import Clip
 from vae_experiments.progress import Progress
@@ -165,7 +165,7 @@ def _run_of(wish: Analysis) -> Path:
 
 def _metrics_of(run: Path, wish: Analysis) -> dict[str, Any]:
     try:
-        metrics = json.loads((run / FINISHED).read_text(encoding="utf-8"))
+        metrics = read_json(run / FINISHED)
         needed = {name: metrics[name] for name in ("width", "height", "fps", "frames")}
         return needed | {"latents": {"shape": [int(number) for number in metrics["latents"]["shape"]]}}
     except (OSError, ValueError, KeyError, TypeError) as error:
