@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -202,3 +203,19 @@ def test_code_is_refused_at_every_door_in_one_line(type_command: Command, tmp_pa
         assert result.stderr.count("\n") == 1, (door, result.stderr)
     assert list((tmp_path / "here").rglob("PWNED")) == []
     assert list((tmp_path / "here").rglob("*.mp4")) == []
+
+
+@pytest.mark.parametrize("flag", ["--experimental-rerun", "--exp"])
+def test_no_pickle_is_opened(flag: str, type_command: Command, tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (tmp_path / "PWNED",)
+
+    (tmp_path / "config.pickle").write_bytes(pickle.dumps(Evil()))
+    for words in ([flag, str(tmp_path / "config.pickle")], [f"{flag}={tmp_path / 'config.pickle'}"]):
+        result = type_command("run.py", *words)
+        assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+        assert result.stderr.startswith(
+            "error: --experimental-rerun would run whatever code its file holds; use"
+        )
+    assert not (tmp_path / "PWNED").exists()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("vae_experiments.mistakes")
 WRONG, UNREADABLE = 1, 2
 FULL_ERROR = "HYDRA_FULL_ERROR"
+UNPICKLES = "--experimental-rerun"
 MULTIRUN = ("-m", "--multirun")
 TRACE = "VAE_EXPERIMENTS_TRACE"
 """Carries to the workers of a launcher whether a person asked for tracebacks: we set Hydra's variable in any case."""
@@ -70,7 +71,7 @@ def _run_job(config: DictConfig, folder: Path, job: Sequence[str], number: int) 
             experiment.command = f"python run.py {words}"
             metrics = experiment.run(folder).metrics
         else:
-            print(f"job {number} ({words}) is finished already, in {folder}")
+            print(one_line(f"job {number} ({words}) is finished already, in {folder}"))
         return sweep.value(metrics)
     except Exception as error:
         sentence = _written_down(error)
@@ -192,6 +193,11 @@ def _prepare() -> None:
     # A reader who has left, as in `| head`, is no reason for tracebacks.
     logging.raiseExceptions = False
     signal.signal(signal.SIGTERM, _terminated)
+    if any(len(word) > 2 and UNPICKLES.startswith(word.partition("=")[0]) for word in sys.argv[1:]):
+        complain(
+            f"{UNPICKLES} would run whatever code its file holds; use --config-path RUN/.hydra --config-name config"
+        )
+        _end(UNREADABLE)
     sys.argv[1:] = [word if word.startswith("-") else quoted(word) for word in sys.argv[1:]]
     # Hydra refuses what follows a flag that stands between settings.
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in MULTIRUN)

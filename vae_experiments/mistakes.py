@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -150,13 +151,14 @@ def _composition_mistake(error: ConfigCompositionException) -> str:
 
 def _for_a_word(word: str) -> str:
     """Say what was probably meant by a word without an equals sign."""
-    if any(word in kinds(family) for family in (*GROUPS, "manipulation")):
-        pass
-    elif Path(word).exists() or re.search(r"\.(?!\d*$)\w+$", word):
-        path = word if re.fullmatch(r"[\w./-]+", word) else f"'\"{word}\"'"
-        return f"as in source=video source.path={path}"
+    if not any(word in kinds(family) for family in (*GROUPS, "manipulation")) and _names_a_file(word):
+        return f"as in source=video {shlex.quote(f'source.path={word}')}"
     group = next((group for group in ("source", "manipulation") if word in kinds(group)), "model")
     return f"as in {group}={word}" if word.isidentifier() else "as in noise.scale=0.5"
+
+
+def _names_a_file(word: str) -> bool:
+    return Path(word).exists() or re.search(r"\.(?!\d*$)\w+$", word) is not None
 
 
 def _typed(override: str) -> tuple[str, str, str]:

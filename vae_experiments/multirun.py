@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from vae_experiments.composition import ClaimFolder
 from vae_experiments.errors import SettingError, VaeExperimentsError
 from vae_experiments.files import is_whole, write_json
+from vae_experiments.messages import one_line
 from vae_experiments.options import Choice, Option, setting
 from vae_experiments.run_folder import FINISHED
 from vae_experiments.yaml_files import LARGEST, read_yaml
@@ -102,7 +103,7 @@ def conclude(folder: Path) -> bool:
     for remark in summary.remarks:
         print(remark)
     for failure in summary.failures:
-        print(f"error: {failure}", file=sys.stderr)
+        print(f"error: {one_line(failure)}", file=sys.stderr)
     print(f"{summary.finished} of {summary.jobs} jobs finished, all on one page: {summary.page}")
     return summary.finished == summary.jobs
 

@@ -155,7 +155,7 @@ class Option:
         """Say in words what it is set to: what is not as usual, and the first setting of its own."""
         settings = [(name, getattr(self, name), usual, rule) for name, usual, rule in self.settings()]
         told = [
-            f"{name.replace('_', ' ')} {shown(value)} {rule.unit}".strip()
+            f"{name.replace('_', ' ')} {shown(value)} {rule.unit if rule.unit != name else ''}".strip()
             for place, (name, value, usual, rule) in enumerate(settings)
             if value != usual or (place == 0 and shown(value))
         ]

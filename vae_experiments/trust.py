@@ -150,15 +150,15 @@ def refuse_code(config: DictConfig, sources: Iterable[ConfigSource] = ()) -> Non
         SettingError: it names code, a command or a place that a config may not name.
     """
     typed = [str(word).lstrip("+~").partition("=")[0] for word in config.hydra.overrides.hydra]
-    node = OmegaConf.to_container(config, resolve=False)
-    assert isinstance(node, dict), node
+    callbacks = OmegaConf.to_container(config.hydra, resolve=False)["callbacks"]  # type: ignore[call-overload, index]
     ours = OmegaConf.to_container(ConfigStore.instance().repo["hydra"]["config.yaml"].node.callbacks)
-    if node["hydra"]["callbacks"] != ours:
-        raise _refused("hydra.callbacks", node["hydra"]["callbacks"], NO_CODE)
+    if callbacks != ours:
+        raise _refused("hydra.callbacks", callbacks, NO_CODE)
+    stored = _stored()
     strange = [
         (path, value)
         for path, value in _leaves(config.hydra, ())
-        if _needs_to_be_known(path, value, typed) and (path[-1], value) not in _stored()
+        if _needs_to_be_known(path, value, typed) and (path[-1], value) not in stored
     ]
     known = _installed(sources) if strange else set()
     for path, value in strange:
