@@ -154,6 +154,12 @@ def test_what_names_no_code_passes(text: str, clean: DictConfig) -> None:
     refuse_code(with_block(clean, text))
 
 
+def test_every_launcher_that_is_installed_passes_with_our_yaml() -> None:
+    with initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"):
+        config = compose("config", ["hydra/launcher=joblib"], return_hydra_config=True)
+    assert config.hydra.launcher.batch_size == "1"
+
+
 def test_what_a_person_typed_for_a_launcher_passes(clean: DictConfig) -> None:
     config = with_block(clean, "launcher: {setup: [module load cuda]}")
     config.hydra.overrides.hydra = ["+hydra.launcher.setup=[module load cuda]"]

@@ -90,6 +90,8 @@ def one_line_mistakes() -> Iterator[None]:
     """
     try:
         yield
+    except BrokenPipeError:
+        raise
     except Exception as error:
         sentence = _written_down(error)
         if wants_trace:
@@ -161,6 +163,8 @@ def _early_mistake(error: Exception) -> str:
     """Say what was wrong before a job began: what was typed, or what is in the way of it."""
     if "must be a string or a list" in str(error):
         return "a group was given nothing to choose; name a choice, as in manipulation=none"
+    if isinstance(error, RecursionError):
+        return "a value is nested too deep, or refers to itself; write a plainer one"
     if _is_ours(error):
         return fault(error, HOW_TO_TRACE)
     # A launcher may go on with the whole log of a job that was killed.

@@ -100,8 +100,8 @@ class Loader(ConfigLoaderImpl):
 
     def _refuse_nothing(self, config: DictConfig) -> None:
         """Stop at a sweep over no value: Hydra would launch no job, and say nothing."""
-        params = OmegaConf.select(config, "hydra.sweeper.params") or {}
-        words = [*map(str, config.hydra.overrides.task), *(f"{key}={value}" for key, value in params.items())]
+        params = [f"{key}={value}" for key, value in _params(config).items()]
+        words = [*map(str, config.hydra.overrides.task), *params]
         for word in OverridesParser.create(config_loader=self).parse_overrides(words):
             if word.is_discrete_sweep() and next(iter(word.sweep_string_iterator()), None) is None:
                 value = str(word.input_line).partition("=")[2]
@@ -158,25 +158,32 @@ def refuse_code(config: DictConfig, sources: Iterable[ConfigSource] = ()) -> Non
     strange = [
         (path, value)
         for path, value in _leaves(config.hydra, ())
-        if _needs_to_be_known(path, value, typed) and (path[-1], value) not in stored
+        if _needs_to_be_known(path, value, typed) and (path[-1], str(value)) not in stored
     ]
     known = _installed(sources) if strange else set()
     for path, value in strange:
-        if (path[-1], value) not in known:
+        if (path[-1], str(value)) not in known:
             raise _refused(".".join(("hydra", *path)), value, NO_CODE)
-    for word in (
-        config.hydra.sweeper.get("params") or () if isinstance(config.hydra.sweeper, DictConfig) else ()
-    ):
+    for engine in ENGINES:
+        if OmegaConf.select(config.hydra, engine) is None:
+            raise SettingError(f"hydra.{engine}", "null", "must have a value", "leave it out for the default")
+    for word in _params(config):
         if str(word).lstrip("+~").startswith("hydra") and f"hydra.sweeper.params.{word}" not in typed:
             raise _refused("hydra.sweeper.params", word, "a yaml may sweep settings of a run only")
     _refuse_places(config, typed)
 
 
+def _params(config: DictConfig) -> DictConfig:
+    """Give what a yaml sweeps: settings and their values."""
+    params = OmegaConf.select(config, "hydra.sweeper.params")
+    return params if isinstance(params, DictConfig) else OmegaConf.create({})
+
+
 def _read_as_typed(config: DictConfig) -> None:
     """Have what a yaml sweeps read as what is typed: Hydra knows no schedules, and takes 1.10 for 1.1."""
-    params = OmegaConf.select(config, "hydra.sweeper.params")
+    params = _params(config)
     with open_dict(config):
-        for key, value in params.items() if isinstance(params, DictConfig) else ():
+        for key, value in params.items():
             if isinstance(value, str):
                 params[key] = quoted(f"{key}={value}").partition("=")[2]
 
@@ -224,7 +231,7 @@ def _leaves(node: Container, path: tuple[str, ...]) -> Iterator[tuple[tuple[str,
             yield (*path, str(key)), child._value()
 
 
-def _stored() -> set[tuple[str, Any]]:
+def _stored() -> set[tuple[str, str]]:
     """Give what Hydra's store says: our defaults, and those of installed launchers and sweepers."""
     repo = ConfigStore.instance().repo["hydra"]
     blocks = [
@@ -234,7 +241,7 @@ def _stored() -> set[tuple[str, Any]]:
     return {pair for block in blocks for pair in _pairs(block)}
 
 
-def _installed(sources: Iterable[ConfigSource]) -> set[tuple[str, Any]]:
+def _installed(sources: Iterable[ConfigSource]) -> set[tuple[str, str]]:
     """Give what the yaml files of Hydra and of its installed plugins say."""
     return {
         pair
@@ -247,7 +254,7 @@ def _installed(sources: Iterable[ConfigSource]) -> set[tuple[str, Any]]:
     }
 
 
-def _pairs(block: Any) -> Iterator[tuple[str, Any]]:
+def _pairs(block: Any) -> Iterator[tuple[str, str]]:
     """Give each value of a block, however deep, with its key."""
     if isinstance(block, ConfigNode):
         block = block.node
@@ -258,7 +265,7 @@ def _pairs(block: Any) -> Iterator[tuple[str, Any]]:
             if isinstance(value, dict | list | Container | ConfigNode):
                 yield from _pairs(value)
             else:
-                yield str(key), value
+                yield str(key), str(value)
 
 
 def _refused(setting: str, value: object, rule: str) -> SettingError:
