@@ -110,7 +110,7 @@ class Composer(Loader):
         config = super().load_configuration(*words, **named)
         if HELP_FLAGS & set(sys.argv):
             settings = OmegaConf.to_container(
-                OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+                OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
             )
             assert isinstance(settings, dict), settings
             text = str(config.hydra.help.template)

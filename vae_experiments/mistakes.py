@@ -112,7 +112,7 @@ def _missing_choice(error: MissingConfigException) -> str:
     options = [option for option in error.options or [] if option != "schema"]
     if not options and group == "manipulation":  # Hydra lists none for a name inside a list
         options = [*kinds(group), "none"]
-    cure = closest(choice, options)
+    cure = closest(choice, options) if options else "give one of those that --help lists"
     if group == "source":
         cure = f"{cure}; for a file: source=video source.path=FILE"
     return str(SettingError(group, choice, "no such choice", cure))

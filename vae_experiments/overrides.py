@@ -42,8 +42,8 @@ def _quoted_element(key: str, element: str) -> str:
     ):
         return element
     # A backslash counts as one unless quotes follow it.
-    inside = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), element)
-    return f"'{inside}'"
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), element)
+    return f"'{escaped}'"
 
 
 def _is_text(key: str, value: str) -> bool:

@@ -14,9 +14,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from vae_experiments.command_line import UNREADABLE, WRONG, complain
+from vae_experiments.command_line import HOW_TO_TRACE, UNREADABLE, WRONG, complain, fault, wants_trace
 from vae_experiments.composition import claim
 from vae_experiments.errors import VaeExperimentsError, WriteError
+from vae_experiments.mistakes import mistake_of
 from vae_experiments.sweep import write_sweep
 from vae_experiments.sweep.jobs import read_jobs
 
@@ -52,6 +53,11 @@ def main(words: Sequence[str] | None = None) -> int:
         summary = write_sweep(asked.sweeps, _target(asked.into, asked.sweeps))
     except VaeExperimentsError as error:
         complain(f"{error.problem}; {ELSEWHERE}" if isinstance(error, WriteError) else str(error))
+        return WRONG
+    except Exception as error:
+        if wants_trace:
+            raise
+        complain(mistake_of(error) or fault(error, HOW_TO_TRACE))
         return WRONG
     for line in (*summary.failures, *summary.remarks):
         print(line)

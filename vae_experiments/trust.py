@@ -173,19 +173,20 @@ def refuse_code(config: DictConfig, sources: Iterable[ConfigSource] = ()) -> Non
     _refuse_places(config, typed)
 
 
-def _params(config: DictConfig) -> DictConfig:
-    """Give what a yaml sweeps: settings and their values."""
+def _params(config: DictConfig) -> dict[str, Any]:
+    """Give what a yaml sweeps, settings and their values, unresolved."""
     params = OmegaConf.select(config, "hydra.sweeper.params")
-    return params if isinstance(params, DictConfig) else OmegaConf.create({})
+    plain = OmegaConf.to_container(params, resolve=False) if isinstance(params, DictConfig) else {}
+    assert isinstance(plain, dict), plain
+    return {str(key): value for key, value in plain.items()}
 
 
 def _read_as_typed(config: DictConfig) -> None:
     """Have what a yaml sweeps read as what is typed: Hydra knows no schedules, and takes 1.10 for 1.1."""
-    params = _params(config)
-    with open_dict(config):
-        for key, value in params.items():
-            if isinstance(value, str):
-                params[key] = quoted(f"{key}={value}").partition("=")[2]
+    for key, value in _params(config).items():
+        if isinstance(value, str):
+            with open_dict(config):
+                config.hydra.sweeper.params[key] = quoted(f"{key}={value}").partition("=")[2]
 
 
 def _refuse_places(config: DictConfig, typed: list[str]) -> None:
