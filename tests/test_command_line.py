@@ -271,7 +271,7 @@ def test_a_log_that_cannot_be_written_is_one_line(type_command: Command, tmp_pat
     assert videos_below(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", ["a\x1b[31mred\nline.mp4", "bad\udcff.mp4", "x" * 100_000])
+@pytest.mark.parametrize("name", ["a\x1b[31mred\nline.mp4", "bad\udcff.mp4", "x" * 20_000])
 def test_a_name_that_a_terminal_would_act_on_is_written_out(
     name: str, type_command: Command, tmp_path: Path
 ) -> None:
