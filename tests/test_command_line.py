@@ -65,6 +65,11 @@ MISTAKES = {
     "device.threads=100000": r"device.threads=100000: must be at least 0 and at most 256",
     "experiment=nope": r"experiment=nope: no such choice; choose from: all_manipulations, batch_sizes, ",
     "device=tpu": r"device=tpu: no such choice; did you mean cpu\? choose from: auto, cpu, cuda, mps",
+    "manipulation=noise,blur": r"manipulation=noise,blur: must be one name, or a list; 'manipulation=\[noise,blur\]' is a chain, and with -m in front each is a run",
+    "target.psnr_db=1e9": r"target.psnr_db=1000000000.0: must be more than 0 and at most 150 dB",
+    "hydra.job.name=a/b": r"hydra.job.name=a/b: names the log file; give a short name without a folder",
+    "hydra.searchpath=[pkg://evil]": r"hydra.searchpath=pkg://evil: may name folders only",
+    "source.fps=29,97": r"Ambiguous value for argument 'source.fps=29,97'; add -m in front for a sweep",
     "+model._target_=os.system": r"model._target_=os.system: model has no such setting",
 }
 
@@ -98,7 +103,9 @@ def test_what_hydras_own_parser_refuses_ends_with_2(type_command: Command, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("word", "cure"), [("sd", "model=sd"), ("plasma", "source=plasma"), ("echo", "manipulation=echo"), ("0.5", "noise.scale=0.5")]
+    ("word", "cure"), [("sd", "model=sd"), ("plasma", "source=plasma"), ("echo", "manipulation=echo"), ("0.5", "noise.scale=0.5"),
+     ("clip.mp4", "source=video source.path=clip.mp4"), ("tests", "source=video source.path=tests"),
+     ("my clip (1).MP4", "source=video 'source.path=my clip (1).MP4'"), ("../shot.0001.exr", "source=video source.path=../shot.0001.exr")]
 )  # fmt: skip
 def test_a_word_alone_is_shown_how_it_is_typed(
     word: str, cure: str, type_command: Command, tmp_path: Path
@@ -249,18 +256,127 @@ def test_a_finished_sweep_is_never_written_over(type_command: Command, tmp_path:
     assert "holds a finished run already" in said_in_one_line(result)
 
 
-def test_a_fault_of_the_program_keeps_its_traceback(tmp_path: Path) -> None:
-    code = (
-        "import runpy, sys, vae_experiments.experiment as module\n"
-        "def run(*_): raise TypeError('a fault')\n"
-        "module.Experiment.run = run\n"
-        f"sys.argv = ['run.py', 'hydra.run.dir={tmp_path}']\n"
-        "runpy.run_path('run.py', run_name='__main__')\n"
-    )
-    result = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True)
+FAULT = """
+import runpy, sys, vae_experiments.experiment as module
+def run(*_): raise TypeError('a fault')
+module.Experiment.run = run
+sys.argv = ['run.py', *sys.argv[1:]]
+runpy.run_path('run.py', run_name='__main__')
+"""
+
+
+def test_a_fault_of_the_program_is_one_line_that_says_where_its_traceback_is(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", FAULT, f"hydra.run.dir={tmp_path}"]
+    result = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True)
     assert result.returncode == 1
-    assert "Traceback" in result.stderr
-    assert "TypeError: a fault" in result.stderr
+    assert said_in_one_line(result) == (
+        "internal: TypeError: a fault; this is a fault of vae_experiments, "
+        f"its traceback is in {tmp_path / 'run.log'}"
+    )
+    assert "Traceback" in (tmp_path / "run.log").read_text()
+    assert "TypeError: a fault" in (tmp_path / "run.log").read_text()
+
+
+def test_a_fault_in_a_job_is_said_in_the_same_way(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", FAULT, "-m", "seed=1,2", f"hydra.sweep.dir={tmp_path}"]
+    result = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    for job in "01":
+        sentence = f"this is a fault of vae_experiments, its traceback is in {tmp_path / job / 'run.log'}"
+        assert sentence in result.stderr
+        assert "Traceback" in (tmp_path / job / "run.log").read_text()
+
+
+def test_a_log_that_cannot_be_written_is_one_line(type_command: Command, tmp_path: Path) -> None:
+    (tmp_path / "run.log").mkdir()
+    result = type_command(*TINY_RUN, folder=tmp_path)
+    assert said_in_one_line(result).startswith(f"cannot use {tmp_path / 'run.log'} (is a directory); choose")
+    assert result.returncode == 1
+    assert videos_below(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["a\x1b[31mred\nline.mp4", "bad\udcff.mp4", "x" * 20_000])
+def test_a_name_that_a_terminal_would_act_on_is_written_out(
+    name: str, type_command: Command, tmp_path: Path
+) -> None:
+    words = ("source=video", f"source.path='{name}'", f"hydra.run.dir={tmp_path / 'run'}")
+    said = said_in_one_line(type_command("run.py", *words, fresh=True))
+    assert said.isprintable()
+    assert len(said) < 1300
+
+
+@pytest.mark.parametrize("kind", ["[a]", "{a: b}", "5", "true"])
+def test_a_saved_config_whose_kind_is_no_name_is_one_line(
+    kind: str, type_command: Command, tmp_path: Path
+) -> None:
+    config = type_command("run.py", "--cfg", "job").stdout
+    (tmp_path / "config.yaml").write_text(config.replace("kind: moving_circle", f"kind: {kind}"))
+    result = type_command(
+        "run.py", "--config-path", str(tmp_path), "--config-name", "config", folder=tmp_path / "r"
+    )
+    assert re.match(r"source=.*: no such choice; choose from: bars, ", said_in_one_line(result))
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ["source=video", "source.path=glob(clips/*.mp4)"],
+            r"source.path=glob\(clips/\*.mp4\): glob\(\) chooses among the yaml files of a group, "
+            r"as in manipulation=glob\(n\*\), and finds none; name files one by one: source.path=a.mp4,b.mp4",
+        ),
+        (["manipulation=glob(qqq*)"], r"manipulation=glob\(qqq\*\): glob\(\) chooses among"),
+        (["noise.scale=range(5,1)"], r"noise.scale=range\(5,1\): stands for no value at all; give some"),
+    ],
+)
+def test_a_sweep_over_nothing_is_one_true_line(
+    words: list[str], sentence: str, type_command: Command, tmp_path: Path
+) -> None:
+    result = type_command("run.py", "-m", *words, f"hydra.sweep.dir={tmp_path / 'sweep'}")
+    assert re.match(sentence, said_in_one_line(result))
+    assert "Launching" not in result.stdout
+    assert not (tmp_path / "sweep").exists()
+
+
+SECRET = "sk-secret-123"
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "noise.scale",
+        "noise.correlation",
+        "model.posterior",
+        "source.size",
+        "noise.mask",
+        "device.name",
+        "noise.channels",
+    ],
+)
+def test_a_secret_of_the_environment_is_neither_shown_nor_written(
+    setting: str, type_command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VAE_EXPERIMENTS_CACHE", SECRET)  # the one that a started process reads anew
+    result = type_command("run.py", f"{setting}=${{oc.env:VAE_EXPERIMENTS_CACHE}}", folder=tmp_path / "run")
+    assert said_in_one_line(result).startswith(f"{setting}=${{oc.env:VAE_EXPERIMENTS_CACHE}}: "), (
+        result.stderr
+    )
+    written = b"".join(file.read_bytes() for file in (tmp_path / "run").rglob("*") if file.is_file())
+    assert SECRET not in result.stdout + result.stderr + written.decode()
+
+
+def test_help_ends_with_settings_in_words_and_with_commands_to_try(type_command: Command) -> None:
+    for words in (["run.py"], ["-m", "vae_experiments.analysis"], ["-m", "vae_experiments.benchmark"]):
+        said = type_command(*words, "--help").stdout
+        assert "kind:" not in said
+        assert re.search(r"\n  model\.posterior=mode +take the mode of the posterior", said)
+        assert re.search(r"\n  (source\.size=256|benchmark\.\w+=\S+) +\S+", said)
+    said = type_command("run.py", "--help").stdout
+    assert re.search(r"\n  noise\.scale=0\.5 +strength of the noise\n", said)
+    assert re.search(r"\n  batch_size=8 +how many go through the network at once\n", said)
+    for line in said.partition("For example:")[2].strip().splitlines():
+        assert line.strip().startswith("python run.py ")
 
 
 def test_a_reader_who_leaves_early_causes_no_traceback(tmp_path: Path) -> None:

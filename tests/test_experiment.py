@@ -84,6 +84,14 @@ def test_a_run_leaves_every_file_of_the_contract(run: Runner) -> None:
     }
 
 
+def test_the_report_says_in_words_what_a_manipulation_is_set_to(run: Runner) -> None:
+    changes = [Noise(scale=0.25, seed=3), Noise(frames="1:2", channels=[0, 2])]
+    page = (run(manipulations=changes, output=Output()).folder / "report.html").read_text()
+    assert "scale 0.25 standard deviations of the latents, seed 3<" in page
+    assert "scale 0.5 standard deviations of the latents, frames 1:2, channels [0,2]<" in page
+    assert "Noise(" not in page
+
+
 def test_minimal_output_is_the_videos_and_the_metrics(run: Runner) -> None:
     folder = run().folder
     names = {"original.mp4", "reconstructed.mp4", "reconstructed_with_noise.mp4", "metrics.json", SUMS}

@@ -17,7 +17,7 @@ import torch
 
 from tests.conftest import SETTINGS
 from tests.small_hub import COMMIT, SmallHub, files_of
-from vae_experiments.errors import ModelError
+from vae_experiments.errors import ModelError, SettingError
 from vae_experiments.models import Folder, Hub
 from vae_experiments.models.offer import _Megabytes
 from vae_experiments.models.weights import Weights
@@ -107,6 +107,18 @@ def test_a_model_is_fetched_once_and_never_asked_for_again(
     folder = Hub(repository=NAME).folder()
     assert len(small_hub.requests) == before
     assert {file.name for file in folder.iterdir()} == {"config.json", WEIGHTS}
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("stride", 99), ("time_stride", 4), ("latent_channels", 5)])
+def test_what_is_said_of_a_model_and_is_not_true_is_refused(
+    name: str, wrong: int, small_hub: SmallHub, cpu: Chosen
+) -> None:
+    autoencoder = Hub(repository=NAME).load(cpu)
+    true = getattr(autoencoder, name)
+    assert getattr(Hub(repository=NAME, **{name: true}).load(cpu), name) == true  # type: ignore[arg-type]
+    sentence = f"model.{name}={wrong}: says what the model is, and {NAME} has {true}; leave it out"
+    with pytest.raises(SettingError, match=sentence):
+        Hub(repository=NAME, **{name: wrong}).load(cpu)  # type: ignore[arg-type]
 
 
 def test_only_what_is_needed_is_fetched(small_hub: SmallHub, saved: Path) -> None:

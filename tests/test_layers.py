@@ -11,6 +11,7 @@ from tests.conftest import REPOSITORY
 
 PACKAGE = REPOSITORY / "vae_experiments"
 FLOORS: list[set[str]] = [
+    {"messages"},
     {"errors", "interruption"},
     {"schedules"},
     {
@@ -26,12 +27,13 @@ FLOORS: list[set[str]] = [
         "progress",
         "provenance",
     },
-    {"device", "claims"},
+    {"device", "claims", "overrides", "yaml_files"},
     {"models", "sources", "manipulations", "writers", "metrics", "latents"},
     {"runner", "companions", "explanation", "timings", "cache"},
     {"run_folder", "calibration"},
     {"experiment", "sweep", "workbench"},
-    {"mistakes", "composition"},
+    {"mistakes", "trust"},
+    {"composition"},
     {"run_claims", "planning"},
     {"multirun"},
     {"config"},
@@ -48,6 +50,8 @@ DOORS = {
     "matplotlib": {"writers"},
     "jinja2": {"writers"},
     "hydra": {
+        "overrides",
+        "trust",
         "composition",
         "run_claims",
         "planning",
@@ -58,6 +62,8 @@ DOORS = {
         *TOOLS,
     },
     "omegaconf": {
+        "yaml_files",
+        "trust",
         "composition",
         "run_claims",
         "planning",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import shutil
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from vae_experiments.randomness import normal_frames
 from vae_experiments.tensors import Size
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from vae_experiments.device import Chosen
@@ -415,6 +417,10 @@ FAULTS = {
         lambda folder: (folder / "config.json").write_text("{"),
         r"config.json is not a diffusers config; give",
     ),
+    "config nested 50000 deep": (
+        lambda folder: (folder / "config.json").write_text('{"a":' * 50_000 + "1" + "}" * 50_000),
+        r"config.json is not a diffusers config; give",
+    ),
     "other class": (
         lambda folder: rename_class(folder, "EvilVAE"),
         r"names the class EvilVAE, which is not supported; ",
@@ -438,10 +444,72 @@ def test_a_faulty_folder_is_one_sentence(
     folder = shutil.copytree(network_folders["AutoencoderTiny"], tmp_path / "model")
     spoil, sentence = FAULTS[fault]
     spoil(folder)
-    with pytest.raises(ModelError, match=sentence) as caught:
+    with diffusers_lines() as lines, pytest.raises(ModelError, match=sentence) as caught:
         Folder(path=str(folder)).load(cpu)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value).replace(str(tmp_path), "")) < 700, "however long the way to it is"
+    assert lines == []
+
+
+@contextmanager
+def diffusers_lines() -> Iterator[list[str]]:
+    """Collect what diffusers itself would print; a person gets our sentence alone."""
+    lines: list[str] = []
+    listener = logging.Handler()
+    listener.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("diffusers")
+    logger.addHandler(listener)
+    try:
+        yield lines
+    finally:
+        logger.removeHandler(listener)
+
+
+def set_in_config(folder: Path, **values: Any) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | values))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"nobody_knows": 1},
+        {"latent_channels": "four"},
+        {"encoder_block_out_channels": None},
+        {"act_fn": "evil"},
+        {"_diffusers_version": "99.0"},
+        {"force_upcast": []},
+        {"num_encoder_blocks": [1]},
+        {"scaling_factor": "x"},
+        {"in_channels": 0},
+    ],
+)
+def test_diffusers_own_lines_never_stand_before_ours(
+    values: dict[str, Any],
+    network_folders: dict[str, Path],
+    cpu: Chosen,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    folder = shutil.copytree(network_folders["AutoencoderTiny"], tmp_path / "model")
+    set_in_config(folder, **values)
+    with diffusers_lines() as lines, suppress(ModelError):
+        Folder(path=str(folder)).load(cpu)
+    assert (lines, capfd.readouterr().err) == ([], "")
+
+
+@pytest.mark.parametrize("shard", [None, "16KB"])
+def test_weights_that_were_saved_as_a_variant_alone_load_and_are_remarked(
+    shard: str | None, cpu: Chosen, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = build_network("AutoencoderTiny").half()
+    network.save_pretrained(tmp_path, variant="fp16", **({"max_shard_size": shard} if shard else {}))
+    assert not (tmp_path / WEIGHTS).exists()
+    latents = encoded(Folder(path=str(tmp_path)).load(cpu), frames_of(1))
+    shutil.rmtree(tmp_path)
+    network.float().save_pretrained(tmp_path)
+    assert torch.equal(latents, encoded(Folder(path=str(tmp_path)).load(cpu), frames_of(1)))
+    assert "has its weights in fp16 only, fewer digits than float32" in caplog.text
 
 
 INDEX = f"{WEIGHTS}.index.json"

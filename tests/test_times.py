@@ -22,11 +22,11 @@ from vae_experiments.analysis.folder import write_study
 from vae_experiments.analysis.settings import Analysis, Plots
 from vae_experiments.analysis.study import findings
 from vae_experiments.analysis.subject import encoded, saved
-from vae_experiments.command_line import quoted
 from vae_experiments.companions import Companions
 from vae_experiments.manipulations import Clip, Retime, Wave
 from vae_experiments.manipulations.masks import Mask
 from vae_experiments.manipulations.ranges import Range
+from vae_experiments.overrides import quoted
 from vae_experiments.schedules import Timeline, parse_schedule
 from vae_experiments.sources import MovingCircle, SourceInfo
 from vae_experiments.tensors import Size, to_pixels

@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import os
-import re
 import shlex
 import signal
 import sys
@@ -16,21 +15,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import create_functions
 from hydra.errors import OverrideParseException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from vae_experiments.claims import RefusedError, end_all, one_held
 from vae_experiments.config import experiment_from, sweep_from
-from vae_experiments.errors import SettingError, VaeExperimentsError
+from vae_experiments.errors import SettingError
 from vae_experiments.files import write_error
 from vae_experiments.interruption import SIGNALS, asked, check, promise, take_signals
+from vae_experiments.messages import one_line
 from vae_experiments.mistakes import mistake_of
 from vae_experiments.multirun import SweepFolder, conclude
+from vae_experiments.overrides import quoted
 from vae_experiments.run_claims import RUN, SWEEP, claim_run, fail_job, finished_job
-from vae_experiments.schedules import split_outside_brackets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -39,13 +37,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("vae_experiments.mistakes")
 WRONG, UNREADABLE = 1, 2
-HYDRA_FUNCTIONS = set(create_functions().functions)
 FULL_ERROR = "HYDRA_FULL_ERROR"
+UNPICKLES = "--experimental-rerun"
 MULTIRUN = ("-m", "--multirun")
 TRACE = "VAE_EXPERIMENTS_TRACE"
 """Carries to the workers of a launcher whether a person asked for tracebacks: we set Hydra's variable in any case."""
 wants_trace = os.environ.get(TRACE, os.environ.get(FULL_ERROR)) == "1"
 GO_ON = "the same command with sweep.resume=last does the rest"
+HOW_TO_TRACE = f"{FULL_ERROR}=1 in front of the command shows its traceback"
 said: set[str] = set()
 """Mistakes that jobs of a sweep have shown already; Hydra raises the first one again at the end."""
 
@@ -83,19 +82,18 @@ def _run_job(config: DictConfig, folder: Path, job: Sequence[str], number: int) 
                 experiment.source_digest_before = _source_digest_before(job)
                 metrics = experiment.run(folder).metrics
         else:
-            print(f"job {number} ({words}) is finished already, in {folder}")
+            print(one_line(f"job {number} ({words}) is finished already, in {folder}"))
     except RefusedError as refused:
         # Nothing may be written into a folder that is another's, so Hydra has to hear of it.
         complain(f"{refused} (job {number}: {words})")
         said.add(str(refused))
         raise
     except Exception as error:
-        sentence = mistake_of(error) or f"{type(error).__name__}: {error}, see {folder / 'run.log'}"
-        log.error("%s", sentence, exc_info=True)
+        sentence = _written_down(error)
         if wants_trace:
             raise
         complain(f"{sentence} (job {number}: {words})")
-        fail_job(folder, " ".join(sentence.split()))
+        fail_job(folder, one_line(sentence))
         return float("nan")
     try:
         return sweep_from(config).value(metrics)
@@ -120,20 +118,42 @@ def _source_digest_before(job: Sequence[str]) -> str:
 
 @contextlib.contextmanager
 def one_line_mistakes() -> Iterator[None]:
-    """End a command with one line where a person's mistake comes to light.
+    """End a command with one line where a person's mistake, or a fault of ours, comes to light.
 
-    In a sweep the mistake is shown and goes on to Hydra, which runs the other jobs.
+    In a sweep it is shown and goes on to Hydra, which runs the other jobs.
     """
     try:
         yield
-    except (VaeExperimentsError, OmegaConfBaseException) as error:
-        sentence = mistake_of(error) or str(error)
-        log.error("%s", sentence, exc_info=True)
+    except BrokenPipeError:
+        raise
+    except Exception as error:
+        sentence = _written_down(error)
+        if wants_trace:
+            raise
         complain(sentence)
-        if wants_trace or HydraConfig.get().mode is RunMode.MULTIRUN:
-            said.add(sentence)
+        if HydraConfig.get().mode is RunMode.MULTIRUN:
+            said.add(str(error))
             raise
         raise SystemExit(WRONG) from None
+
+
+def _written_down(error: Exception) -> str:
+    """Write an error with its traceback into the log of the run, and say it in one line."""
+    sentence = mistake_of(error)
+    if sentence is None:
+        where = [
+            handler.baseFilename for handler in logging.root.handlers if hasattr(handler, "baseFilename")
+        ]
+        sentence = fault(error, f"its traceback is in {where[0]}" if where else HOW_TO_TRACE)
+    # What cannot be written, as where run.log is a folder, must not hide the error.
+    with contextlib.suppress(OSError):
+        log.error("%s", sentence, exc_info=error)
+    return sentence
+
+
+def fault(error: BaseException, where: str) -> str:
+    """Say in one line what nobody foresaw."""
+    return f"internal: {type(error).__name__}: {error}; this is a fault of vae_experiments, {where}"
 
 
 def command_line(main: Callable[[], Any]) -> NoReturn:
@@ -149,12 +169,16 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
         status = 128 + signal.SIGINT
     except BrokenPipeError:
         status = 0  # a reader who has left, as in `--help | head`, has seen enough
-    except Exception as error:
-        sentence = mistake_of(error) or ("" if _in_a_job(error) else _early_mistake(error))
-        if not sentence or wants_trace:
+    except SystemExit as end:
+        if not isinstance(end.code, str):
             raise
-        if sentence not in said:
-            complain(" ".join(sentence.split()))
+        complain(end.code.removeprefix("error: "))
+        status = WRONG
+    except Exception as error:
+        if wants_trace:
+            raise
+        if str(error) not in said:
+            complain(mistake_of(error) or _early_mistake(error))
         _conclude_what_is_there()
         status = UNREADABLE if isinstance(error, OverrideParseException) else WRONG
     finally:
@@ -174,18 +198,8 @@ def _conclude_what_is_there() -> None:
         complain(f"the sweep broke off; {GO_ON}")
 
 
-def _in_a_job(error: BaseException) -> bool:
-    """Tell whether our own part of a job raised the error; Hydra has forgotten the job by then."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    begun = next((place for place, frame in enumerate(frames) if frame.f_code.co_name == "run_job"), None)
-    ours = __name__.partition(".")[0]
-    return begun is not None and any(
-        str(frame.f_globals.get("__name__")).startswith(ours) for frame in frames[begun:]
-    )
-
-
 def _early_mistake(error: Exception) -> str:
-    """Say what was wrong before a job began; then only what was typed can be: a folder, a choice, a flag."""
+    """Say what was wrong before a job began: what was typed, or what is in the way of it."""
     if isinstance(error, OSError) and error.filename is None and (folder := one_held()):
         return str(write_error(folder / ".hydra", error))
     if isinstance(error, OSError):
@@ -193,14 +207,29 @@ def _early_mistake(error: Exception) -> str:
         return f"cannot use {error.filename} ({reason}); choose a folder with hydra.run.dir=FOLDER"
     if "must be a string or a list" in str(error):
         return "a group was given nothing to choose; name a choice, as in manipulation=none"
+    if isinstance(error, RecursionError):
+        return "a value is nested too deep, or refers to itself; write a plainer one"
+    if _is_ours(error):
+        return fault(error, HOW_TO_TRACE)
     # A launcher may go on with the whole log of a job that was killed.
-    return " ".join(str(error).strip().splitlines()[:2])
+    return " ".join(" ".join(str(error).strip().splitlines()[:2]).split())
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Tell whether our own code came upon an error: a refusal by Hydra or a launcher is about what was typed."""
+    rooms = [
+        str(frame.f_globals.get("__name__")).partition(".")[0]
+        for frame, _ in traceback.walk_tb(error.__traceback__)
+    ]
+    ours = __name__.partition(".")[0]
+    deepest = [room for room in rooms if room in (ours, "hydra", "hydra_plugins", "omegaconf")]
+    return deepest[-1:] == [ours]
 
 
 def complain(sentence: str) -> None:
     """Tell a person what went wrong, in one line on standard error."""
     with contextlib.suppress(OSError):
-        print(f"error: {sentence}", file=sys.stderr)
+        print(f"error: {one_line(sentence)}", file=sys.stderr)
 
 
 def _prepare() -> None:
@@ -213,6 +242,11 @@ def _prepare() -> None:
     warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     # A reader who has left, as in `| head`, is no reason for tracebacks.
     logging.raiseExceptions = False
+    if any(len(word) > 2 and UNPICKLES.startswith(word.partition("=")[0]) for word in sys.argv[1:]):
+        complain(
+            f"{UNPICKLES} would run whatever code its file holds; use --config-path RUN/.hydra --config-name config"
+        )
+        _end(UNREADABLE)
     sys.argv[1:] = [word if word.startswith("-") else quoted(word) for word in sys.argv[1:]]
     # Hydra refuses what follows a flag that stands between settings.
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in MULTIRUN)
@@ -220,30 +254,6 @@ def _prepare() -> None:
     for place, flag in enumerate(sys.argv[:-1]):
         if flag in ("--config-path", "-cp") and Path(sys.argv[place + 1]).is_dir():
             sys.argv[place + 1] = str(Path(sys.argv[place + 1]).resolve())
-
-
-def quoted(word: str) -> str:
-    """Put values such as ``ramp(0,1)`` in quotes, which Hydra would take for functions of its own.
-
-    Each element of a sweep, ``noise.scale=ramp(0,1),0.5``, is looked at by itself.
-    """
-    key, equals, value = word.partition("=")
-    if not equals or "(" not in value:
-        return word
-    elements = split_outside_brackets(value)
-    return f"{key}={','.join(map(_quoted_element, elements))}"
-
-
-def _quoted_element(element: str) -> str:
-    before, bracket, _ = element.partition("(")
-    name = re.split(r"\W", before.rstrip())[-1]
-    if element.strip().startswith("choice(") and element.strip().endswith(")"):
-        inside = split_outside_brackets(element.strip()[len("choice(") : -1])
-        return f"choice({','.join(map(_quoted_element, inside))})"
-    is_plain = element.strip()[:1] not in ("'", '"', "[", "{")
-    if not bracket or not is_plain or name in HYDRA_FUNCTIONS:
-        return element
-    return "'" + element.replace("'", "\\'") + "'"
 
 
 def _end(status: int) -> NoReturn:

@@ -20,10 +20,12 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vae_experiments.errors import SettingError
-from vae_experiments.explanation import asked_for, explain
+from vae_experiments.explanation import HELP_FLAGS, asked_for, explain, listed
+from vae_experiments.messages import Printable
 from vae_experiments.options import kinds
 from vae_experiments.plugins import plugin_confs
 from vae_experiments.run_folder import FINISHED
+from vae_experiments.trust import Loader, guard_hydra
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -116,6 +118,22 @@ for resolver in (cores_up_to, cores_for_each):
     OmegaConf.register_new_resolver(resolver.__name__, resolver, replace=True)
 
 
+class Composer(Loader):
+    """Composes configs, and has ``--help`` list their settings in words where Hydra would print yaml."""
+
+    def load_configuration(self, *words: Any, **named: Any) -> DictConfig:
+        """Compose a config."""
+        config = super().load_configuration(*words, **named)
+        if HELP_FLAGS & set(sys.argv):
+            settings = OmegaConf.to_container(
+                OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+            )
+            assert isinstance(settings, dict), settings
+            text = str(config.hydra.help.template)
+            config.hydra.help.template = text.replace("$CONFIG", listed(settings).replace("$", "$$"))  # type: ignore[arg-type]
+        return config
+
+
 class Shared(dict[str, Any]):
     """Hydra's store, whose copies are stores of their own that hold the same nodes: one is copied when it is taken out.
 
@@ -131,11 +149,12 @@ def _same_nodes(groups: dict[str, Any]) -> dict[str, Any]:
     return {name: _same_nodes(one) if isinstance(one, dict) else one for name, one in groups.items()}
 
 
+PRINTABLE = f"{Printable.__module__}.{Printable.__name__}"
 JOB_LOGGING: dict[str, Any] = {
     "version": 1,
     "formatters": {
-        "line": {"format": "%(message)s"},
-        "full": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+        "line": {"class": PRINTABLE, "format": "%(message)s"},
+        "full": {"class": PRINTABLE, "format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
     },
     "handlers": {
         "console": {"class": "logging.StreamHandler", "formatter": "line", "stream": "ext://sys.stdout"},
@@ -156,7 +175,7 @@ JOB_LOGGING: dict[str, Any] = {
 }
 HYDRA_LOGGING = {
     "version": 1,
-    "formatters": {"line": {"format": "%(message)s"}},
+    "formatters": {"line": JOB_LOGGING["formatters"]["line"]},
     "handlers": {"console": JOB_LOGGING["handlers"]["console"]},
     "root": {"level": "INFO", "handlers": ["console"]},
     "disable_existing_loggers": False,
@@ -169,9 +188,15 @@ NAME=CHOICE --help explains its settings, as in source=video --help):
 
 CHOICES
 EXPLANATION
-and change any setting, key=value; sweep several with -m key=1,2,3:
+and change any setting, key=value:
 
-$CONFIG"""
+$CONFIG
+
+For example:
+
+  python run.py source=video source.path=clip.mp4 source.size=256
+  python run.py 'manipulation=[noise,motion_gain]' noise.scale=0.2 motion_gain.gain=2
+  python run.py -m noise.scale=0.1,0.5,1 seed=0,1        a sweep: one page over six runs"""
 
 
 def _choices(groups: Sequence[str]) -> Iterator[str]:
@@ -216,6 +241,7 @@ def register(
     The defaults for Hydra stand here and not in conf/config.yaml, because a rerun from a saved
     config, ``--config-path RUN/.hydra``, does not read that file.
     """
+    guard_hydra(Composer)
     store = ConfigStore.instance()
     Plugins.instance().register(PluginConfs)
     plugin_confs()

@@ -99,9 +99,10 @@ def option_from(base: type[Kind], config: DictConfig, place: str) -> Kind:
     try:
         option = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(option_class), values))
     except OmegaConfBaseException as error:
-        raise type_mistake(error, address, values) from error
+        raise type_mistake(error, address, values | _secrets(config, place)) from error
     except SettingError as error:
-        raise error.at(address) from error
+        name = error.setting.rpartition(".")[2]
+        raise error.at(address, _secrets(config, place).get(name, error.value)) from error
     assert isinstance(option, base), option
     return option
 
@@ -119,6 +120,13 @@ def _values(config: DictConfig, place: str) -> dict[str, Any]:
         raise VaeExperimentsError(str(error).splitlines()[0], "refer to a key that exists") from error
     assert isinstance(values, dict), values
     return {str(key): value for key, value in values.items()}
+
+
+def _secrets(config: DictConfig, place: str) -> dict[str, str]:
+    """Give what was typed for the settings that stand in the environment; a number of them may look otherwise."""
+    node = OmegaConf.to_container(OmegaConf.select(config, place), resolve=False)
+    assert isinstance(node, dict), node
+    return {str(key): value for key, value in node.items() if isinstance(value, str) and "${oc.env:" in value}
 
 
 def refuse_unknown(address: str, values: Any, known: set[str]) -> None:

@@ -11,13 +11,15 @@
     └── WriteError             a result cannot be written
 
 The command line prints such an error as one line and exits with status 1. Anything else that
-escapes is a fault of this package and keeps its traceback.
+escapes is a fault of this package: one line too, and its traceback is in the log.
 """
 
 from __future__ import annotations
 
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
+
+from vae_experiments.messages import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +34,7 @@ class VaeExperimentsError(Exception):
         self.cure = cure
 
     def __str__(self) -> str:
-        return " ".join(f"{self.problem}; {self.cure}".split())
+        return one_line(f"{self.problem}; {self.cure}")
 
 
 class SettingError(VaeExperimentsError):
@@ -44,10 +46,15 @@ class SettingError(VaeExperimentsError):
         self.problem = f"{setting}={value}: {rule}"
         self.cure = cure
 
-    def at(self, address: str) -> SettingError:
-        """Say the same of the setting at another address: a second noise is called by its own name."""
+    def at(self, address: str, typed: object = None) -> SettingError:
+        """Say the same of what was typed at another address: a second noise is called by its own name."""
         name = self.setting.rpartition(".")[2]
-        return SettingError(f"{address}.{name}" if address else name, self.value, self.rule, self.cure)
+        return SettingError(
+            f"{address}.{name}" if address else name,
+            self.value if typed is None else typed,
+            self.rule,
+            self.cure,
+        )
 
 
 class SourceError(VaeExperimentsError):

@@ -5,21 +5,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import sys
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.manipulations import Link, Manipulation
-from vae_experiments.options import kinds
+from vae_experiments.options import families, kinds, shown
 from vae_experiments.schedules import GRAMMAR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from vae_experiments.options import Option, Rule
 
+HELP_FLAGS = {"--help", "-h"}
 WIDEST = 40
 """Letters of a setting and its default that the meanings of the others make room for."""
 COMMAND = "python -m vae_experiments.explanation > docs/manipulations.md"
@@ -74,9 +74,30 @@ def explain(chosen: Iterable[tuple[str, type[Option]]]) -> str:
     return "\n".join(lines)
 
 
+def listed(config: Mapping[str, Any]) -> str:
+    """Give every setting of a composed config in a line of its own: as it is typed, and what it means.
+
+    Args:
+        config: blocks of settings, each with its ``kind``, by where they are typed.
+    """
+    rows = []
+    for address, block in config.items():
+        if not isinstance(block, dict) or "kind" not in block:
+            continue
+        is_short = address == "run"  # these are typed without a prefix, and referred to by their block
+        family = address if address in families() else "manipulation"
+        for key, _, rule in kinds(family)[block["kind"]].settings():
+            value = (config if is_short else block).get(key)
+            # What another setting stands in for is typed there.
+            if not str(value).startswith("${"):
+                typed = f"{key if is_short else f'{address}.{key}'}={shown(value)}"
+                rows.append(f"  {typed:{WIDEST - 6}} {rule.help.partition(';')[0]}")
+    return "\n".join(rows)
+
+
 def asked_for(words: Sequence[str]) -> list[tuple[str, str]]:
     """Name group and choice of what ``source=video 'manipulation=[noise,blur]' --help`` asks about."""
-    if not {"--help", "-h"} & set(words):
+    if not HELP_FLAGS & set(words):
         return []
     typed = [word.lstrip("+").partition("=") for word in words if not word.startswith("-")]
     return [
@@ -116,7 +137,7 @@ def _common_settings() -> set[str]:
 def _rows(kind: type[Option]) -> Iterator[tuple[str, str, str]]:
     """Give name, default and meaning of each setting."""
     for key, value, rule in kind.settings():
-        yield key, _shown(value), _meaning(kind, key, value, rule)
+        yield key, shown(value), _meaning(kind, key, value, rule)
 
 
 def _meaning(kind: type[Option], key: str, value: Any, rule: Rule) -> str:
@@ -142,18 +163,6 @@ def _paragraphs(kind: type[Link]) -> list[str]:
     # Stars inside code stay as they are.
     code[1::2] = [part.replace(r"\*", "*") for part in code[1::2]]
     return ["`".join(code)]
-
-
-def _shown(value: Any) -> str:
-    if value is None or value is dataclasses.MISSING or value == "???":
-        return ""
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list):
-        return f"[{','.join(map(str, value))}]"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 if __name__ == "__main__":

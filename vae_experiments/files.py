@@ -67,6 +67,19 @@ def write_json(path: Path, value: Any) -> None:
     )
 
 
+def read_json(path: Path) -> Any:
+    """Read a JSON file that somebody gave.
+
+    Raises:
+        ValueError: it is no JSON, or nested deeper than Python counts.
+        OSError: it cannot be read.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
 def digest(path: Path) -> str:
     """Give the SHA-256 of a file's bytes, in hex."""
     sha = hashlib.sha256()

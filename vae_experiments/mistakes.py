@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import re
+import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import (
@@ -50,7 +53,22 @@ def mistake_of(error: BaseException) -> str | None:
         return _composition_mistake(error)
     if isinstance(error, HydraException | OmegaConfBaseException):
         return _other_mistake(error)
+    if isinstance(error, OSError) and error.errno:
+        return _failed_file(error)
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; take a smaller batch_size, source.size or source.frames"
     return None
+
+
+def _failed_file(error: OSError) -> str:
+    """Say what the system says of a file that nobody asked about by itself."""
+    what = f"cannot use {error.filename}" if error.filename is not None else "a file cannot be used"
+    cure = (
+        "free some space"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT)
+        else "choose another folder with hydra.run.dir=FOLDER"
+    )
+    return f"{what} ({str(error.strerror).lower()}); {cure}"
 
 
 def unknown_setting(address: str, key: str, value: Any, known: Iterable[str]) -> SettingError:
@@ -94,7 +112,7 @@ def _missing_choice(error: MissingConfigException) -> str:
     options = [option for option in error.options or [] if option != "schema"]
     if not options and group == "manipulation":  # Hydra lists none for a name inside a list
         options = [*kinds(group), "none"]
-    cure = closest(choice, options)
+    cure = closest(choice, options) if options else "give one of those that --help lists"
     if group == "source":
         cure = f"{cure}; for a file: source=video source.path=FILE"
     return str(SettingError(group, choice, "no such choice", cure))
@@ -133,8 +151,14 @@ def _composition_mistake(error: ConfigCompositionException) -> str:
 
 def _for_a_word(word: str) -> str:
     """Say what was probably meant by a word without an equals sign."""
+    if not any(word in kinds(family) for family in (*GROUPS, "manipulation")) and _names_a_file(word):
+        return f"as in source=video {shlex.quote(f'source.path={word}')}"
     group = next((group for group in ("source", "manipulation") if word in kinds(group)), "model")
     return f"as in {group}={word}" if word.isidentifier() else "as in noise.scale=0.5"
+
+
+def _names_a_file(word: str) -> bool:
+    return Path(word).exists() or re.search(r"\.(?!\d*$)\w+$", word) is not None
 
 
 def _typed(override: str) -> tuple[str, str, str]:
@@ -148,6 +172,9 @@ def _typed(override: str) -> tuple[str, str, str]:
 
 def _other_mistake(error: BaseException) -> str:
     line = _first_line(error)
+    if line.startswith("Ambiguous value for argument 'manipulation="):
+        names = line.partition("=")[2].partition("'")[0]
+        return f"manipulation={names}: must be one name, or a list; 'manipulation=[{names}]' is a chain, and with -m in front each is a run"
     if line.startswith("Ambiguous value"):
         return f"{line}; add -m in front for a sweep, or put the value in quotes twice: key='\"a,b\"'"
     if "Primary config directory not found" in line:

@@ -13,14 +13,16 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vae_experiments.claims import CLAIM, CONFIG_FOLDER, Claim, RefusedError, take
 from vae_experiments.composition import ClaimFolder, is_typed, typed_words
-from vae_experiments.errors import SettingError
+from vae_experiments.errors import SettingError, VaeExperimentsError
 from vae_experiments.files import digest_of, write_error
 from vae_experiments.interruption import promise
+from vae_experiments.messages import one_line
 from vae_experiments.mistakes import mistake_of
 from vae_experiments.options import Choice, Option, setting
 from vae_experiments.planning import planned, refuse_shared_folders
 from vae_experiments.run_claims import CLAIMED, FREE, RUN, SWEEP, claim_run, refuse_others
 from vae_experiments.run_folder import FINISHED
+from vae_experiments.yaml_files import LARGEST, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -144,7 +146,7 @@ def conclude(folder: Path) -> bool:
     for remark in summary.remarks:
         print(remark)
     for failure in summary.failures:
-        print(f"error: {failure}", file=sys.stderr)
+        print(f"error: {one_line(failure)}", file=sys.stderr)
     print(f"{summary.finished} of {summary.jobs} jobs finished, all on one page: {summary.page}")
     return summary.finished == summary.jobs
 
@@ -208,9 +210,9 @@ def _recorded(folder: Path) -> str | None:
     except (OSError, ValueError, LookupError, TypeError):
         pass
     try:
-        before = OmegaConf.to_container(OmegaConf.load(folder / RECORD), resolve=False)
-        return _digest(before["hydra"]["overrides"]["task"])  # type: ignore[index,call-overload]
-    except Exception:  # whatever a damaged yaml file may do to its reader
+        before = read_yaml(folder / RECORD, most=LARGEST)
+        return _digest(before["hydra"]["overrides"]["task"])
+    except (VaeExperimentsError, LookupError, TypeError):
         return None
 
 

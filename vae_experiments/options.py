@@ -151,6 +151,16 @@ class Option:
         """Where this option's settings are typed: ``source`` in ``source.fps=12``."""
         return self.family
 
+    def __str__(self) -> str:
+        """Say in words what it is set to: what is not as usual, and the first setting of its own."""
+        settings = [(name, getattr(self, name), usual, rule) for name, usual, rule in self.settings()]
+        told = [
+            f"{name.replace('_', ' ')} {shown(value)} {rule.unit if rule.unit != name else ''}".strip()
+            for place, (name, value, usual, rule) in enumerate(settings)
+            if value != usual or (place == 0 and shown(value))
+        ]
+        return ", ".join(told) or "as usual"
+
     @classmethod
     def settings(cls) -> Iterator[tuple[str, Any, Rule]]:
         """List name, default and rule of each setting, in the order of their declaration."""
@@ -181,6 +191,11 @@ def foreign_settings(option: Option) -> dict[str, Any]:
     return {name: getattr(option, name) for name in fields if name not in known}
 
 
+def families() -> set[str]:
+    """Name all families of which there are classes."""
+    return set(_FAMILIES)
+
+
 def kinds(family: str) -> dict[str, type[Option]]:
     """Give every registered class of a family by the name that selects it."""
     return dict(_FAMILIES[family])
@@ -192,9 +207,39 @@ def kind_named(family: str, kind: str) -> type[Option]:
     Raises:
         SettingError: there is none of that name; the message says which was probably meant.
     """
-    if kind not in _FAMILIES[family]:
-        raise SettingError(family, kind, "no such choice", closest(kind, _FAMILIES[family]))
+    if not isinstance(kind, str) or kind not in _FAMILIES[family]:  # a saved config may hold anything
+        raise SettingError(family, kind, "no such choice", closest(str(kind), _FAMILIES[family]))
     return _FAMILIES[family][kind]
+
+
+def shown(value: Any) -> str:
+    """Give a setting's value as it is typed; empty where it has to be given, or may be left out."""
+    if value is None or value is dataclasses.MISSING or value == "???":
+        return ""
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(shown, value))}]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def is_text(address: str, name: str, value: str = "") -> bool:
+    """Tell whether a setting takes text, as a path does: a folder called 1.10 or 1e3 is no number.
+
+    Args:
+        address: its family, or for a manipulation the name of its own; empty for any of that name.
+        name: the setting.
+        value: ``null`` is no text where the setting may be left out.
+    """
+    members = kinds(address) if address in _FAMILIES else kinds("manipulation")
+    if not address:
+        members = {f"{family}.{kind}": one for family in _FAMILIES for kind, one in kinds(family).items()}
+    owners = [members[address]] if address in members else members.values()
+    types = {str(field.type) for one in owners for field in dataclasses.fields(one) if field.name == name}
+    texts = {"str", str(str)} | ({"str | None"} if value.lower() != "null" else set())
+    return bool(types) and types <= texts
 
 
 def dotted(address: str, name: str) -> str:

@@ -1,7 +1,8 @@
-"""The page over the jobs of a sweep, made again; or one page over several sweeps.
+"""The page over the jobs of a sweep, made again; or one page over several sweeps, or several runs.
 
 python -m vae_experiments.report outputs/sweeps/2026-01-31/12-30-00
 python -m vae_experiments.report SWEEP SWEEP --into FOLDER
+python -m vae_experiments.report RUN RUN
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from vae_experiments.command_line import UNREADABLE, WRONG, complain
+from vae_experiments.command_line import HOW_TO_TRACE, UNREADABLE, WRONG, complain, fault, wants_trace
 from vae_experiments.composition import claim
 from vae_experiments.errors import VaeExperimentsError, WriteError
+from vae_experiments.mistakes import mistake_of
 from vae_experiments.sweep import write_sweep
 from vae_experiments.sweep.jobs import read_jobs
 
@@ -38,9 +40,11 @@ def main(words: Sequence[str] | None = None) -> int:
     """Make the page that the command line asks for, say where it is, and give the exit status."""
     parser = Parser(
         prog="python -m vae_experiments.report",
-        description="Write sweep.html, sweep.csv and their pictures over the jobs of sweeps.",
+        description="Write sweep.html, sweep.csv and their pictures over the jobs of sweeps, or over several runs.",
     )
-    parser.add_argument("sweeps", metavar="DIR", nargs="+", type=Path, help="folder of a sweep")
+    parser.add_argument(
+        "sweeps", metavar="DIR", nargs="+", type=Path, help="folder of a sweep, or of one of several runs"
+    )
     into = "where the page goes; the sweep's own folder, or for several sweeps a new one in outputs/reports/"
     parser.add_argument("--into", metavar="FOLDER", type=Path, help=into)
     asked = parser.parse_args(words)
@@ -49,6 +53,11 @@ def main(words: Sequence[str] | None = None) -> int:
         summary = write_sweep(asked.sweeps, _target(asked.into, asked.sweeps))
     except VaeExperimentsError as error:
         complain(f"{error.problem}; {ELSEWHERE}" if isinstance(error, WriteError) else str(error))
+        return WRONG
+    except Exception as error:
+        if wants_trace:
+            raise
+        complain(mistake_of(error) or fault(error, HOW_TO_TRACE))
         return WRONG
     for line in (*summary.failures, *summary.remarks):
         print(line)

@@ -22,6 +22,7 @@ from vae_experiments.claims import (
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.files import digest_of, is_whole, read_sums, write_json
 from vae_experiments.run_folder import FINISHED, WRITTEN
+from vae_experiments.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,9 +102,9 @@ def settings_of(config: DictConfig) -> str:
 def saved_settings(folder: Path) -> str | None:
     """Tell the settings of the run that lies in a folder; None where its config is gone or damaged."""
     try:
-        saved = OmegaConf.load(folder / CONFIG_FOLDER / "config.yaml")
+        saved = OmegaConf.create(read_yaml(folder / CONFIG_FOLDER / "config.yaml"))
         return settings_of(saved) if isinstance(saved, DictConfig) and saved else None
-    except Exception:  # whatever a yaml file may do to its reader
+    except Exception:  # whatever a damaged config may do to its reader
         return None
 
 

@@ -20,12 +20,31 @@ def seconds(*moments: float) -> tuple[Fraction, ...]:
         ("30000/1001", Fraction(30000, 1001)),
         ("29.97", Fraction(30000, 1001)),
         ("23.976", Fraction(24000, 1001)),
+        ("29.97002997", Fraction(30000, 1001)),
+        ("23.976023976", Fraction(24000, 1001)),
+        ("59.94005994", Fraction(60000, 1001)),
+        ("59.940059940059940059940059940", Fraction(60000, 1001)),
+        ("14.985", Fraction(15000, 1001)),
+        ("23.98", Fraction(24000, 1001)),
+        ("24.00", Fraction(24)),
+        ("29.98", Fraction(1499, 50)),
+        ("29.97003", Fraction(30000, 1001)),
+        ("29.9701", Fraction(299701, 10000)),
         ("0.1", Fraction(1, 10)),
         ("1000", Fraction(1000)),
     ],
 )
 def test_a_rate_is_read_as_a_person_means_it(typed: str, fps: Fraction) -> None:
     assert parse_fps(typed) == fps
+
+
+@pytest.mark.parametrize(
+    "typed", ["12.345678901234567890", "999.999999999", "123456789/1234567", "1/999999999"]
+)
+def test_a_rate_of_many_digits_is_one_that_ffmpeg_takes(typed: str) -> None:
+    rate = parse_fps(typed)
+    assert max(rate.numerator, rate.denominator) < 2**31
+    assert abs(rate - Fraction(typed)) < Fraction(1, 10**6)
 
 
 @pytest.mark.parametrize(

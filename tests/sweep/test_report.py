@@ -67,6 +67,12 @@ def test_several_sweeps_go_to_a_new_folder_or_where_they_are_told_to(
             1,
             "empty holds no jobs; give the folder of a sweep, such as outputs/sweeps/<date>/<time>",
         ),
+        (
+            ["sweep/0"],
+            1,
+            "sweep/0 is one run, whose page is sweep/0/report.html; give other runs too, to compare them, or a sweep",
+        ),
+        (["sweep/0", "empty"], 1, "empty holds no jobs; give the folder of a sweep"),
         (["sweep", "nowhere"], 1, "nowhere does not exist; give the folder of a sweep"),
         (["sweep", "sweep"], 1, "sweep is named twice; name each sweep once"),
         (
@@ -129,3 +135,11 @@ def test_the_command_runs_and_helps(
     helped = type_command("-m", "vae_experiments.report", "--help")
     assert helped.returncode == 0
     assert "--into FOLDER" in helped.stdout
+
+
+def test_several_runs_stand_on_one_page(scattered: Callable[..., Path], tmp_path: Path) -> None:
+    sweep = scattered(["noise.scale=0.1"], ["noise.scale=0.5"])
+    assert main([str(sweep / "0"), str(sweep / "1"), "--into", str(tmp_path / "page")]) == 0
+    table = (tmp_path / "page" / "sweep.csv").read_text()
+    assert [line.split(",")[0] for line in table.splitlines()[1:]] == ["0", "1"]
+    assert "noise.scale" in table.splitlines()[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import logging
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import NumbersError, SourceError
+from vae_experiments.files import read_json
 from vae_experiments.latents import load_latents
 from vae_experiments.manipulations import Clip
 from vae_experiments.progress import Progress
@@ -192,7 +192,7 @@ def _run_of(wish: Analysis) -> Path:
 
 def _metrics_of(run: Path, wish: Analysis) -> dict[str, Any]:
     try:
-        metrics = json.loads((run / FINISHED).read_text(encoding="utf-8"))
+        metrics = read_json(run / FINISHED)
         needed = {name: metrics[name] for name in ("width", "height", "fps", "frames")}
         needed |= {name: int(metrics[name]) for name in STRIDES if name in metrics}
         return needed | {"latents": {"shape": [int(number) for number in metrics["latents"]["shape"]]}}

@@ -38,6 +38,7 @@ class Target(Option, family="target", single=True):
         default=None,
         unit="dB",
         above=0,
+        maximum=150,
     )
     tolerance_db: float = setting(
         "how far from it a strength may lie that is found", default=0.25, unit="dB", minimum=0.02

@@ -13,6 +13,8 @@ from vae_experiments.options import setting
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from vae_experiments.device import Chosen
+    from vae_experiments.models.autoencoder import Autoencoder
     from vae_experiments.models.offer import Offer
 
 log = logging.getLogger(__name__)
@@ -24,7 +26,7 @@ class Hub(Model):
     Only config and safetensors weights are fetched. The cache is the one of huggingface_hub, which is
     asked before the network is; HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE mean what they mean
     there. All but the first three settings are facts for people, who read them in docs/models.md and
-    before a download; nothing is computed from them.
+    before a download; nothing is computed from them, and a wrong stride or number of channels is refused.
     """
 
     repository: str = setting("owner/name on the hub", default="???")
@@ -61,6 +63,22 @@ class Hub(Model):
                 raise
             return self._remarked(lesser)
         return self.fetch(offer)
+
+    def load(self, chosen: Chosen) -> Autoencoder:
+        """Load it, and hold its settings to what it is: nothing is computed from them.
+
+        Raises:
+            ModelError: it cannot be downloaded or loaded.
+            SettingError: it has other strides or channels than was said.
+        """
+        autoencoder = super().load(chosen)
+        for name in ("latent_channels", "stride", "time_stride"):
+            said, found = getattr(self, name), getattr(autoencoder, name)
+            if said not in (None, found):
+                raise self.mistake(
+                    name, f"says what the model is, and {self.repository} has {found}", "leave it out"
+                )
+        return autoencoder
 
     def offer(self) -> Offer:
         """Ask the hub what it has.

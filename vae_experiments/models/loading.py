@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
+import logging
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import ModelError
-from vae_experiments.files import digest
+from vae_experiments.files import digest, read_json
 from vae_experiments.models.framewise import Framewise
 from vae_experiments.models.strangers import stranger
 from vae_experiments.models.temporal import Temporal
+from vae_experiments.models.weights import Weights
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from vae_experiments.models.adapter import Adapter
 
+log = logging.getLogger(__name__)
 ADAPTERS: dict[str, type[Adapter]] = {
     name.partition(" ")[0]: adapter for adapter in (Framewise, Temporal) for name in adapter.dialects
 }
@@ -41,15 +46,22 @@ def load_network(folder: Path) -> Any:
         _check_file(file)
     _check_shards(folder)
     network_class = _network_class(class_name)
-    try:
-        network, report = network_class.from_pretrained(
-            folder,
-            torch_dtype=torch.float32,
-            use_safetensors=True,
-            local_files_only=True,
-            low_cpu_mem_usage=False,
-            output_loading_info=True,
+    weights = Weights.among(file.name for file in folder.iterdir())
+    if weights and weights.variant:
+        log.warning(
+            "model: %s has its weights in %s only, fewer digits than float32", folder, weights.variant
         )
+    try:
+        with _alone():
+            network, report = network_class.from_pretrained(
+                folder,
+                variant=weights.variant or None if weights else None,
+                torch_dtype=torch.float32,
+                use_safetensors=True,
+                local_files_only=True,
+                low_cpu_mem_usage=False,
+                output_loading_info=True,
+            )
     except Exception as error:
         raise ModelError(
             f"model: the weights in {folder} do not load as {class_name} ({_first_line(error)})",
@@ -58,6 +70,24 @@ def load_network(folder: Path) -> Any:
     _check_report(folder, class_name, report)
     _check_values(folder, network)
     return network
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Keep diffusers' own lines and bars from a person: what they tell of is looked at and said here."""
+    from diffusers.utils import logging as theirs
+
+    before, bars = theirs.get_verbosity(), theirs.is_progress_bar_enabled()
+    theirs.set_verbosity(logging.CRITICAL + 1)
+    theirs.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        theirs.set_verbosity(before)
+        if bars:
+            theirs.enable_progress_bar()
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -96,7 +126,7 @@ def _class_name(folder: Path) -> str:
         )
         raise ModelError(f"model: no config.json in {folder}", cure)
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = read_json(file)
         name = str(config["_class_name"])
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(
@@ -140,7 +170,7 @@ def _check_shards(folder: Path) -> None:
     if not index.is_file():
         return
     try:
-        shards = {str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
+        shards = {str(name) for name in read_json(index)["weight_map"].values()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"model: {index} is no index of weights", "give a directory that save_pretrained wrote"

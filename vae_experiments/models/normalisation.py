@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import ModelError
+from vae_experiments.files import read_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +51,7 @@ class Normalisation:
         file = folder / STATISTICS_FILE
         try:
             if file.is_file():
-                found = json.loads(file.read_text())
+                found = read_json(file)
                 return cls(_column(found["mean"]), _column(found["std"]))
             return _own(network)
         except (ValueError, KeyError, TypeError) as error:

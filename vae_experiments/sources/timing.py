@@ -25,9 +25,9 @@ FPS_HELP = (
 )
 FPS_RULE = f"must be a rate such as 8, 29.97 or 30000/1001, more than 0 and at most {MAX_FPS}"
 
-_RATE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9}|/0*[1-9][0-9]{0,8})?")
-# What people type for the rates of NTSC television, which no decimal number can name exactly.
-_NTSC = {"23.976": 24, "23.98": 24, "29.97": 30, "47.952": 48, "59.94": 60, "119.88": 120}
+_RATE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,30}|/0*[1-9][0-9]{0,8})?")
+# FFmpeg takes neither part of a fraction beyond 31 bits.
+_FINEST = 10**6
 
 
 def parse_fps(text: str) -> Fraction:
@@ -40,10 +40,21 @@ def parse_fps(text: str) -> Fraction:
     # Fraction itself would also take 1e999999999, and be busy with it for ever.
     if not _RATE.fullmatch(typed):
         raise ValueError(text)
-    fps = Fraction(_NTSC[typed] * 1000, 1001) if typed in _NTSC else Fraction(typed)
+    fps = Fraction(typed) if "/" in typed else _decimal(typed)
     if not 0 < fps <= MAX_FPS:
         raise ValueError(text)
     return fps
+
+
+def _decimal(typed: str) -> Fraction:
+    """Read a decimal, which may stand for a rate of NTSC television, n * 1000/1001: as near as its digits can tell.
+
+    No decimal names such a rate exactly. One digit is too few: 24.0 is no 23.976.
+    """
+    fps, digits = Fraction(typed), len(typed.partition(".")[2])
+    meant = Fraction(round(fps * 1001 / 1000) * 1000, 1001)
+    is_meant = digits > 1 and meant > 0 and abs(meant - fps) <= Fraction(1, 2 * 10**digits)
+    return meant if is_meant else fps.limit_denominator(_FINEST)
 
 
 def exact(fps: Fraction) -> Fraction:

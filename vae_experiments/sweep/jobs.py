@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.run_folder import FINISHED, ORIGINAL, RECONSTRUCTED
+from vae_experiments.yaml_files import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,6 +95,8 @@ def is_number(value: object) -> bool:
 def read_jobs(folders: Sequence[Path]) -> list[Job]:
     """Read every job below the folders of one or several sweeps, in the order of their numbers.
 
+    Beside others the folder of a single run is a job too.
+
     Raises:
         VaeExperimentsError: a folder is not there, or holds no job.
     """
@@ -101,10 +104,13 @@ def read_jobs(folders: Sequence[Path]) -> list[Job]:
     jobs = []
     for folder in folders:
         places = _places(folder)
-        if not places:
+        if not places and not _is_run(folder):
             raise VaeExperimentsError(f"{folder} holds no jobs", CURE)
+        if not places and len(folders) == 1:
+            page = f"is one run, whose page is {folder / 'report.html'}"
+            raise VaeExperimentsError(f"{folder} {page}", "give other runs too, to compare them, or a sweep")
         before = f"{labels[folder]}/" if len(folders) > 1 else ""
-        found = [_read(place, f"{before}{place.name}") for place in places]
+        found = [_read(place, f"{before}{place.name}") for place in places] or [_read(folder, labels[folder])]
         if len(folders) > 1:
             found = [_of_sweep(job, labels[folder]) for job in found]
         jobs += found
@@ -131,9 +137,11 @@ def _places(folder: Path) -> list[Path]:
 
 def _is_job(folder: Path) -> bool:
     """Tell a job from other folders; one that was killed at once may have no more than its number."""
-    return folder.name.isdecimal() or any(
-        (folder / name).exists() for name in (FINISHED, FAILED, OVERRIDES, f"{ORIGINAL}.mp4")
-    )
+    return folder.name.isdecimal() or _is_run(folder)
+
+
+def _is_run(folder: Path) -> bool:
+    return any((folder / name).exists() for name in (FINISHED, FAILED, OVERRIDES, f"{ORIGINAL}.mp4"))
 
 
 def _in_order(folder: Path) -> tuple[float, str]:
@@ -172,7 +180,7 @@ def _overrides(path: Path) -> dict[str, str] | None:
     from omegaconf import OmegaConf
 
     try:
-        words = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+        words = OmegaConf.to_container(OmegaConf.create(read_yaml(path)), resolve=False)
     except Exception:  # no file, no yaml, an interpolation that is none: all the same to the sweep
         return None
     if not isinstance(words, list):

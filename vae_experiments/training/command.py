@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
-from omegaconf.errors import OmegaConfBaseException
 
-from vae_experiments.command_line import complain, said
+from vae_experiments.command_line import one_line_mistakes
 from vae_experiments.composition import CONF, ClaimFolder
 from vae_experiments.config import option_from, refuse_unknown
 from vae_experiments.device import Device
-from vae_experiments.errors import SettingError, StoppedError, VaeExperimentsError
+from vae_experiments.errors import SettingError, StoppedError
 from vae_experiments.interruption import promise
-from vae_experiments.mistakes import mistake_of
 from vae_experiments.training.data import Data
 from vae_experiments.training.kinds import Autoencoder, Vae, VideoVae, Vqvae
 from vae_experiments.training.resuming import described, last_training, merged, saved_settings
@@ -97,18 +94,12 @@ def main(config: DictConfig) -> None:
     hydra_config = HydraConfig.get()
     folder = Path(hydra_config.runtime.output_dir)
     promise("the training finishes its step, saves and ends")
-    try:
-        training, data, device = training_from(config, folder, list(hydra_config.overrides.task))
-        model = training.run(folder, data, device)
-    except StoppedError as stopped:
-        print(stopped)
-        raise SystemExit(128 + stopped.signal) from None
-    except (VaeExperimentsError, OmegaConfBaseException) as error:
-        sentence = mistake_of(error) or str(error)
-        complain(sentence)
-        if hydra_config.mode is RunMode.MULTIRUN:  # Hydra goes on with the other jobs
-            said.add(sentence)
-            raise
-        raise SystemExit(1) from None
+    with one_line_mistakes():
+        try:
+            training, data, device = training_from(config, folder, list(hydra_config.overrides.task))
+            model = training.run(folder, data, device)
+        except StoppedError as stopped:
+            print(stopped)
+            raise SystemExit(128 + stopped.signal) from None
     if os.environ.get("RANK", "0") == "0":
         print(f"the trained autoencoder is ready: python run.py model=folder model.path={model}")

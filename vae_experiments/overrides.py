@@ -1,0 +1,61 @@
+"""What a person types, as Hydra's grammar has to get it: a schedule is no function, a folder's name no number."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+
+from hydra.core.override_parser.overrides_parser import create_functions
+
+from vae_experiments.options import is_text
+from vae_experiments.schedules import split_outside_brackets
+
+HYDRA_FUNCTIONS = set(create_functions().functions)
+PLAIN = re.compile(r"[A-Za-z0-9_./:+%*@?|${},-]*")
+"""What the grammar takes as it is, and ``${...}``."""
+NAMES = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.job.name")
+"""Settings of Hydra's own that take text."""
+
+
+def quoted(word: str) -> str:
+    """Put values such as ``ramp(0,1)``, and ``2024_05_17`` where a name is meant, in quotes.
+
+    Each element of a sweep, ``noise.scale=ramp(0,1),0.5``, is looked at by itself.
+    """
+    key, equals, value = word.partition("=")
+    if not equals:
+        return word
+    return f"{key}={','.join(_quoted_element(key.lstrip('+'), one) for one in split_outside_brackets(value))}"
+
+
+def _quoted_element(key: str, element: str) -> str:
+    bare = element.strip()
+    if bare.startswith("choice(") and bare.endswith(")"):
+        inside = split_outside_brackets(bare[len("choice(") : -1])
+        return f"choice({','.join(_quoted_element(key, one) for one in inside)})"
+    name = re.search(r"(\w*)\s*\(", element)
+    if bare[:1] in ("'", '"', "[", "{") or (name and name[1] in HYDRA_FUNCTIONS):
+        return element
+    is_schedule = name is not None
+    if not is_schedule and not (
+        (_reads_otherwise(bare) or not PLAIN.fullmatch(bare)) and _is_text(key, bare)
+    ):
+        return element
+    # A backslash counts as one unless quotes follow it.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), element)
+    return f"'{escaped}'"
+
+
+def _is_text(key: str, value: str) -> bool:
+    address, _, name = key.rpartition(".")
+    return key in NAMES or (bool(address) and is_text(address, name, value))
+
+
+def _reads_otherwise(text: str) -> bool:
+    """Tell whether the grammar takes a text for something that is written in another way."""
+    if text.lower() in ("true", "false", "null"):
+        return True
+    for number in (int, float):
+        with contextlib.suppress(ValueError):
+            return str(number(text)) != text
+    return False
