@@ -153,7 +153,7 @@ def test_hydra_full_error_shows_the_traceback(tmp_path: Path) -> None:
 def test_a_finished_run_is_never_written_over(type_command: Command, tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text("{}")
     result = type_command("run.py", folder=tmp_path)
-    assert "holds a finished run already; choose another folder" in said_in_one_line(result)
+    assert "holds metrics.json, which is not this run's; choose another folder" in said_in_one_line(result)
     assert (tmp_path / "metrics.json").read_text() == "{}"
 
 
@@ -245,7 +245,7 @@ def test_the_last_of_two_values_is_the_one_that_counts(type_command: Command, tm
 @pytest.mark.parametrize("place", ["/proc/nowhere", "/dev/null/run"])
 def test_a_folder_that_cannot_be_made_is_one_sentence(place: str, type_command: Command) -> None:
     result = type_command("run.py", folder=place)
-    assert said_in_one_line(result).startswith(f"cannot use {place}")
+    assert said_in_one_line(result).startswith(f"cannot write {place} (")
     assert result.returncode == 1
 
 
@@ -291,7 +291,7 @@ def test_a_fault_in_a_job_is_said_in_the_same_way(tmp_path: Path) -> None:
 def test_a_log_that_cannot_be_written_is_one_line(type_command: Command, tmp_path: Path) -> None:
     (tmp_path / "run.log").mkdir()
     result = type_command(*TINY_RUN, folder=tmp_path)
-    assert said_in_one_line(result).startswith(f"cannot use {tmp_path / 'run.log'} (is a directory); choose")
+    assert "holds run.log, which is not this run's; choose another folder" in said_in_one_line(result)
     assert result.returncode == 1
     assert videos_below(tmp_path) == []
 

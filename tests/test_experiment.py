@@ -85,7 +85,7 @@ def test_a_run_leaves_every_file_of_the_contract(run: Runner) -> None:
 
 
 def test_the_report_says_in_words_what_a_manipulation_is_set_to(run: Runner) -> None:
-    changes = [Noise(scale=0.25, seed=3), Noise(frames="1:2", channels=[0, 2])]
+    changes = [Noise(scale=0.25, seed=3), Noise(frames="1:2", channels=[0, 2]).named("grain")]
     page = (run(manipulations=changes, output=Output()).folder / "report.html").read_text()
     assert "scale 0.25 standard deviations of the latents, seed 3<" in page
     assert "scale 0.5 standard deviations of the latents, frames 1:2, channels [0,2]<" in page

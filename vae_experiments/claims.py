@@ -147,7 +147,7 @@ def take(
         folder.mkdir(parents=True, exist_ok=True)
         file = _locked(folder, setting)
     except OSError as error:
-        raise write_error(folder / CLAIM, error) from error
+        raise write_error(folder, error) from error
     before = _content(folder)
     problem = obstacle(folder, settings, names, saved)
     if problem and not is_free():
@@ -163,7 +163,7 @@ def take(
         settle(folder)
     except OSError as error:
         claim.end()
-        raise write_error(folder / CLAIM, error) from error
+        raise write_error(folder, error) from error
     return claim
 
 

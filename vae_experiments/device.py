@@ -178,9 +178,9 @@ def _allow_tf32(allowed: bool) -> None:
 
 def give_threads_back() -> None:
     """Give torch the CPU threads back that it had before a ``device.threads``, so that no later run inherits them."""
-    import torch
-
     while _torchs_own_threads:
+        import torch
+
         torch.set_num_threads(_torchs_own_threads.pop())
 
 

@@ -33,17 +33,27 @@ def _quoted_element(key: str, element: str) -> str:
     if bare.startswith("choice(") and bare.endswith(")"):
         inside = split_outside_brackets(bare[len("choice(") : -1])
         return f"choice({','.join(_quoted_element(key, one) for one in inside)})"
-    name = re.search(r"(\w*)\s*\(", element)
-    if bare[:1] in ("'", '"', "[", "{") or (name and name[1] in HYDRA_FUNCTIONS):
+    before, bracket, _ = element.partition("(")
+    name = re.split(r"\W", before.rstrip())[-1]
+    if bare[:1] in ("'", '"', "[", "{") or (bracket and name in HYDRA_FUNCTIONS):
         return element
-    is_schedule = name is not None
+    is_schedule = bool(bracket)
     if not is_schedule and not (
         (_reads_otherwise(bare) or not PLAIN.fullmatch(bare)) and _is_text(key, bare)
     ):
         return element
-    # A backslash counts as one unless quotes follow it.
-    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), element)
-    return f"'{escaped}'"
+    return f"'{_escaped(element)}'"
+
+
+def _escaped(text: str) -> str:
+    """Return a text as it stands between quotes, where a backslash counts as one unless a quote follows."""
+
+    def escape(found: re.Match[str]) -> str:
+        if found[0] == "'":
+            return "\\'"
+        return found[0] * 2 if text[found.end() : found.end() + 1] in ("", "'") else found[0]
+
+    return re.sub(r"\\+|'", escape, text)
 
 
 def _is_text(key: str, value: str) -> bool:

@@ -15,7 +15,7 @@ from vae_experiments import Experiment, Folder, Noise, Output, load_latents
 from vae_experiments.analysis.settings import Analysis, Which
 from vae_experiments.analysis.subject import deduced_stride, encoded, saved
 from vae_experiments.errors import NumbersError, SettingError, SourceError
-from vae_experiments.files import write_sums
+from vae_experiments.files import read_sums, write_sums
 from vae_experiments.sources import MovingCircle
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def test_latents_of_a_run_without_manipulation_have_no_changed_ones(run: Path, t
     files = json.loads(index.read_text())
     del files["changed"]
     index.write_text(json.dumps(files))
-    write_sums(index.parent, index.name)
+    write_sums(index.parent, read_sums(index.parent, index.name), index.name)
     with pytest.raises(SourceError, match="no changed latents in .*; it has: encoded"):
         saved(Analysis(folder=str(tmp_path), latents=Which.changed))
 
@@ -184,6 +184,6 @@ def test_latents_that_are_not_finite_are_refused(run: Path, tmp_path: Path) -> N
     broken[3, 0, 0, 0] = torch.nan
     latents = copied(run, tmp_path) / "latents"
     save_file({"latents": broken}, latents / "encoded-00000.safetensors")
-    write_sums(latents, "latents.json")
+    write_sums(latents, read_sums(latents, "latents.json"), "latents.json")
     with pytest.raises(NumbersError, match="1 values of the latents are not finite, first at latent 3"):
         saved(Analysis(folder=str(tmp_path)))
