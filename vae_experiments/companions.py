@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from vae_experiments.tensors import Frames, Latents
 
 _FINEST_RATE = 10**6
-PATTERN_FRAMES = 240
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Companions:
         size, fps = str(self.info.size), str(self.info.fps.limit_denominator(_FINEST_RATE))
         pattern = _patterns().get(path)
         if path not in self.places and pattern is not None:
-            return pattern(size=size, fps=fps, frames=self.info.frames or PATTERN_FRAMES)
+            return pattern(size=size, fps=fps, frames=self.info.frames)
         return Video(path=self.places.get(path, path), size=size, fps=fps)
 
     def frames(self, path: str) -> Iterator[Frames]:

@@ -181,7 +181,7 @@ class Experiment:
         return given
 
     def _introduce(self, info: SourceInfo, chosen: Chosen, autoencoder: Autoencoder) -> None:
-        count = "frames" if info.frames is None else f"{info.frames} frames"
+        count = "1 frame" if info.frames == 1 else f"{info.frames} frames"
         log.info("device: %s", chosen)
         log.info("tiling: %s, %s", self.model.tiling, autoencoder.tiles_of(info.size)["decode"])
         log.info("source: %s, %s of %s at %s", self.source.title(), count, info.size, info.pace)

@@ -261,6 +261,15 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(tmp_path: Path, film: P
         list(chunks)
 
 
+def test_how_far_a_long_film_was_looked_over_is_said_meanwhile(
+    film: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("vae_experiments.sources.film._SECONDS_BETWEEN_WORDS", 0)
+    with caplog.at_level("INFO"):
+        _ = video(film, max_pixels=64 * 49).info
+    assert "source: looking the video over, 12 frames so far" in caplog.messages
+
+
 def test_a_digest_follows_the_content_and_not_the_name(film: Path, tmp_path: Path) -> None:
     copy = tmp_path / "another name"
     copy.write_bytes(film.read_bytes())

@@ -48,8 +48,7 @@ def progress(ticket: Ticket, ahead: int) -> str:
 def uploaded(upload: Upload) -> str:
     """Say what a file was found to be."""
     info = upload.info
-    count = "" if info.frames is None else f"{info.frames} frames, "
-    facts = f"{upload.name}: {count}{info.size} at {info.pace}"
+    facts = f"{upload.name}: {info.frames} frames, {info.size} at {info.pace}"
     remarks = "".join(f"<br>{escape(remark)}" for remark in info.remarks)
     return f'<p class="note on">{escape(facts)}{remarks}</p>'
 

@@ -42,7 +42,7 @@ class Watched:
 
     def chunks(self, count: int) -> Iterator[Frames]:
         """Yield the frames as the source does."""
-        total, read = self._source.info.frames or 1, 0
+        total, read = self._source.info.frames, 0
         for frames in self._source.chunks(count):
             self._ticket.tick()
             yield frames

@@ -138,12 +138,8 @@ def check_work(source: Source, limits: Limits) -> None:
     """
     info = source.info
     width, height = info.size
-    # A damaged file may have fewer frames than were asked for, and never more.
-    count = getattr(source, "frames", None) if info.frames is None else info.frames
-    if count is None:
-        raise SourceError("how many frames it has shows only at its end", "set the number of frames")
-    if count * width * height > limits.pixels:
-        problem = f"{count} frames of {info.size} are more than this page takes"
+    if info.frames * width * height > limits.pixels:
+        problem = f"{info.frames} frames of {info.size} are more than this page takes"
         raise SourceError(
             problem, f"at most {limits.pixels // 10**6} million pixels: fewer frames or smaller ones"
         )
@@ -154,8 +150,7 @@ def first_settings(upload: Upload, side: int = 256, frames: int = 48) -> dict[st
     width, height = upload.info.size
     share = side / max(width, height)
     size = "" if share >= 1 else "x".join(str(max(8, round(s * share / 8) * 8)) for s in (width, height))
-    count = upload.info.frames
-    return {"size": size, "frames": None if count is not None and count <= frames else frames}
+    return {"size": size, "frames": None if upload.info.frames <= frames else frames}
 
 
 def _source(asked: Asked, upload: Upload | None) -> tuple[Source, list[str]]:
