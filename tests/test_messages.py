@@ -59,3 +59,10 @@ def test_a_log_escapes_names_and_keeps_the_lines_of_a_traceback() -> None:
     lines = Printable("%(message)s").format(record).splitlines()
     assert lines[0] == r"\x1b[2J"
     assert lines[-1] == r"ValueError: \x1b[31m${oc.env:TOKEN}"
+
+
+def test_a_secret_that_lies_where_a_long_message_is_cut_is_not_shown_in_part() -> None:
+    secret = "hunter2" * 40
+    remember(secret, "${oc.env:TOKEN}")
+    for place in range(LONGEST - 300, LONGEST + 20, 7):
+        assert "hunter2" not in one_line("x" * place + secret + "y" * 3 * LONGEST)

@@ -14,10 +14,11 @@ _typed_for: dict[str, str] = {}
 
 def one_line(text: str) -> str:
     """Give a text as one line that a terminal shows as it is."""
+    text = as_typed(text)  # before a cut, which would leave half of a secret
     # Cut before the work on it as well: a value may have megabytes.
     if len(text) > 2 * LONGEST:
         text = f"{text[:LONGEST]}{text[-LONGEST:]}"
-    shown = printable(as_typed(text)).strip()
+    shown = printable(text).strip()
     head = LONGEST * 2 // 3
     return shown if len(shown) <= LONGEST else f"{shown[:head]} ... {shown[head + 5 - LONGEST :]}"
 
