@@ -284,6 +284,16 @@ def test_an_mxf_that_says_when_frames_are_decoded_still_shows_them_in_order(tmp_
     assert len(set(numbers)) > 16
 
 
+@pytest.mark.parametrize(("target", "fps"), [("ntsc-dv", Fraction(30000, 1001)), ("pal-dv", Fraction(25))])
+def test_raw_dv_has_the_rate_of_its_television(tmp_path: Path, target: str, fps: Fraction) -> None:
+    plain, path = write_film(tmp_path / "plain.mkv", 10, fps=fps), tmp_path / "a.dv"
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", plain, "-target", target]
+    subprocess.run([*command, path], check=True)
+    info = video(path).info
+    assert (info.frames, info.fps, info.end) == (10, fps, 10 / fps)
+    assert info.times == tuple(number / fps for number in range(10))
+
+
 def tagged(path: Path, matrix: int, size: tuple[int, int] = (64, 48), curve: int = 2) -> Path:
     """Write a film whose pictures are one colour, and whose stream names a matrix and a curve."""
     with av.open(path, "w") as container:
