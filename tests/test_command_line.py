@@ -60,7 +60,11 @@ MISTAKES = {
     "source=clip.mp4": r"source=clip.mp4: no such choice; .*; for a file: source=video source.path=FILE",
     "manipulation.noise.scale=1": r"manipulation.noise.scale=1: a manipulation is set under its own name; type noise.scale=1",
     "model.path=DIR": r"model.path=DIR: this model has no such setting, model=folder has; add model=folder",
-    "manipulation=null": r"a group was given nothing to choose; name a choice, as in manipulation=none",
+    "manipulation=null": r"manipulation=null: must be the name of a choice, or a list of names; as in manipulation=none",
+    "manipulation=[[noise]]": r"manipulation=\[\[noise\]\]: must be the name of a choice, or a list of names; as in",
+    "manipulation=[5,noise]": r"manipulation=\[5,noise\]: must be the name of a choice, or a list of names; as in",
+    "+noise.scale.a=1": r"noise.scale=.*: must be a number or a schedule; leave it out for the default",
+    "source.size=256,256": r"Ambiguous value .*; add -m in front for a sweep, or .* twice: source.size='\"256,256\"'",
     "+manipulation=[noise,noise]": r"manipulation=\[noise,noise\]: names one twice; give the second one a name",
     "device.threads=100000": r"device.threads=100000: must be at least 0 and at most 256",
     "experiment=nope": r"experiment=nope: no such choice; choose from: all_manipulations, batch_sizes, ",
@@ -112,6 +116,88 @@ def test_a_word_alone_is_shown_how_it_is_typed(
 ) -> None:
     result = type_command("run.py", word, folder=tmp_path / "run")
     assert said_in_one_line(result) == f"cannot read '{word}': a setting is typed as KEY=VALUE, as in {cure}"
+    assert result.returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["noise.scale", "0.5"], "cannot read 'noise.scale': a setting is typed as KEY=VALUE, as in noise.scale=..."),
+        (["train"], "cannot read 'train': a setting is typed as KEY=VALUE, and a command as python -m vae_experiments.training"),
+        (["a" * 500], f"cannot read '{'a' * 250}"),
+        (["--noise.scale=1"], "--noise.scale=1: a setting has no dashes in front; type noise.scale=1"),
+        (["seed=1", "--nope"], "--nope: no such flag; a setting is typed as KEY=VALUE, and --help lists all of them"),
+        (["-x"], "-x: no such flag; a setting"),
+        (["--config-path"], "--config-path/-cp: expected one argument; --hydra-help lists what each flag takes"),
+        (["--info=x"], "--info/-i: invalid choice: 'x' (choose from "),
+        (["noise.scale=\u22120.5"], "has quotes, dashes or spaces of a text editor; type plain ones: noise.scale=-0.5"),
+        (["manipulation=\u2018noise\u2019"], "of a text editor; type plain ones: manipulation='noise'"),
+        (["\u2014m"], "of a text editor; type plain ones: -m"),
+        (["noise.scale=1 seed=2"], "; type each setting in quotes of its own"),
+        (["noise.scale=\x01"], "has a sign that a value cannot have; put a value"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_is_one_line_that_says_how_it_is_typed(
+    words: list[str], sentence: str, type_command: Command, tmp_path: Path
+) -> None:
+    result = type_command(str(REPOSITORY / "run.py"), *words, where=tmp_path)
+    assert sentence[:300] in said_in_one_line(result)
+    assert result.returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "letters", "most"),
+    [
+        ("noise.channels", f"[{'1,' * 40_000}1]", 80_018, 4000),
+        ("noise.scale", "a" * 100_000, 100_012, 20_000),
+    ],
+    ids=["a list", "a text"],
+)
+def test_a_value_that_would_take_minutes_to_read_is_refused_at_once(
+    setting: str, value: str, letters: int, most: int, type_command: Command, tmp_path: Path
+) -> None:
+    result = type_command("run.py", f"{setting}={value}", folder=tmp_path / "run", timeout=60)
+    sentence = f"has {letters} letters, and {most} are read in one word; give a shorter value"
+    assert said_in_one_line(result) == f"{setting}={value[:40]}...: {sentence}"
+    assert result.returncode == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("block", "sentence"),
+    [
+        ("noise: {scael: 1}", "noise.scael in experiment/wrong.yaml: no such setting; did you mean scale? choose"),
+        ("noise: {scale: [1, 2]}", "noise.scale in experiment/wrong.yaml: must be a number or a schedule; correct"),
+        ("hydra: {launcher: {evil: 1}}", "hydra.launcher.evil in experiment/wrong.yaml: no such setting; take it out"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_file_names_the_file_and_the_setting(
+    block: str, sentence: str, type_command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "wrong.yaml").write_text(f"# @package _global_\n{block}\n")
+    result = type_command(
+        "run.py", "--config-dir", str(tmp_path), "experiment=wrong", folder=tmp_path / "run"
+    )
+    assert said_in_one_line(result).startswith(sentence)
+    assert result.returncode == 1
+
+
+def test_a_wrong_source_is_told_of_before_the_model_is_loaded(type_command: Command, tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_text("no video")
+    words = ("source=video", f"source.path={tmp_path / 'clip.mp4'}")
+    result = type_command("run.py", *words, folder=tmp_path / "run")
+    assert "this is a text, not a video" in said_in_one_line(result)
+    assert "loading the model" not in result.stdout
+
+
+@pytest.mark.parametrize("command", ["training", "analysis", "download", "doctor", "benchmark", "gallery"])
+def test_every_command_refuses_a_strange_flag_in_one_line(
+    command: str, type_command: Command, tmp_path: Path
+) -> None:
+    result = type_command("-m", f"vae_experiments.{command}", "--nope", where=tmp_path)
+    assert said_in_one_line(result).startswith("--nope: no such flag; ")
     assert result.returncode == 2
 
 

@@ -14,6 +14,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import OverrideParseException
 from hydra.types import RunMode
@@ -25,7 +26,7 @@ from vae_experiments.errors import SettingError
 from vae_experiments.files import write_error
 from vae_experiments.interruption import SIGNALS, asked, check, promise, take_signals
 from vae_experiments.messages import one_line
-from vae_experiments.mistakes import mistake_of
+from vae_experiments.mistakes import mistake_of, no_name_of_a_choice
 from vae_experiments.multirun import SweepFolder, conclude
 from vae_experiments.overrides import quoted
 from vae_experiments.run_claims import RUN, SWEEP, claim_run, fail_job, finished_job
@@ -161,8 +162,8 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
 
     ``HYDRA_FULL_ERROR=1`` in the environment shows tracebacks instead.
     """
-    _prepare()
     try:
+        _prepare()
         main()
         status = 0
     except KeyboardInterrupt:
@@ -205,8 +206,8 @@ def _early_mistake(error: Exception) -> str:
     if isinstance(error, OSError):
         reason = str(error.strerror).lower()
         return f"cannot use {error.filename} ({reason}); choose a folder with hydra.run.dir=FOLDER"
-    if "must be a string or a list" in str(error):
-        return "a group was given nothing to choose; name a choice, as in manipulation=none"
+    if isinstance(error, TypeError | ValueError) and _rooms(error)[-1] == "hydra._internal.defaults_list":
+        return no_name_of_a_choice()
     if isinstance(error, RecursionError):
         return "a value is nested too deep, or refers to itself; write a plainer one"
     if _is_ours(error):
@@ -217,13 +218,15 @@ def _early_mistake(error: Exception) -> str:
 
 def _is_ours(error: BaseException) -> bool:
     """Tell whether our own code came upon an error: a refusal by Hydra or a launcher is about what was typed."""
-    rooms = [
-        str(frame.f_globals.get("__name__")).partition(".")[0]
-        for frame, _ in traceback.walk_tb(error.__traceback__)
-    ]
+    rooms = [room.partition(".")[0] for room in _rooms(error)]
     ours = __name__.partition(".")[0]
     deepest = [room for room in rooms if room in (ours, "hydra", "hydra_plugins", "omegaconf")]
     return deepest[-1:] == [ours]
+
+
+def _rooms(error: BaseException) -> list[str]:
+    """Name the modules that an error came through; the last one raised it."""
+    return [str(frame.f_globals.get("__name__")) for frame, _ in traceback.walk_tb(error.__traceback__)]
 
 
 def complain(sentence: str) -> None:
@@ -250,10 +253,30 @@ def _prepare() -> None:
     sys.argv[1:] = [word if word.startswith("-") else quoted(word) for word in sys.argv[1:]]
     # Hydra refuses what follows a flag that stands between settings.
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in MULTIRUN)
+    _refuse_strange_flags()
     # Hydra looks for a relative path beside run.py; people mean the folder that they are in.
     for place, flag in enumerate(sys.argv[:-1]):
         if flag in ("--config-path", "-cp") and Path(sys.argv[place + 1]).is_dir():
             sys.argv[place + 1] = str(Path(sys.argv[place + 1]).resolve())
+
+
+def _refuse_strange_flags() -> None:
+    """Say in one line which flag there is not: Hydra's own parser would print all that there are."""
+    parser = get_args_parser()
+    vars(parser)["error"] = _refuse_flag
+    parser.parse_args()
+
+
+def _refuse_flag(message: str) -> NoReturn:
+    flag = message.partition("unrecognized arguments: ")[2].partition(" ")[0]
+    name = flag.lstrip("-")
+    if not flag:
+        complain(f"{message.removeprefix('argument ')}; --hydra-help lists what each flag takes")
+    elif "=" in name:
+        complain(f"{flag}: a setting has no dashes in front; type {name}")
+    else:
+        complain(f"{flag}: no such flag; a setting is typed as KEY=VALUE, and --help lists all of them")
+    _end(UNREADABLE)
 
 
 def _end(status: int) -> NoReturn:

@@ -100,6 +100,7 @@ class Experiment:
         watch = Stopwatch()
         with waiting("reading the source"):
             started = self._provenance()
+            _ = self.source.info  # a wrong file is told of before what takes longer
         chosen = self.device.choose()
         forget_peak_memory(chosen.device)
         with waiting("loading the model"):

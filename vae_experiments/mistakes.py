@@ -18,7 +18,7 @@ from hydra.errors import (
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from vae_experiments.errors import SettingError, VaeExperimentsError, closest
-from vae_experiments.options import Option, dotted, kinds
+from vae_experiments.options import Option, dotted, families, kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -34,7 +34,32 @@ TYPE_RULES = {
     "deletion": "cannot be taken away",
 }
 QUOTES = "put a value with special characters in quotes twice: 'key=\"value\"'"
+IN_A_FILE = re.compile(
+    r"In '(.+?)': \w+ raised while composing config:\n(.*)\n\s+full_key: (\S+)\n\s+object_type=(\w+)"
+)
 GROUPS = ("source", "model")
+COMMANDS = {"train": "training"} | {
+    name: name
+    for name in (
+        "analysis",
+        "benchmark",
+        "cache",
+        "doctor",
+        "download",
+        "gallery",
+        "report",
+        "training",
+        "web",
+    )
+}
+TYPOGRAPHIC = str.maketrans(
+    dict.fromkeys("\u2018\u2019\u201a\u201b\u2032", "'")
+    | dict.fromkeys("\u201c\u201d\u201e\u201f\u2033", '"')
+    | dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-")
+    | {"\u00a0": " "}
+)
+"""What editors and web pages make of quotes, dashes and spaces."""
+NO_NAME = re.compile(r"(?<![\w.])(null|true|false|\d[\w.]*|\[.*\[)", re.IGNORECASE)
 LAUNCHERS = "hydra/schema/launcher"
 """What installed launchers say that they can be told; our yaml files begin with it."""
 
@@ -44,9 +69,7 @@ def mistake_of(error: BaseException) -> str | None:
     if isinstance(error, VaeExperimentsError):
         return str(error)
     if isinstance(error, OverrideParseException):
-        if "=" not in str(error.override):
-            return f"cannot read {error.override!r}: a setting is typed as KEY=VALUE, {_for_a_word(str(error.override))}"
-        return f"cannot read {error.override!r}: {_first_line(error)}; {QUOTES}"
+        return _unreadable(str(error.override), error)
     if isinstance(error, MissingConfigException):
         return _missing_choice(error)
     if isinstance(error, ConfigCompositionException):
@@ -58,6 +81,32 @@ def mistake_of(error: BaseException) -> str | None:
     if isinstance(error, MemoryError):
         return "there is not enough memory; take a smaller batch_size, source.size or source.frames"
     return None
+
+
+def no_name_of_a_choice() -> str:
+    """Say that a group was given something that Hydra cannot look up, as ``null`` or a list in a list."""
+    groups = {*families(), "experiment", ""}
+    typed = [word.lstrip("+").partition("=") for word in sys.argv[1:]]
+    wrong = [f"{key}={value}" for key, _, value in typed if key in groups and NO_NAME.search(value)]
+    rule = "must be the name of a choice, or a list of names"
+    return (
+        f"{wrong[0] if wrong else 'a group'}: {rule}; as in manipulation=none or 'manipulation=[noise,blur]'"
+    )
+
+
+def _unreadable(word: str, error: OverrideParseException) -> str:
+    """Say why Hydra's grammar cannot read a word, and how it is typed."""
+    plain = word.translate(TYPOGRAPHIC)
+    if plain != word:
+        return (
+            f"cannot read {word!r}: has quotes, dashes or spaces of a text editor; type plain ones: {plain}"
+        )
+    if "=" not in word:
+        return f"cannot read {word!r}: a setting is typed as KEY=VALUE, {_for_a_word(word)}"
+    line = _first_line(error)
+    reason = "has a sign that a value cannot have" if line.startswith("LexerNoViableAlt") else line
+    cure = "type each setting in quotes of its own" if re.search(r"\s\S+=", word) else QUOTES
+    return f"cannot read {word!r}: {reason}; {cure}"
 
 
 def _failed_file(error: OSError) -> str:
@@ -122,9 +171,12 @@ def _composition_mistake(error: ConfigCompositionException) -> str:
     cause = error.__cause__
     override = re.search(r"override (?:value )?'?([^\s']+)'?", str(error))
     if not isinstance(cause, OmegaConfBaseException) or override is None:
-        return _other_mistake(error)
+        return _mistake_in_a_file(error)
     setting, _, value = _typed(override.group(1).rstrip("."))
-    address, _, key = setting.rpartition(".")
+    place = setting.lstrip("+~")
+    if cause.full_key and place.startswith(f"{cause.full_key}."):
+        place = str(cause.full_key)  # a value that was taken for a block
+    address, _, key = place.rpartition(".")
     if not isinstance(cause, ConfigKeyError | ConfigAttributeError):
         return str(type_mistake(cause, address, {key: value}))
     node = cause.parent_node
@@ -149,8 +201,28 @@ def _composition_mistake(error: ConfigCompositionException) -> str:
     return str(unknown_setting(where, wrong, value, known))
 
 
+def _mistake_in_a_file(error: ConfigCompositionException) -> str:
+    """Name the file and the setting: Hydra's first line says only which file it was at."""
+    found = IN_A_FILE.match(str(error))
+    if not found:
+        return _other_mistake(error)
+    file, problem, place, owner = found.groups()
+    if problem.startswith("Key "):
+        options = [option for family in families() for option in kinds(family).values()]
+        known = [name for option in options if option.__name__ == owner for name, _, _ in option.settings()]
+        cure = closest(place.rpartition(".")[2], known) if known else "take it out of that file"
+        return f"{place} in {file}.yaml: no such setting; {cure}"
+    rule = next((rule for sign, rule in TYPE_RULES.items() if sign in problem), problem)
+    return f"{place} in {file}.yaml: {rule}; correct it in that file"
+
+
 def _for_a_word(word: str) -> str:
     """Say what was probably meant by a word without an equals sign."""
+    if word in COMMANDS:
+        return f"and a command as python -m vae_experiments.{COMMANDS[word]}"
+    block, dot, _ = word.partition(".")
+    if dot and block in {*families(), *kinds("manipulation")} and not _is_there(word):
+        return f"as in {word}=..."
     if not any(word in kinds(family) for family in (*GROUPS, "manipulation")) and _names_a_file(word):
         return f"as in source=video {shlex.quote(f'source.path={word}')}"
     group = next((group for group in ("source", "manipulation") if word in kinds(group)), "model")
@@ -158,7 +230,14 @@ def _for_a_word(word: str) -> str:
 
 
 def _names_a_file(word: str) -> bool:
-    return Path(word).exists() or re.search(r"\.(?!\d*$)\w+$", word) is not None
+    return _is_there(word) or re.search(r"\.(?!\d*$)\w+$", word) is not None
+
+
+def _is_there(word: str) -> bool:
+    try:
+        return Path(word).exists()
+    except (OSError, ValueError):  # as where a name is too long
+        return False
 
 
 def _typed(override: str) -> tuple[str, str, str]:
@@ -176,7 +255,8 @@ def _other_mistake(error: BaseException) -> str:
         names = line.partition("=")[2].partition("'")[0]
         return f"manipulation={names}: must be one name, or a list; 'manipulation=[{names}]' is a chain, and with -m in front each is a run"
     if line.startswith("Ambiguous value"):
-        return f"{line}; add -m in front for a sweep, or put the value in quotes twice: key='\"a,b\"'"
+        key, _, value = line.partition("'")[2].rpartition("'")[0].partition("=")
+        return f"{line}; add -m in front for a sweep, or put the value in quotes twice: {key}='\"{value}\"'"
     if "Primary config directory not found" in line:
         return f"{line.rstrip('.')}; give --config-path as an absolute path, or from the folder that holds run.py"
     return line

@@ -119,6 +119,8 @@ class Option:
         if name in self.scheduled() and isinstance(value, str):
             value = self._values_of(name, value)
         for number in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(number, list | dict):  # which OmegaConf lets into a list of numbers
+                raise self.mistake(name, "must be a list of plain values, as [0,1]")
             if isinstance(number, bool) or not isinstance(number, int | float):
                 continue
             if isinstance(number, int) and abs(number) >= 2**63:

@@ -7,25 +7,41 @@ import re
 
 from hydra.core.override_parser.overrides_parser import create_functions
 
+from vae_experiments.errors import SettingError
 from vae_experiments.options import is_text
 from vae_experiments.schedules import split_outside_brackets
 
 HYDRA_FUNCTIONS = set(create_functions().functions)
-PLAIN = re.compile(r"[A-Za-z0-9_./:+%*@?|${},-]*")
+PLAIN = re.compile(r"(?:[A-Za-z0-9_./:+%*@?|$,-]|\$\{[^{}]*\})*")
 """What the grammar takes as it is, and ``${...}``."""
 NAMES = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.job.name")
 """Settings of Hydra's own that take text."""
+LONGEST, LONGEST_NESTED = 20_000, 4000
+"""Letters of one word that Hydra's grammar reads in about a second: of lists and blocks it takes the square."""
+SHOWN = 40
+"""Letters that are shown of a word which is too long."""
 
 
 def quoted(word: str) -> str:
     """Put values such as ``ramp(0,1)``, and ``2024_05_17`` where a name is meant, in quotes.
 
     Each element of a sweep, ``noise.scale=ramp(0,1),0.5``, is looked at by itself.
+
+    Raises:
+        SettingError: the word is longer than the grammar reads in a moment.
     """
     key, equals, value = word.partition("=")
+    longest = LONGEST_NESTED if set(value) & set("[{") else LONGEST
+    if len(word) > longest:
+        rule = f"has {len(word)} letters, and {longest} are read in one word"
+        raise SettingError(_shortened(key), _shortened(value), rule, "give a shorter value")
     if not equals:
         return word
     return f"{key}={','.join(_quoted_element(key.lstrip('+'), one) for one in split_outside_brackets(value))}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _quoted_element(key: str, element: str) -> str:

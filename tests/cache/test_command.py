@@ -56,3 +56,14 @@ def test_clear_leaves_nothing(folder: Path, capsys: pytest.CaptureFixture[str]) 
 def test_a_cache_that_was_never_used_is_empty(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for action in ("list", "verify", "clear"):
         assert typed(action, tmp_path / "nowhere", capsys)[0] == 0
+
+
+@pytest.mark.parametrize("words", [[], ["lst"], ["list", "--nope"], ["list", "more"], ["a" * 10_000]])
+def test_a_mistake_is_one_line(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(words)
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert said.endswith("; try python -m vae_experiments.cache --help\n")
+    assert said.count("\n") == 1

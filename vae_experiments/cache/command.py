@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from vae_experiments.cache.settings import Cache
+from vae_experiments.messages import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,9 +18,18 @@ if TYPE_CHECKING:
 DAY_SECONDS = 24 * 3600
 
 
+class Parser(argparse.ArgumentParser):
+    """Says a mistake in one line, as all commands here do."""
+
+    def error(self, message: str) -> NoReturn:
+        """End with the sentence that argparse has found."""
+        print(f"error: {one_line(f'{message}; try {self.prog} --help')}", file=sys.stderr)
+        sys.exit(2)
+
+
 def main(words: Sequence[str]) -> int:
     """Do what was typed; the exit status is 1 where an entry is damaged."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m vae_experiments.cache",
         description="Look after the cache of latents and decodings that runs share.",
     )
