@@ -38,7 +38,7 @@ def whole(path: Path) -> Iterator[Path]:
     Raises:
         WriteError: the folder cannot be written or the disk is full; nothing is left behind.
     """
-    hidden = path.with_name(f".{path.stem[:40]}.{os.getpid()}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    hidden = hidden_beside(path)
     unfinished.add(hidden)
     try:
         yield hidden
@@ -51,6 +51,11 @@ def whole(path: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             hidden.unlink(missing_ok=True)
         unfinished.discard(hidden)
+
+
+def hidden_beside(path: Path) -> Path:
+    """Give what a file or folder is called while it is not whole: hidden, and known to be left by a killed writer."""
+    return path.with_name(f".{path.stem[:48]}.{os.getpid()}.{uuid.uuid4().hex[:8]}{path.suffix}")
 
 
 def write_text(path: Path, text: str) -> None:
