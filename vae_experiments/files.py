@@ -88,9 +88,13 @@ def read_json(path: Path) -> Any:
 def digest(path: Path) -> str:
     """Give the SHA-256 of a file's bytes, in hex."""
     sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            sha.update(block)
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                sha.update(block)
+    except OSError as error:
+        error.filename = str(path)  # which a failed read does not say
+        raise
     return sha.hexdigest()
 
 
@@ -146,13 +150,16 @@ def settle(path: Path) -> None:
         with path.open("rb+") as file:
             os.fsync(file.fileno())
         return
-    # Not every system knows how to wait for a folder.
-    with contextlib.suppress(OSError):
+    try:
         folder = os.open(path, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+    except OSError as error:
+        # Not every system knows how to wait for a folder.
+        if error.errno in (*_NO_SPACE, errno.EIO):
+            raise
 
 
 def _is_about_writing(error: OSError, path: Path) -> bool:
