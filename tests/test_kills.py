@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import av
 import pytest
 
 from tests.training.test_command import QUICK
@@ -65,6 +66,11 @@ def final(folder: Path) -> dict[str, bytes]:
     return {str(name): hashlib.sha256(path.read_bytes()).digest() for name, path in seen.items()}
 
 
+def frames_of(video: Path) -> int:
+    with av.open(str(video)) as opened:
+        return sum(1 for _ in opened.decode(video=0))
+
+
 def test_every_file_of_a_run_gets_its_name_when_it_is_whole(type_command: Command, tmp_path: Path) -> None:
     place = tmp_path / "of" / "run"
     status, steps = dying(
@@ -93,15 +99,13 @@ def test_a_run_that_is_killed_is_completed_by_the_same_command(type_command: Com
         folder = tmp_path / str(instant)
         assert dying(type_command, folder, instant, *words(folder))[0] == KILLED
         before = final(folder / "run")
-        videos = {name for name in before if name.endswith(".mp4")}
+        for name in before:
+            assert not name.endswith(".mp4") or frames_of(folder / "run" / name) == 4, (instant, name)
         again = type_command(*words(folder))
         if SUMS in before:
             assert "holds a finished run already" in again.stderr
         else:
             assert again.returncode == 0, (instant, again.stderr)
-        after = final(folder / "run")
-        # H.264 of the same frames has the same bytes: what stood there before was whole.
-        assert {name: before[name] for name in videos} == {name: after[name] for name in videos}
         assert is_whole(folder / "run", FINISHED)
         assert hidden(folder / "run") == []
         assert numbers(folder / "run") == numbers(whole / "run")

@@ -146,19 +146,17 @@ def publish(hidden: Path, path: Path) -> None:
 
 def settle(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
-    if path.is_file():
-        with path.open("rb+") as file:
-            os.fsync(file.fileno())
-        return
+    is_file = path.is_file()
     try:
-        folder = os.open(path, os.O_RDONLY)
+        # Not by open, which also asks whether it could seek.
+        opened = os.open(path, os.O_RDWR if is_file else os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(opened)
         finally:
-            os.close(folder)
+            os.close(opened)
     except OSError as error:
         # Not every system knows how to wait for a folder.
-        if error.errno in (*_NO_SPACE, errno.EIO):
+        if is_file or error.errno in (*_NO_SPACE, errno.EIO):
             raise
 
 
