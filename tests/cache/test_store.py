@@ -231,11 +231,12 @@ def test_a_cache_that_cannot_be_written_to_is_one_warning_a_run_and_not_one_a_st
     assert len(caplog.messages) == 1
 
 
+@pytest.mark.parametrize("chunk", [3, len(LATENTS)])
 def test_a_stream_that_was_being_kept_is_left_when_the_disk_fails_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = Store(tmp_path, PLENTY)
-    first = Slot(store, NAME).through(computed([]))
+    first = Slot(store, NAME).through(computed([], chunk))
     given = [next(first)]
     monkeypatch.setattr(os, "mkdir", full)
     assert torch.equal(torch.cat(list(Slot(store, OTHER).through(computed([])))), LATENTS)

@@ -78,7 +78,7 @@ class Slot:
                     writing = self._written(store, writing, chunk)
                 yield chunk
             if store is not None and writing is not None and self.still_true():
-                finished, writing = writing, None
+                finished = writing
                 store.unless_impossible(lambda: store.publish(self.name, finished))
         finally:
             if writing is not None:
