@@ -165,6 +165,11 @@ def test_latents_that_cannot_be_written_are_named_as_they_would_be_called(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_disk_that_fails_when_a_file_is_sought_in_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(WriteError, match="cannot write .*plot.png"), whole(tmp_path / "plot.png"):
+        raise io.UnsupportedOperation("File or stream is not seekable.")
+
+
 def test_digests_are_of_the_named_files_alone(tmp_path: Path) -> None:
     for name in ("b", "a", "last", "a person's"):
         write_text(tmp_path / name, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import os
 import re
@@ -162,7 +163,10 @@ def settle(path: Path) -> None:
 
 def _is_about_writing(error: OSError, path: Path) -> bool:
     """Tell a failed write from any other error that passes by while a file is open."""
-    is_unnamed_fault = error.errno == errno.EIO and error.filename is None
+    # A file that cannot be sought in is how Python tells of a disk that failed when it was asked where it stands.
+    is_unnamed_fault = isinstance(error, io.UnsupportedOperation) or (
+        error.errno == errno.EIO and error.filename is None
+    )
     return error.errno in _ABOUT_WRITING or is_unnamed_fault or str(path.parent) in str(error.filename)
 
 
