@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
+import stat
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -119,6 +121,53 @@ def test_a_file_is_on_the_disk_before_it_has_its_name_and_its_name_before_anythi
     assert seen[-3:] == [("waited for", published), ("named", published), ("waited for", folder)]
     files = {path.stat().st_ino for path in (tmp_path / "latents").iterdir()}
     assert {("waited for", file) for file in files} < set(seen[:-3])
+
+
+@pytest.mark.parametrize("fault", [errno.EIO, errno.ENOSPC], ids=errno.errorcode.get)
+def test_a_folder_whose_names_do_not_reach_the_disk_is_told(
+    fault: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fsync(file: int) -> None:
+        if stat.S_ISDIR(os.fstat(file).st_mode):
+            raise OSError(reason, os.strerror(reason))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    reason = errno.EINVAL
+    write_text(tmp_path / "result.txt", "on a system that does not know how to wait")
+    reason = fault
+    with pytest.raises(WriteError, match="result.txt"):
+        write_text(tmp_path / "result.txt", "on a disk that fails")
+
+
+def test_a_file_that_cannot_be_read_back_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(io.BytesIO):
+        def read(self, _: int | None = -1) -> bytes:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(type(tmp_path), "open", lambda *_: Broken())
+    with pytest.raises(OSError, match="metrics.json"):
+        digest(tmp_path / "metrics.json")
+
+
+@pytest.mark.parametrize("call", ["mkdir", "fsync"])
+def test_latents_that_cannot_be_written_are_named_as_they_would_be_called(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, call, full)
+    with (
+        pytest.raises(WriteError, match=f"^no space left writing {tmp_path / 'latents'} "),
+        LatentFolder(tmp_path / "latents") as latents,
+    ):
+        latents.write("encoded", torch.zeros(2, 4, 1, 1))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fails_when_a_file_is_sought_in_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(WriteError, match="cannot write .*plot.png"), whole(tmp_path / "plot.png"):
+        raise io.UnsupportedOperation("File or stream is not seekable.")
 
 
 def test_digests_are_of_the_named_files_alone(tmp_path: Path) -> None:

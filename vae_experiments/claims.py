@@ -37,7 +37,7 @@ LOCKED_BYTE = 1 << 16
 """Behind the content of a claim, where Windows lets others read what is locked."""
 ELSEWHERE = "choose another folder, or delete it"
 _HIDDEN = re.compile(r"\..*\.\d+\.[0-9a-f]{8}(\.[^.]*)?")
-"""What ``files.whole`` and a folder of latents are called before they are finished."""
+"""What ``files.hidden_beside`` calls what is not whole."""
 _LOCKLESS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 _held: dict[tuple[int, Path], Claim] = {}
 

@@ -91,6 +91,7 @@ def _run_job(config: DictConfig, folder: Path, job: Sequence[str], number: int) 
         raise
     except Exception as error:
         sentence = _written_down(error)
+        check()  # an interruption may come out of a library as an error
         if wants_trace:
             raise
         complain(f"{sentence} (job {number}: {words})")
@@ -129,6 +130,7 @@ def one_line_mistakes() -> Iterator[None]:
         raise
     except Exception as error:
         sentence = _written_down(error)
+        check()
         if wants_trace:
             raise
         complain(sentence)
@@ -188,7 +190,7 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
         end_all("stopped before it began")
     if number := asked():  # also where it was swallowed, or something went wrong after it
         status = 128 + number
-        complain(f"{SIGNALS[number]}; {GO_ON if SweepFolder.begun else 'what was not finished is not kept'}")
+        _say(f"{SIGNALS[number]}; {GO_ON if SweepFolder.begun else 'what was not finished is not kept'}")
     _end(status)
 
 
@@ -230,7 +232,12 @@ def _rooms(error: BaseException) -> list[str]:
 
 
 def complain(sentence: str) -> None:
-    """Tell a person what went wrong, in one line on standard error."""
+    """Tell a person what went wrong, in one line on standard error; after a signal, it went wrong because of it."""
+    if not asked():
+        _say(sentence)
+
+
+def _say(sentence: str) -> None:
     with contextlib.suppress(OSError):
         print(f"error: {one_line(sentence)}", file=sys.stderr)
 

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import hydra.core.utils as hydra_jobs
 from hydra.conf import HelpConf, HydraConf, RunDir, SweepDir
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
@@ -21,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vae_experiments.errors import SettingError
 from vae_experiments.explanation import HELP_FLAGS, asked_for, explain, listed
+from vae_experiments.files import write_text
 from vae_experiments.messages import Printable
 from vae_experiments.options import kinds
 from vae_experiments.plugins import plugin_confs
@@ -91,6 +93,12 @@ def claim(wish: Path) -> Path:
             number += 1
         else:
             return folder
+
+
+def save_whole(cfg: DictConfig, filename: str, output_dir: Path) -> None:
+    """Write a config of a run as Hydra does, but whole or not at all."""
+    output_dir.mkdir(parents=True, exist_ok=True)
+    write_text(output_dir / filename, OmegaConf.to_yaml(cfg))
 
 
 class PluginConfs(SearchPathPlugin):
@@ -242,6 +250,7 @@ def register(
     config, ``--config-path RUN/.hydra``, does not read that file.
     """
     guard_hydra(Composer)
+    hydra_jobs._save_config = save_whole
     store = ConfigStore.instance()
     Plugins.instance().register(PluginConfs)
     plugin_confs()

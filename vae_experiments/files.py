@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import os
 import re
@@ -38,7 +39,7 @@ def whole(path: Path) -> Iterator[Path]:
     Raises:
         WriteError: the folder cannot be written or the disk is full; nothing is left behind.
     """
-    hidden = path.with_name(f".{path.stem[:40]}.{os.getpid()}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    hidden = hidden_beside(path)
     unfinished.add(hidden)
     try:
         yield hidden
@@ -51,6 +52,11 @@ def whole(path: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             hidden.unlink(missing_ok=True)
         unfinished.discard(hidden)
+
+
+def hidden_beside(path: Path) -> Path:
+    """Give what a file or folder is called while it is not whole: hidden, and known to be left by a killed writer."""
+    return path.with_name(f".{path.stem[:48]}.{os.getpid()}.{uuid.uuid4().hex[:8]}{path.suffix}")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -83,9 +89,13 @@ def read_json(path: Path) -> Any:
 def digest(path: Path) -> str:
     """Give the SHA-256 of a file's bytes, in hex."""
     sha = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            sha.update(block)
+    try:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                sha.update(block)
+    except OSError as error:
+        error.filename = str(path)  # which a failed read does not say
+        raise
     return sha.hexdigest()
 
 
@@ -137,22 +147,26 @@ def publish(hidden: Path, path: Path) -> None:
 
 def settle(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
-    if path.is_file():
-        with path.open("rb+") as file:
-            os.fsync(file.fileno())
-        return
-    # Not every system knows how to wait for a folder.
-    with contextlib.suppress(OSError):
-        folder = os.open(path, os.O_RDONLY)
+    is_file = path.is_file()
+    try:
+        # Not by open, which also asks whether it could seek.
+        opened = os.open(path, os.O_RDWR if is_file else os.O_RDONLY)
         try:
-            os.fsync(folder)
+            os.fsync(opened)
         finally:
-            os.close(folder)
+            os.close(opened)
+    except OSError as error:
+        # Not every system knows how to wait for a folder.
+        if is_file or error.errno in (*_NO_SPACE, errno.EIO):
+            raise
 
 
 def _is_about_writing(error: OSError, path: Path) -> bool:
     """Tell a failed write from any other error that passes by while a file is open."""
-    is_unnamed_fault = error.errno == errno.EIO and error.filename is None
+    # A file that cannot be sought in is how Python tells of a disk that failed when it was asked where it stands.
+    is_unnamed_fault = isinstance(error, io.UnsupportedOperation) or (
+        error.errno == errno.EIO and error.filename is None
+    )
     return error.errno in _ABOUT_WRITING or is_unnamed_fault or str(path.parent) in str(error.filename)
 
 

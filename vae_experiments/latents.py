@@ -13,16 +13,23 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
-import uuid
 from collections import defaultdict
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vae_experiments.errors import SourceError
-from vae_experiments.files import SUMS, publish, read_sums, whole, write_error, write_json, write_sums
+from vae_experiments.errors import SourceError, WriteError
+from vae_experiments.files import (
+    SUMS,
+    hidden_beside,
+    publish,
+    read_sums,
+    whole,
+    write_error,
+    write_json,
+    write_sums,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +54,7 @@ class LatentFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._hidden = folder.with_name(f".{folder.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}")
+        self._hidden = hidden_beside(folder)
         self._files: dict[str, list[str]] = {}
         self._waiting: dict[str, list[Tensor]] = defaultdict(list)
         with self._writing():
@@ -121,8 +128,10 @@ class LatentFolder:
     def _writing(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            raise write_error(self.folder, error) from error
+        except (OSError, WriteError) as error:
+            # A WriteError names what is hidden.
+            fault = next(one for one in (error, error.__cause__) if isinstance(one, OSError))
+            raise write_error(self.folder, fault) from fault
 
 
 def checked_chunks(folder: Path, name: str) -> Iterator[Tensor]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from vae_experiments.cache import Cache, Slot, Store
+from vae_experiments.cache import Cache, Shelf, Slot, Store
 from vae_experiments.cache.store import ABANDONED_SECONDS
 from vae_experiments.files import SUMS
 from vae_experiments.latents import FILE_BYTES, INDEX
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NAME, OTHER, THIRD = (f"{letter * 40}-latents" for letter in "abc")
 LATENTS = torch.randn(11, 4, 3, 5, generator=torch.Generator().manual_seed(0))
+FRAMES = torch.linspace(-1, 1, 256)[:, None, None, None].repeat(1, 3, 2, 2)
 PLENTY = 1e9
 
 
@@ -218,6 +219,35 @@ def test_a_cache_that_cannot_be_written_to_is_said_once_and_left(
     assert torch.equal(through(store, []), LATENTS)
     assert len(caplog.messages) == 1
     assert "going on without it" in caplog.text
+
+
+def test_a_cache_that_cannot_be_written_to_is_one_warning_a_run_and_not_one_a_stream(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a file").write_text("")
+    shelf = Shelf.of(Store(tmp_path / "a file" / "store", PLENTY), {}, lambda: True)
+    for slot in (shelf.latents, shelf.frames):
+        assert torch.equal(torch.cat(list(slot.through([FRAMES]))), FRAMES)
+    assert len(caplog.messages) == 1
+
+
+@pytest.mark.parametrize("chunk", [3, len(LATENTS)])
+def test_a_stream_that_was_being_kept_is_left_when_the_disk_fails_another(
+    chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store(tmp_path, PLENTY)
+    first = Slot(store, NAME).through(computed([], chunk))
+    given = [next(first)]
+    monkeypatch.setattr(os, "mkdir", full)
+    assert torch.equal(torch.cat(list(Slot(store, OTHER).through(computed([])))), LATENTS)
+    monkeypatch.undo()
+    assert torch.equal(torch.cat([*given, *first]), LATENTS)
+    assert len(caplog.messages) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def full(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_disk_that_is_full_below_safetensors_is_said_once_and_left(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import shutil
 import signal
@@ -12,10 +13,15 @@ from typing import Any
 
 import pytest
 
-from tests.training.test_trainer import assert_same, saved, table, trainer
+from tests.training.test_trainer import assert_same, saved, settings, table, trainer
+from vae_experiments.claims import CLAIM, RefusedError
+from vae_experiments.device import Device
 from vae_experiments.errors import StoppedError, TrainingError
+from vae_experiments.files import SUMS, hidden_beside
 from vae_experiments.training import trainer as trainer_module
 from vae_experiments.training.checkpoints import read_checkpoint
+from vae_experiments.training.data import Procedural
+from vae_experiments.training.kinds import Autoencoder
 from vae_experiments.training.pace import LARGEST_SHARE, Pace
 from vae_experiments.training.resuming import CHECKPOINT, SETTINGS, saved_settings
 from vae_experiments.training.trainer import MODEL, Trainer
@@ -130,6 +136,51 @@ def test_what_is_prepared_before_the_first_step_is_said(
     with caplog.at_level(logging.INFO), pytest.raises(StoppedError):
         interrupted(trainer(tmp_path), after=0).train()
     assert "preparing 3 pieces to measure with, and 8 to learn from ..." in caplog.messages
+
+
+def run(folder: Path, **changes: Any) -> Path:
+    return settings(Autoencoder, steps=2, log_every=1, **changes).run(folder, Procedural(), Device(threads=1))
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "samples.png", CHECKPOINT, MODEL, SUMS])
+def test_a_training_never_writes_over_what_is_not_its_own(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("a person's, or a run's")
+    with pytest.raises(RefusedError, match="hydra.run.dir=.*: holds .*; choose another folder, or delete it"):
+        run(tmp_path)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [
+        (name, "a person's, or a run's")
+    ]
+
+
+def test_two_trainings_never_share_a_folder(tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    with (tmp_path / CLAIM).open("w") as of_another:
+        fcntl.flock(of_another, fcntl.LOCK_EX)
+        with pytest.raises(RefusedError, match="is being written by another process; choose another folder"):
+            run(tmp_path, resume=True)
+
+
+def test_a_training_that_goes_on_clears_what_the_killed_one_left_hidden_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    run(tmp_path)
+    # As after kill -9 between the two renames of the model.
+    (tmp_path / CLAIM).write_text(f'{{"settings": "{SETTINGS}"}}')
+    hidden_beside(tmp_path / CHECKPOINT).write_text("half")
+    (tmp_path / MODEL).rename(hidden_beside(tmp_path / MODEL))
+    hidden_beside(tmp_path / MODEL).mkdir()
+    (tmp_path / ".mine").write_text("a person's")
+    assert {path.name for path in run(tmp_path, resume=True).iterdir()} >= {"config.json", "recipe.json"}
+    assert [path.name for path in tmp_path.glob(".*")] == [".mine"]
+
+
+def test_a_model_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: set[int] = set()
+    monkeypatch.setattr(os, "fsync", lambda file: waited.add(os.fstat(file).st_ino))
+    model = run(tmp_path)
+    assert {path.stat().st_ino for path in (model, *model.iterdir())} <= waited
 
 
 @pytest.fixture(scope="module")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from vae_experiments.errors import WriteError
 from vae_experiments.files import digest_of
 from vae_experiments.tensors import to_frames, to_pixels
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     from vae_experiments.latents import LatentFolder
     from vae_experiments.tensors import Frames
 
-Done = TypeVar("Done")
 log = logging.getLogger(__name__)
 FORMAT = 2
 """Counted up when a change of this program changes latents, or how they are kept: what older versions kept is
@@ -70,42 +68,33 @@ class Slot:
             given = max(0, given - len(chunk))
 
     def _kept(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Write chunks down on their way by; a cache that cannot be written to is said once and left."""
+        """Write chunks down on their way by, for as long as the cache can be written to."""
         store, writing = self.store, None
         if store is not None:
-            writing = _unless_impossible(lambda: store.write(self.name))
+            writing = store.unless_impossible(lambda: store.write(self.name))
         try:
             for chunk in chunks:
-                if writing is not None:
-                    writing = self._written(writing, chunk)
+                if store is not None and writing is not None:
+                    writing = self._written(store, writing, chunk)
                 yield chunk
             if store is not None and writing is not None and self.still_true():
-                finished, writing = writing, None
-                _unless_impossible(lambda: store.publish(self.name, finished))
+                finished = writing
+                store.unless_impossible(lambda: store.publish(self.name, finished))
         finally:
             if writing is not None:
                 writing.abandon()
 
-    def _written(self, writing: LatentFolder, chunk: Tensor) -> LatentFolder | None:
+    def _written(self, store: Store, writing: LatentFolder, chunk: Tensor) -> LatentFolder | None:
         """Write a chunk down; None, and nothing is left, where that cannot be done."""
 
         def write() -> LatentFolder:
             writing.write(self.name, self.pack(chunk))
             return writing
 
-        written = _unless_impossible(write)
+        written = store.unless_impossible(write)
         if written is None:
             writing.abandon()
         return written
-
-
-def _unless_impossible(work: Callable[[], Done]) -> Done | None:
-    """Do what the cache is asked to; where the disk does not let it, say so in one line and go on without."""
-    try:
-        return work()
-    except WriteError as error:
-        log.warning("cache: %s; going on without it", error.problem)
-        return None
 
 
 @dataclass

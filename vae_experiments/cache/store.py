@@ -15,19 +15,20 @@ import os
 import re
 import shutil
 import time
-import uuid
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from vae_experiments.errors import WriteError
+from vae_experiments.files import hidden_beside
 from vae_experiments.latents import LatentFolder, checked_chunks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from torch import Tensor
 
+Done = TypeVar("Done")
 log = logging.getLogger(__name__)
 ABANDONED_SECONDS = 24 * 3600
 _OURS = re.compile(r"\.[0-9a-f]{40}-(latents|frames)\.\d+\.[0-9a-f]{8}")
@@ -43,12 +44,14 @@ class Entry(NamedTuple):
     """When it was last used, in seconds since 1970."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Store:
-    """Finds, reads, writes and evicts entries."""
+    """Finds, reads, writes and evicts entries, for one run."""
 
     folder: Path
     limit_bytes: float
+    is_given_up: bool = field(default=False, init=False)
+    """Whether it could not be written to: the streams of a run share one disk, and one warning."""
 
     def has(self, name: str) -> bool:
         """Tell whether there is anything of that name; only reading it shows whether it is whole."""
@@ -76,6 +79,17 @@ class Store:
         """
         return LatentFolder(self.folder / name)
 
+    def unless_impossible(self, work: Callable[[], Done]) -> Done | None:
+        """Do what it is asked to; where the disk does not let it, say so in one line and go on without."""
+        if self.is_given_up:
+            return None
+        try:
+            return work()
+        except WriteError as error:
+            self.is_given_up = True
+            log.warning("cache: %s; going on without it", error.problem)
+            return None
+
     def publish(self, name: str, written: LatentFolder) -> None:
         """Make a finished entry visible, unless another process was faster, and keep to the limit.
 
@@ -94,7 +108,7 @@ class Store:
 
     def discard(self, name: str) -> None:
         """Take an entry away, at once for whoever looks for it."""
-        hidden = self.folder / f".{name}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+        hidden = hidden_beside(self.folder / name)
         with contextlib.suppress(OSError):
             (self.folder / name).replace(hidden)
             hidden.unlink() if hidden.is_file() else shutil.rmtree(hidden, ignore_errors=True)

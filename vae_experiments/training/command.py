@@ -10,15 +10,23 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from vae_experiments.claims import held
 from vae_experiments.command_line import one_line_mistakes
 from vae_experiments.composition import CONF, ClaimFolder
 from vae_experiments.config import option_from, refuse_unknown
 from vae_experiments.device import Device
 from vae_experiments.errors import SettingError, StoppedError
 from vae_experiments.interruption import promise
+from vae_experiments.multirun import ending_in_one_line
 from vae_experiments.training.data import Data
 from vae_experiments.training.kinds import Autoencoder, Vae, VideoVae, Vqvae
-from vae_experiments.training.resuming import described, last_training, merged, saved_settings
+from vae_experiments.training.resuming import (
+    claim_folder,
+    described,
+    last_training,
+    merged,
+    saved_settings,
+)
 from vae_experiments.training.settings import Training
 
 if TYPE_CHECKING:
@@ -49,6 +57,12 @@ class ClaimTrainingFolder(ClaimFolder):
             raise SystemExit(
                 "error: processes that train together need one folder; give it, hydra.run.dir=FOLDER"
             )
+        with ending_in_one_line():
+            self._choose(config, typed, **arguments)
+            claim_folder(Path(config.hydra.run.dir))
+
+    def _choose(self, config: DictConfig, typed: bool, **arguments: Any) -> None:
+        """Settle the folder."""
         wish = Path(config.hydra.run.dir)
         last = last_training(wish.parents[1]) if len(wish.parents) > 1 else None
         if OmegaConf.select(config, "training.resume") is True and (typed or last):
@@ -101,5 +115,8 @@ def main(config: DictConfig) -> None:
         except StoppedError as stopped:
             print(stopped)
             raise SystemExit(128 + stopped.signal) from None
+        finally:
+            if claim := held(folder):
+                claim.end()
     if os.environ.get("RANK", "0") == "0":
         print(f"the trained autoencoder is ready: python run.py model=folder model.path={model}")

@@ -11,7 +11,7 @@ import torch
 from safetensors import SafetensorError
 
 from vae_experiments.errors import WriteError
-from vae_experiments.files import write_json
+from vae_experiments.files import hidden_beside, publish, settle, write_json
 from vae_experiments.interruption import held
 from vae_experiments.models.normalisation import STATISTICS_FILE
 from vae_experiments.training.evaluation import raw_latents
@@ -46,10 +46,8 @@ def export_model(trainee: Trainee, clips: Sequence[Frames], folder: Path, recipe
     # Statistics belong to the weights as they will be loaded, after rounding.
     mean, deviation = latent_statistics(rounded, clips)
     network: Any = rounded.network.half()
-    hidden, aside = (folder.with_name(f".{folder.name}{end}") for end in ("", ".before"))
+    hidden, aside = hidden_beside(folder), hidden_beside(folder)
     try:
-        for remains in (hidden, aside):
-            shutil.rmtree(remains, ignore_errors=True)
         hidden.mkdir(parents=True)
         if "latents_mean" in network.config:
             network.register_to_config(latents_mean=mean, latents_std=deviation)
@@ -57,10 +55,12 @@ def export_model(trainee: Trainee, clips: Sequence[Frames], folder: Path, recipe
             write_json(hidden / STATISTICS_FILE, {"mean": mean, "std": deviation})
         write_json(hidden / RECIPE, recipe)
         network.save_pretrained(hidden, safe_serialization=True)
+        for file in hidden.iterdir():
+            settle(file)
         with held():
             if folder.exists():
                 folder.rename(aside)
-            hidden.rename(folder)
+            publish(hidden, folder)
     except (OSError, SafetensorError) as error:
         raise WriteError(f"cannot write the model to {folder} ({error})", "free some space") from error
     finally:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from vae_experiments.files import whole, write_text
 from vae_experiments.tensors import to_pixels
+from vae_experiments.training.resuming import CURVES, SAMPLES, TABLE
 from vae_experiments.writers import plot_training
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from vae_experiments.tensors import Frames
 
-TABLE, CURVES, SAMPLES = "metrics.csv", "training.png", "samples.png"
 MOST_SAMPLES = 8
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
+from vae_experiments.claims import Claim, held, take
 from vae_experiments.errors import SettingError, TrainingError
+from vae_experiments.files import SUMS
 from vae_experiments.options import Choice, dotted
 from vae_experiments.training.settings import FREE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from vae_experiments.training.data import Data
@@ -19,6 +23,10 @@ if TYPE_CHECKING:
 
 SETTINGS = "training.json"
 CHECKPOINT = "checkpoint.safetensors"
+MODEL = "model"
+TABLE, CURVES, SAMPLES = "metrics.csv", "training.png", "samples.png"
+WRITTEN = (SETTINGS, CHECKPOINT, MODEL, TABLE, CURVES, SAMPLES, SUMS)
+"""What a training writes into its folder, and what says that a run has finished there."""
 
 
 def last_training(parent: Path) -> Path | None:
@@ -38,6 +46,38 @@ def _is_finished(folder: Path) -> bool:
         return bool(recipe["step"] >= recipe["settings"]["training"]["steps"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
+
+
+@contextlib.contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Hold a training's folder while the block runs; whoever claimed it before ends its claim himself.
+
+    Raises:
+        RefusedError: as :func:`claim_folder` does.
+    """
+    claim = None if held(folder) else claim_folder(folder)
+    try:
+        yield
+    finally:
+        if claim:
+            claim.end()
+
+
+def claim_folder(folder: Path) -> Claim | None:
+    """Claim a training's folder before its first file: of processes that train together the first one does.
+
+    What a training that was killed left hidden there goes.
+
+    Raises:
+        RefusedError: another training is at work there, or files of a person or a run would be written over.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        return None
+
+    def saved() -> str | None:
+        return SETTINGS if (folder / SETTINGS).exists() else None
+
+    return take(folder, SETTINGS, WRITTEN, "hydra.run.dir", saved)
 
 
 def described(training: Training, data: Data) -> dict[str, Any]:

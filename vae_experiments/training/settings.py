@@ -115,9 +115,11 @@ class Training(Option, ABC, family="training"):
         announce("torch", "diffusers", "accelerate")
         from vae_experiments.device import Device
         from vae_experiments.training.data import Procedural
+        from vae_experiments.training.resuming import claimed
         from vae_experiments.training.trainer import Trainer
 
-        return Trainer(self, data or Procedural(), folder, device or Device()).train()
+        with claimed(folder):
+            return Trainer(self, data or Procedural(), folder, device or Device()).train()
 
     def __post_init__(self) -> None:
         """Check what single ranges cannot say.

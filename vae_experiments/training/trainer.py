@@ -26,7 +26,7 @@ from vae_experiments.training.learner import LARGEST_LOSS, Learner
 from vae_experiments.training.losses import reconstruction_loss
 from vae_experiments.training.pace import Pace
 from vae_experiments.training.precision import settle_precision
-from vae_experiments.training.resuming import CHECKPOINT, SETTINGS, check_resumed, described
+from vae_experiments.training.resuming import CHECKPOINT, MODEL, SETTINGS, check_resumed, described
 from vae_experiments.training.trackers import Trackers
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from vae_experiments.training.settings import Training
 
 log = logging.getLogger(__name__)
-
-MODEL = "model"
 
 
 class Trainer:
