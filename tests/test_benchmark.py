@@ -34,6 +34,8 @@ def test_the_fastest_within_the_tolerance_is_recommended() -> None:
     assert best([SLOW, near, far, small], 0.1) == near
     assert best([SLOW, near, far], 0.3) == far
     assert best([SLOW, far], 0.1) == SLOW
+    lucky = replace(SLOW, dtype="bfloat16", decode_frames_per_second=4.0, psnr_db=40.5)
+    assert best([SLOW, lucky], 0.1) == SLOW, "the measure is float32, and not what came out best"
 
 
 def test_what_to_type_names_only_what_differs_from_the_defaults() -> None:
@@ -56,6 +58,17 @@ def test_every_combination_is_timed(network: str, network_folders: dict[str, Pat
     ]
     assert all(t.encode_frames_per_second > 0 and t.decode_frames_per_second > 0 for t in timings)
     assert all((t.against_plain is None) == (network == "AutoencoderKLWan") for t in timings)
+
+
+def test_the_memory_of_a_combination_is_counted_from_its_beginning(
+    network_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr("vae_experiments.benchmark.forget_peak_memory", lambda _: calls.append("forget"))
+    monkeypatch.setattr("vae_experiments.benchmark.peak_memory_bytes", lambda _: calls.append("read"))
+    wanted = Benchmark(batch_sizes=[1, 2], sizes=[32], frames=2, repeats=1, dtypes=["float32"])
+    measure(wanted, Folder(path=str(network_folders["AutoencoderKL"])), Device())
+    assert calls == ["forget", "read"] * 2
 
 
 def test_a_dtype_that_is_none_is_refused() -> None:

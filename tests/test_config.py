@@ -10,12 +10,14 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from tests.conftest import REPOSITORY
-from vae_experiments.composition import claim
+from vae_experiments.composition import ClaimFolder, claim
 from vae_experiments.config import experiment_from
 from vae_experiments.errors import SettingError
+from vae_experiments.experiment import Run
 from vae_experiments.manipulations import Noise
 from vae_experiments.models import Bundled
 from vae_experiments.options import kinds
+from vae_experiments.run_folder import FINISHED
 from vae_experiments.sources import MovingCircle
 
 CONF = REPOSITORY / "conf"
@@ -43,6 +45,12 @@ def test_the_default_is_the_moving_circle_through_the_bundled_model_with_noise()
     assert isinstance(experiment.model, Bundled)
     assert experiment.manipulations == [Noise(scale=0.5)]
     assert (experiment.batch_size, experiment.seed) == (8, 0)
+
+
+def test_every_short_setting_reaches_the_experiment() -> None:
+    for name, usual, _ in Run.settings():
+        other = not usual if isinstance(usual, bool) else usual + 3
+        assert getattr(experiment_from(composed(f"{name}={other}")), name) == other, name
 
 
 def test_the_seed_reaches_everything_that_draws() -> None:
@@ -93,6 +101,19 @@ def test_a_second_manipulation_of_a_kind_has_a_second_name() -> None:
     plain.grain = {"kind": "noise", "scale": 0.1, "seed": 4}
     plain.manipulation.grain = "${grain}"
     assert experiment_from(plain).manipulations == [Noise(scale=0.5), Noise(scale=0.1, seed=4)]
+
+
+@pytest.mark.parametrize(("node", "finished"), [("run", "."), ("sweep", "."), ("sweep", "3")])
+def test_no_command_is_given_a_folder_that_holds_a_finished_run(
+    node: str, finished: str, tmp_path: Path
+) -> None:
+    (tmp_path / finished).mkdir(exist_ok=True)
+    (tmp_path / finished / FINISHED).write_text("{}")
+    typed = {"hydra": [f"hydra.{node}.dir={tmp_path}"], "task": []}
+    config = OmegaConf.create({"hydra": {node: {"dir": str(tmp_path)}, "overrides": typed}})
+    begin = ClaimFolder().on_run_start if node == "run" else ClaimFolder().on_multirun_start
+    with pytest.raises(SystemExit, match=rf"^error: hydra.{node}.dir=.*: holds a finished run already"):
+        begin(config)
 
 
 def test_a_folder_is_claimed_once(tmp_path: Path) -> None:

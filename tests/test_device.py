@@ -70,6 +70,19 @@ def test_a_run_in_bfloat16_is_near_one_in_float32(
     )
 
 
+@pytest.mark.parametrize(("tf32", "exact"), [(True, False), (True, True), (False, False), (False, True)])
+def test_exact_latents_are_never_multiplied_with_fewer_digits_on_cuda(
+    tf32: bool, exact: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    allowed: list[bool] = []
+    monkeypatch.setattr("vae_experiments.device._allow_tf32", allowed.append)
+    chosen = Device(tf32=tf32, exact=exact).choose()
+    coarser = tf32 and not exact
+    assert (chosen.device.type, chosen.tf32, allowed) == ("cuda", coarser, [coarser])
+    assert ("TF32" in chosen.numbers, "TF32" in chosen.reason) == (coarser, coarser)
+
+
 def test_the_cpu_takes_over_on_mps_only_where_that_was_asked_for() -> None:
     assert not Device().choose().fallback
     assert not Device(fallback=Fallback.cpu).choose().fallback, "on a CPU there is nothing to fall back to"

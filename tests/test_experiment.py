@@ -231,7 +231,7 @@ def test_frames_smaller_than_the_model_needs_are_refused_before_any_work(run: Ru
 
 
 def test_numbers_beyond_all_bounds_stop_the_run_and_leave_no_video(run: Runner, tmp_path: Path) -> None:
-    with pytest.raises(NumbersError, match="not finite"):
+    with pytest.raises(NumbersError, match="of the changed latents are not finite, first at latent"):
         run(manipulations=[Noise(scale=1e38)])
     assert list((tmp_path / "run 0").iterdir()) == []
 

@@ -159,6 +159,25 @@ def test_a_download_that_was_given_up_goes_on_in_the_next_run(small_hub: SmallHu
     assert size > 10000
 
 
+def test_a_connection_may_break_as_often_as_it_likes_as_long_as_it_brings_something_in_between(
+    small_hub: SmallHub,
+) -> None:
+    small_hub.cut_after = [5000, 0, 0, 0, 1000, 0, 0, 0, 1000, 0, 0, 0]
+    assert same_weights(Hub(repository=NAME).folder(), small_hub.repositories[NAME])
+
+
+def test_a_download_goes_on_where_there_is_room_for_what_is_missing_though_not_for_all(
+    small_hub: SmallHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_hub.cut_after = [5000, 0, 0, 0, 0]
+    refusal()
+    usage, missing = shutil.disk_usage("."), Hub(repository=NAME).offer().missing_bytes
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=missing - 1))
+    assert "free some space" in refusal()
+    monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=missing))
+    assert same_weights(Hub(repository=NAME).folder(), small_hub.repositories[NAME])
+
+
 def test_a_hub_that_ignores_ranges_sends_the_whole_file_again(small_hub: SmallHub) -> None:
     small_hub.cut_after = [5000]
     small_hub.ignores_ranges = True

@@ -6,6 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -69,6 +70,23 @@ def test_an_error_of_the_writer_stops_the_run() -> None:
             behind.put(number)
 
 
+def test_after_an_error_of_the_writer_not_another_item_is_made() -> None:
+    failed = threading.Event()
+
+    def take(number: int) -> None:
+        failed.set()
+        raise OSError("disk full")
+
+    made = []
+    with pytest.raises(OSError, match="disk full"), WriteBehind(take) as behind:
+        for number in range(1000):
+            made.append(number)
+            behind.put(number)
+            failed.wait(5)
+            time.sleep(0.01)
+    assert len(made) < 100
+
+
 def test_an_error_of_the_block_is_not_hidden_by_the_writer() -> None:
     def take(number: int) -> None:
         raise OSError("disk full")
@@ -78,24 +96,32 @@ def test_an_error_of_the_block_is_not_hidden_by_the_writer() -> None:
         raise RuntimeError("the model failed")
 
 
-def test_each_second_is_counted_once() -> None:
-    watch = Stopwatch()
+def test_each_second_is_counted_once_and_what_comes_after_a_stage_is_not_counted_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("vae_experiments.stopwatch.time", SimpleNamespace(perf_counter=lambda: now[0]))
 
-    def source() -> object:
+    def source() -> Iterator[int]:
         for number in range(3):
-            time.sleep(0.02)
+            now[0] += 2
             yield number
 
-    def doubled(items: object) -> object:
-        for number in items:  # type: ignore[attr-defined]
-            time.sleep(0.04)
+    def doubled(items: Iterator[int]) -> Iterator[int]:
+        for number in items:
+            now[0] += 4
             yield 2 * number
 
-    stages = watch.timed("double", doubled(watch.timed("source", source())))  # type: ignore[arg-type]
-    assert list(stages) == [0, 2, 4]
-    assert watch.seconds("source") == pytest.approx(0.06, abs=0.03)
-    assert watch.seconds("double") == pytest.approx(0.12, abs=0.03)
-    assert watch.seconds("source") + watch.seconds("double") <= watch.total_seconds()
+    watch, taken = Stopwatch(), []
+    watch.switch("write")
+    for number in watch.timed("double", doubled(watch.timed("source", source()))):
+        taken.append(number)
+        now[0] += 1
+    now[0] += 8
+    watch.switch("finish")
+    assert taken == [0, 2, 4]
+    assert [watch.seconds(stage) for stage in ("source", "double", "write")] == [6, 12, 3 + 8]
+    assert watch.total_seconds() == 29
 
 
 class Chunk:

@@ -19,7 +19,7 @@ from tests.clicks import heard, shown, write_film
 from tests.manipulations.clips import latents_of, through
 from vae_experiments import Experiment, Folder, Noise, Output, Workbench, load_latents
 from vae_experiments.analysis.folder import write_study
-from vae_experiments.analysis.settings import Analysis, Plots
+from vae_experiments.analysis.settings import Analysis, Plots, Which
 from vae_experiments.analysis.study import findings
 from vae_experiments.analysis.subject import encoded, saved
 from vae_experiments.companions import Companions
@@ -385,6 +385,17 @@ def test_an_analysis_has_the_times_of_what_it_encodes_and_of_a_run_that_it_reads
     found = saved(Analysis(folder=str(folder)))
     assert [found.seconds(number) for number in range(8)] == pytest.approx(seconds, abs=1e-5)
     assert len(load_latents(folder, "encoded")) == 8
+
+
+def test_latents_of_another_length_than_the_run_are_counted_at_the_mean_rate_as_their_video_is(
+    uneven: Callable[..., MovingCircle], run: Callable[..., Any]
+) -> None:
+    folder = run(uneven(TIMES), Retime(speed=0.5), output=Output(latents=True, report=False)).folder
+    found = saved(Analysis(folder=str(folder), latents=Which.changed))
+    mean = float(TIMES[-1]) / 8
+    assert [found.seconds(number) for number in range(16)] == pytest.approx(
+        [number * mean for number in range(16)]
+    )
 
 
 MANY = 100_000

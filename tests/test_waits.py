@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -128,3 +129,15 @@ def test_ctrl_c_is_no_mistake_of_the_swept_settings(tmp_path: Path) -> None:
     done = run("run.py", *words, library="torch", code=SIGNALLED, folder=tmp_path)
     assert done.returncode == 128 + signal.SIGINT
     assert not list(tmp_path.glob("sweep/*/failure.json"))
+
+
+def test_what_was_done_before_a_training_went_on_counts_for_no_speed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(sys, "stderr", None)
+    with caplog.at_level(logging.INFO), progress.Progress(100, "steps", done=80) as bar:
+        now[0] += 20
+        bar.add(10)
+    assert caplog.messages == ["90 of 100 steps, 0.5 a second, 20 s left"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,11 +171,12 @@ def test_the_own_settings_of_a_plugins_source_or_model_make_another_entry(
         assert run(**part)["timing"]["encode_seconds"] == "cached"
 
 
-def test_a_timed_run_takes_nothing_and_leaves_nothing(run: Run, own_cache: Path) -> None:
-    run(timed=True)
+@pytest.mark.parametrize("output", [MINIMAL, replace(MINIMAL, provenance=True)], ids=["bare", "with digests"])
+def test_a_timed_run_takes_nothing_and_leaves_nothing(run: Run, own_cache: Path, output: Output) -> None:
+    run(timed=True, output=output)
     assert not own_cache.exists()
     run()
-    timing = run(timed=True)["timing"]
+    timing = run(timed=True, output=output)["timing"]
     assert all(isinstance(value, float) for value in timing.values())
 
 

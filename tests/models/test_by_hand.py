@@ -174,6 +174,16 @@ def test_an_adapter_gives_what_diffusers_gives_by_hand(
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_leaves_torchs_own_chance_as_it_was(name: str, load: Callable[[str], Autoencoder]) -> None:
+    autoencoder = load(name)
+    side = 2 * autoencoder.stride
+    torch.manual_seed(7)
+    before = torch.get_rng_state()
+    decoded(autoencoder, encoded(autoencoder, frames_of(1, side, side), 1), Size(side, side), 1)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 def test_normalising_is_undone(name: str, load: Callable[[str], Autoencoder]) -> None:
     normalisation = load(name).normalisation  # type: ignore[attr-defined]
     raw = torch.randn(5, load(name).latent_channels, 2, 3, generator=torch.Generator().manual_seed(0))

@@ -541,7 +541,9 @@ def test_a_code_that_nothing_chooses_begins_anew_where_latents_are(tmp_path: Pat
     average = made.learner.average
     assert isinstance(average, Quantised)
     assert max(book.abs().max() for book in (trainee.codebook, average.codebook)) < 100
-    assert made.learner.learn(3, batches)["codes_used"] > 5 / 64
+    after = made.learner.learn(3, batches)
+    assert after["codes_used"] > 5 / 64
+    assert after["revived"] == 0, "what has just begun anew has as long a time to be chosen as any"
     assert torch.equal(trainee.codebook[1:] == far[1:], torch.zeros_like(far[1:], dtype=torch.bool))
 
 
