@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import av
 import numpy as np
@@ -15,12 +17,16 @@ from vae_experiments.tensors import Size
 from vae_experiments.writers import (
     Comparison,
     LatentPicture,
+    mp4,
     open_mp4,
     plot_latents,
     plot_metrics,
     write_report,
 )
 from vae_experiments.writers.report import spoken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SOUND = REPOSITORY.parent / "shared" / "bad_media" / "with_audio.mp4"
 
@@ -319,3 +325,31 @@ def test_another_reader_sees_the_same_frames(tmp_path: Path) -> None:
     frames, seconds = imageio_ffmpeg.count_frames_and_secs(str(tmp_path / "clip.mp4"))
     assert frames == 9
     assert seconds == pytest.approx(9 * 1001 / 30000, abs=0.01)
+
+
+@pytest.mark.parametrize("place", [0.2, 0.5, 0.9])
+def test_a_video_that_the_disk_did_not_keep_as_it_was_written_does_not_appear(
+    place: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a seek fails below FFmpeg's mp4 writer, which it passes over."""
+    close = mp4._container
+
+    @contextlib.contextmanager
+    def spoiled(hidden: Path, clock: Any) -> Iterator[Any]:
+        with close(hidden, clock) as container:
+            yield container
+        content = bytearray(hidden.read_bytes())
+        begin = int(len(content) * place)
+        content[begin : begin + 200] = bytes(200)
+        hidden.write_bytes(content)
+
+    monkeypatch.setattr(mp4, "_container", spoiled)
+    noise = np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3), np.uint8)
+    with (
+        pytest.raises(
+            WriteError, match="what was written to .*a.mp4 is not what the disk holds; check the disk"
+        ),
+        open_mp4(tmp_path / "a.mp4", Size(64, 48), Fraction(12)) as video,
+    ):
+        video.write(noise)
+    assert list(tmp_path.iterdir()) == []

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import sys
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from vae_experiments.errors import WriteError
 from vae_experiments.files import whole
@@ -23,13 +25,15 @@ log = logging.getLogger(__name__)
 BT709 = 1
 LIMITED_RANGE = 1
 CRF, PRESET = 16, "veryfast"
+_START_CODE = re.compile(rb"\0?\0\0\1")
+"""What separates the units of a frame as the encoder gives them (ITU-T H.264, annex B)."""
 
 
 class Mp4:
     """Takes frames for an mp4 file that ``open_mp4`` has opened."""
 
     def __init__(self, container: Any, size: Size, clock: Clock, soundtrack: Soundtrack | None) -> None:
-        self.size, self.clock, self.frames = size, clock, 0
+        self.size, self.clock, self.frames, self.checksum = size, clock, 0, 0
         self._container, self._soundtrack = container, soundtrack
         self._stream = _add_pictures(container, size, clock)
         self._last_begins, self._packets = -1, 0
@@ -64,6 +68,8 @@ class Mp4:
         try:
             for packet in self._stream.encode(frame):
                 self._packets += 1
+                for unit in _START_CODE.split(bytes(packet)):
+                    self.checksum = crc32(unit, self.checksum)
                 if not self.clock.is_steady:
                     # Each lasts until the next begins by itself; only this says when the last one ends.
                     packet.duration = max(1, self.clock.ticks(self._packets) - packet.pts)
@@ -103,13 +109,17 @@ def open_mp4(
         WriteError: the file cannot be written, or no frame came.
     """
     clock = Clock(fps, times)
-    with whole(path) as hidden, _container(hidden, clock) as container, contextlib.ExitStack() as stack:
-        soundtrack = stack.enter_context(Soundtrack.beside(container, sound, say)) if sound else None
-        video = Mp4(container, size, clock, soundtrack)
-        yield video
-        if video.frames == 0:
-            raise WriteError(f"no frame came for {path.name}", "give a source with at least one frame")
-        video.finish()
+    with whole(path) as hidden:
+        with _container(hidden, clock) as container, contextlib.ExitStack() as stack:
+            soundtrack = stack.enter_context(Soundtrack.beside(container, sound, say)) if sound else None
+            video = Mp4(container, size, clock, soundtrack)
+            yield video
+            if video.frames == 0:
+                raise WriteError(f"no frame came for {path.name}", "give a source with at least one frame")
+            video.finish()
+        # FFmpeg passes over some errors of a disk, and a run vouches for what it wrote.
+        if _checksum_of(hidden) != video.checksum:
+            raise WriteError(f"what was written to {path} is not what the disk holds", "check the disk")
 
 
 @contextlib.contextmanager
@@ -127,6 +137,27 @@ def _container(hidden: Path, clock: Clock) -> Iterator[Any]:
         quiet = contextlib.suppress(Exception) if sys.exc_info()[0] else contextlib.nullcontext()
         with quiet:
             container.close()
+
+
+def _checksum_of(path: Path) -> int:
+    """Return the checksum of the frames in a finished file; 0 where it cannot be read.
+
+    There each unit of a frame stands after its length (ISO/IEC 14496-15, 5.3), and not after a start code.
+    """
+    import av
+
+    checksum = 0
+    try:
+        with av.open(str(path)) as container:
+            for packet in container.demux(video=0):
+                content, place = bytes(packet), 0
+                while place < len(content):
+                    end = place + 4 + int.from_bytes(content[place : place + 4], "big")
+                    checksum = crc32(content[place + 4 : end], checksum)
+                    place = end
+    except (av.FFmpegError, LookupError):
+        return 0
+    return checksum
 
 
 def _add_pictures(container: Any, size: Size, clock: Clock) -> Any:
