@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 BT709 = 1
 LIMITED_RANGE = 1
 CRF, PRESET = 16, "veryfast"
-_START_CODE = re.compile(rb"\0?\0\0\1")
+_START_CODE = re.compile(rb"\x00?\x00\x00\x01")
 """What separates the units of a frame as the encoder gives them (ITU-T H.264, annex B)."""
 
 
