@@ -57,13 +57,6 @@ def test_the_chunks_that_were_kept_do_not_tell_the_batch_size(store: Store, tmp_
     assert (other.folder / NAME / SUMS).read_text() == (store.folder / NAME / SUMS).read_text()
 
 
-def test_a_chunk_is_kept_as_it_was_whatever_is_done_to_it_afterwards(tmp_path: Path) -> None:
-    store = Store(tmp_path, PLENTY)
-    for chunk in Slot(store, NAME).through(chunk.clone() for chunk in LATENTS.split(3)):
-        chunk.zero_()
-    assert torch.equal(through(store, []), LATENTS)
-
-
 def test_a_long_stream_is_kept_in_files_of_a_bounded_size(tmp_path: Path) -> None:
     store, frame = Store(tmp_path, PLENTY), torch.zeros(1, 16, 128, 128)
     count = 2 * FILE_BYTES // frame.nbytes + 3
