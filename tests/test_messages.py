@@ -48,6 +48,14 @@ def test_what_came_from_the_environment_is_shown_as_it_was_typed() -> None:
     assert as_typed("x=7: not 17 or 7.5") == "x=${oc.env:N}: not 17 or 7.5"
 
 
+@pytest.mark.parametrize("names", [("A", "B"), ("B", "A")])
+def test_of_a_secret_that_holds_another_one_nothing_is_left(names: tuple[str, str]) -> None:
+    secrets = {"A": "sk-secret", "B": "sk-secret-of-mine"}
+    for name in names:
+        remember(secrets[name], f"${{oc.env:{name}}}")
+    assert as_typed("x=sk-secret-of-mine, y=sk-secret") == "x=${oc.env:B}, y=${oc.env:A}"
+
+
 def test_a_log_escapes_names_and_keeps_the_lines_of_a_traceback() -> None:
     remember("sk-secret", "${oc.env:TOKEN}")
     try:

@@ -50,14 +50,14 @@ def whole(path: Path) -> Pixels:
     return pixels_of(Video(path=str(path)), 50)
 
 
-def spoil(path: Path, first: int, last: int) -> Path:
-    """Invert the end of some pictures in a film; all that tells where pictures are stays whole."""
+def spoil(path: Path, first: int, last: int, share: float = 0.5) -> Path:
+    """Invert what follows a share of some pictures in a film; all that tells where pictures are stays whole."""
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
         places = [(packet.pos, packet.size) for packet in packets[first:last]]
     content = bytearray(path.read_bytes())
     for place, size in places:
-        for index in range(place + size // 2, place + size):
+        for index in range(place + int(share * size), place + size):
             content[index] ^= 255
     path.write_bytes(content)
     return path
@@ -104,6 +104,16 @@ def test_what_is_damaged_before_a_stretch_is_not_even_looked_at(tmp_path: Path) 
     assert np.array_equal(read(clip, 50, 10), frames[50:])
     with pytest.raises(SourceError, match="a.mp4: damaged further in"):
         read(clip, 20, 8)
+
+
+def test_the_keyframe_at_which_a_stretch_begins_is_checked_like_its_other_frames(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "a.avi", 60, **FILMS["a.avi"])
+    frames = whole(path)
+    clip = look_over(spoil(path, 24, 25, 0.9))  # so little that the decoder shows it all the same
+    assert clip.start(24).number == 24
+    assert np.array_equal(read(clip, 23, 1), frames[23:24])
+    with pytest.raises(SourceError, match=r"a\.avi: damaged further in"):
+        read(clip, 24, 1)
 
 
 def test_a_frame_that_a_decoder_swallows_does_not_shift_the_others(

@@ -90,6 +90,14 @@ def test_a_gif_of_20_ms_is_50_fps_and_one_of_10_ms_runs_as_in_a_browser(tmp_path
     assert "frames that state no time, or next to none, last 0.1 s each" in " ".join(hurried.remarks)
 
 
+def test_a_frame_of_a_gif_that_states_no_time_has_none_of_the_frame_before_it(tmp_path: Path) -> None:
+    path = animation(tmp_path / "a.gif", 3, duration=[300, 200, 400])
+    content = path.read_bytes()
+    control = content.index(b"!\xf9\x04", content.index(b"!\xf9\x04") + 1)
+    path.write_bytes(content[:control] + content[control + 8 :])
+    assert durations(path) == [Fraction(3, 10), Fraction(1, 10), Fraction(4, 10)]
+
+
 @pytest.mark.parametrize("name", ["a.apng", "a.webp"])
 def test_only_a_gif_is_held_back_where_its_frames_are_short(tmp_path: Path, name: str) -> None:
     assert video(animation(tmp_path / name, 4, duration=10)).info.fps == 100

@@ -176,8 +176,9 @@ def test_a_folder_of_pictures_is_read_in_the_order_of_its_numbers(tmp_path: Path
     assert "no timing in the file, using 25 fps" in video(folder).info.remarks[0]
 
 
-def test_a_gap_in_the_numbers_is_said_and_nothing_is_left_out(tmp_path: Path) -> None:
-    folder = write_pictures(tmp_path / "a", [f"{number:03d}.png" for number in (1, 2, 3, 5, 9)])
+@pytest.mark.parametrize("name", ["{:03d}.png", "take2_{:03d}.png", "2024-05-17 {}.png"])
+def test_a_gap_in_the_numbers_is_said_and_nothing_is_left_out(tmp_path: Path, name: str) -> None:
+    folder = write_pictures(tmp_path / "a", [name.format(number) for number in (1, 2, 3, 5, 9)])
     source = video(folder)
     assert numbers_of(source) == [0, 1, 2, 3, 4]
     assert source.info.remarks[0] == "the picture numbers jump 3 -> 5, 5 -> 9"

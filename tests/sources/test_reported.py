@@ -177,12 +177,13 @@ def test_a_broadcast_that_begins_in_the_middle_begins_with_its_first_whole_pictu
 
 
 def test_broadcasts_written_one_after_the_other_are_one_film(tmp_path: Path) -> None:
-    parts = [write_film(tmp_path / f"{number}.ts", 12, **H264, options={"bf": "0"}) for number in range(2)]
+    parts = [write_film(tmp_path / f"{number}.ts", 12, **H264, options={"bf": "0"}) for number in range(3)]
     path = tmp_path / "a.ts"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
     info = video(path).info
-    assert np.allclose([float(time) for time in info.times], np.arange(24) / 12, atol=1e-4)
-    assert len(pixels_of(video(path))) == 24
+    assert np.allclose([float(time) for time in info.times], np.arange(36) / 12, atol=1e-4)
+    assert "its clock jumps back 2 times; frames are counted on" in info.remarks
+    assert len(pixels_of(video(path))) == 36
 
 
 def without_picture(content: bytes, bits_of_time: int) -> bytes:
@@ -407,6 +408,32 @@ def test_damage_inside_a_fragment_is_damage_and_not_the_end(tmp_path: Path) -> N
             _ = video(path).info
         partial = video(path, allow_partial=True)
         assert 24 <= len(pixels_of(partial)) == partial.info.frames < 180
+
+
+def test_a_fragment_that_was_announced_and_never_came_is_a_missing_end(tmp_path: Path) -> None:
+    path = fragmented(tmp_path / "a.mp4", 36)
+    whole = path.read_bytes()
+    announced = [place - 4 for place in range(len(whole)) if whole[place : place + 4] == b"mdat"]
+    assert len(announced) > 2
+    for place in announced:
+        path.write_bytes(whole[:place])
+        assert "the file is cut short: its end is missing" in sentence_for(video(path))
+
+
+def test_a_clock_of_64_bits_is_a_clock(tmp_path: Path) -> None:
+    path = write_film(tmp_path / "a.mp4", **H264)
+    stored, content = pixels_of(video(path)), bytearray(path.read_bytes())
+    assert content.index(b"mdat") < content.index(b"moov"), "what is moved is no picture"
+    begin = content.index(b"mdhd")
+    # ISO/IEC 14496-12, 8.4.2: begun and changed in 8 bytes each, the scale in 4, the length in 8.
+    scale, length = content[begin + 16 : begin + 20], content[begin + 20 : begin + 24]
+    content[begin + 4 : begin + 24] = b"\1" + bytes(3 + 16) + scale + bytes(4) + length
+    for name in (b"mdhd", b"mdia", b"trak", b"moov"):
+        place = content.index(name) - 4
+        (size,) = struct.unpack_from(">I", content, place)
+        struct.pack_into(">I", content, place, size + 12)
+    path.write_bytes(content)
+    assert np.array_equal(pixels_of(video(path)), stored)
 
 
 def test_what_is_damaged_where_a_short_film_is_probed_is_not_passed_over(tmp_path: Path) -> None:

@@ -71,6 +71,16 @@ def test_a_stretch_begins_with_the_first_picture_at_or_after_its_start() -> None
     assert (list(choice.numbers), choice.times, choice.end) == ([2, 3], (0, Fraction(3, 4)), 1)
 
 
+@pytest.mark.parametrize("resampled", [None, Fraction(30)])
+def test_a_picture_is_found_at_its_time_though_the_clock_of_the_file_rounds(
+    resampled: Fraction | None,
+) -> None:
+    begins = tuple(Fraction(round(1000 * Fraction(number, 30)), 1000) for number in range(30))
+    for number in range(30):
+        choice = Stretch(Fraction(number, 30), fps=resampled).choose(begins, Fraction(1))
+        assert list(choice.numbers) == list(range(number, 30)), number
+
+
 def test_what_is_left_out_at_the_end_ends_the_frame_before_it() -> None:
     choice = Stretch(frames=2).choose(seconds(0, 0.5, 3), Fraction(4))
     assert (list(choice.numbers), choice.times, choice.end) == ([0, 1], (0, Fraction(1, 2)), 3)

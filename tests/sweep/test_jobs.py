@@ -9,6 +9,7 @@ import pytest
 
 from tests.sweep.conftest import Claim, metrics_of
 from vae_experiments.errors import VaeExperimentsError
+from vae_experiments.sweep.contact import MOMENT, moment
 from vae_experiments.sweep.jobs import Job, Status, read_jobs
 from vae_experiments.sweep.settings import as_number, in_order, short_names, swept_settings, values_of
 
@@ -106,6 +107,16 @@ def test_only_a_finite_number_is_a_number(tmp_path: Path, value: Any, number: fl
     assert job.number("timing", "total_seconds") == number
     assert job.number("timing", "total_seconds", "deeper") is None
     assert job.number("nothing", "there") is None
+
+
+def test_the_frames_of_a_job_are_those_of_the_video_that_it_is_about(tmp_path: Path, claim: Claim) -> None:
+    retimed = metrics_of(name="reconstructed_with_retime")
+    retimed["reconstructed_with_retime"]["frames"] = 3
+    claim(tmp_path / "0", metrics=metrics_of())
+    claim(tmp_path / "1", metrics=retimed)
+    jobs = read_jobs([tmp_path])
+    assert [job.frames() for job in jobs] == [6, 3]
+    assert moment(jobs) == round(MOMENT * 2), "a frame that every video has"
 
 
 def test_a_folder_without_jobs_and_one_that_is_not_there_get_their_sentences(tmp_path: Path) -> None:

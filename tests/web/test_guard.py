@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from vae_experiments.web import guard as module
 from vae_experiments.web.faults import keep_traces_in, traces
 from vae_experiments.web.guard import ANSWERS, JOIN, PAUSE_SECONDS, UPLOAD, Guard, RefusalError
 
@@ -235,6 +236,19 @@ def test_a_stream_of_answers_is_only_for_a_page_that_has_asked_for_something() -
     assert asked(guard, JOIN)[0]["status"] == 200
     assert asked(guard, ANSWERS, "session_hash=abc")[0]["status"] == 200
     assert asked(guard, ANSWERS, "session_hash=abd")[0]["status"] == 404
+
+
+def test_a_page_in_use_is_remembered_however_many_come_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_SEEN", 2)
+    monkeypatch.setattr(module, "PAUSE_SECONDS", 0)
+    visits = iter(("first", "second", "first", "third"))
+    guard = Guard(inside, [HOST], 10**6, lambda _: True, lambda _: next(visits))
+    for _ in range(4):
+        asked(guard, JOIN)
+    known = [
+        asked(guard, ANSWERS, f"session_hash={page}")[0]["status"] for page in ("first", "second", "third")
+    ]
+    assert known == [200, 404, 200]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from vae_experiments.overrides import quoted
 from vae_experiments.web.bench import Bench
 from vae_experiments.web.choices import offered
 from vae_experiments.web.order import Asked, Order, order_of
+from vae_experiments.web.previews import preview_of
 from vae_experiments.web.settings import SECOND, Control
 from vae_experiments.web.uploads import Limits, Uploads
 
@@ -188,6 +189,19 @@ def test_a_preview_is_the_same_run_on_few_small_frames() -> None:
     wide = order_of(small(source="plasma", source_values={"size": "640x40", "frames": 5}), None, LIMITS)
     assert str(wide.smaller(8, 32).source.info.size) == "128x32", "no smaller than the model takes"
     assert wide.smaller(8, 32).source.info.frames == 5
+
+
+def test_a_preview_takes_each_link_of_a_chain_for_the_clip_that_the_one_before_leaves() -> None:
+    def preview_at(speed: float, frame: int) -> Order | None:
+        values = {"retime": {"speed": speed}, "freeze": {"frame": frame}}
+        asked = small(source_values={"size": "64", "frames": 10}, chain=["retime", "freeze"], values=values)
+        return preview_of(order_of(asked, None, LIMITS))
+
+    assert preview_at(0.5, 15) is not None
+    with pytest.raises(
+        VaeExperimentsError, match=r"freeze\.frame=8: the clip has 5 frames; name one of 0 to 4"
+    ):
+        preview_at(2, 8)
 
 
 def test_uploads_are_refused_or_kept_under_safe_names_and_the_oldest_go(clip: Path, tmp_path: Path) -> None:
