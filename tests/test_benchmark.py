@@ -76,6 +76,7 @@ def test_a_dtype_that_is_none_is_refused() -> None:
         Benchmark(dtypes=["float8"])
 
 
+@pytest.mark.slow
 def test_the_command_leaves_a_table_a_plot_and_what_to_type(
     type_command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:

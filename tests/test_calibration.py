@@ -259,6 +259,7 @@ def test_a_run_with_the_strength_that_was_found_typed_gives_the_same_to_the_last
     assert searched.metrics["timing"]["target_seconds"] > 0
 
 
+@pytest.mark.slow
 def test_the_batch_size_does_not_change_what_is_found(run: Runner) -> None:
     found = [
         run(manipulations=[Noise(scale=1)], target=Target(psnr_db=30), batch_size=size).metrics["target"][

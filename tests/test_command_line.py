@@ -92,6 +92,7 @@ def videos_below(folder: Path) -> list[Path]:
 
 
 @pytest.mark.parametrize("typed", MISTAKES)
+@pytest.mark.slow
 def test_a_mistake_is_one_line_with_the_cure(typed: str, type_command: Command, tmp_path: Path) -> None:
     result = type_command("run.py", typed, folder=tmp_path / "run")
     assert re.match(MISTAKES[typed], said_in_one_line(result)), result.stderr
@@ -259,6 +260,7 @@ def test_questions_are_answered_at_once(flags: tuple[str, ...], type_command: Co
 TINY_RUN = ("run.py", "source.size=32", "source.frames=3", "output=minimal")
 
 
+@pytest.mark.slow
 def test_two_runs_started_in_one_second_never_share_a_folder(tmp_path: Path) -> None:
     command = [sys.executable, str(REPOSITORY / "run.py"), "noise.scale=-1"]
     runs = [subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) for _ in range(6)]
@@ -290,6 +292,7 @@ def test_a_saved_config_runs_again_to_the_same_numbers(type_command: Command, tm
     assert files[0] == files[1]
 
 
+@pytest.mark.slow
 def test_a_saved_config_that_runs_again_on_another_content_warns_with_both_digests(
     type_command: Command, tmp_path: Path
 ) -> None:
@@ -314,6 +317,7 @@ def test_a_saved_config_that_runs_again_on_another_content_warns_with_both_diges
     assert "other content" not in log
 
 
+@pytest.mark.slow
 def test_a_saved_config_still_refuses_what_is_wrong(type_command: Command, tmp_path: Path) -> None:
     config = type_command("run.py", "--cfg", "job", "noise.scale=0.3").stdout
     (tmp_path / "config.yaml").write_text(config.replace("scale: 0.3", "scale: -3"))
@@ -351,6 +355,7 @@ runpy.run_path('run.py', run_name='__main__')
 """
 
 
+@pytest.mark.slow
 def test_a_fault_of_the_program_is_one_line_that_says_where_its_traceback_is(tmp_path: Path) -> None:
     words = [sys.executable, "-c", FAULT, f"hydra.run.dir={tmp_path}"]
     result = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True)
@@ -363,6 +368,7 @@ def test_a_fault_of_the_program_is_one_line_that_says_where_its_traceback_is(tmp
     assert "TypeError: a fault" in (tmp_path / "run.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_fault_in_a_job_is_said_in_the_same_way(tmp_path: Path) -> None:
     words = [sys.executable, "-c", FAULT, "-m", "seed=1,2", f"hydra.sweep.dir={tmp_path}"]
     result = subprocess.run(words, cwd=REPOSITORY, capture_output=True, text=True)
@@ -393,6 +399,7 @@ def test_a_name_that_a_terminal_would_act_on_is_written_out(
 
 
 @pytest.mark.parametrize("kind", ["[a]", "{a: b}", "5", "true"])
+@pytest.mark.slow
 def test_a_saved_config_whose_kind_is_no_name_is_one_line(
     kind: str, type_command: Command, tmp_path: Path
 ) -> None:
@@ -452,6 +459,7 @@ def test_a_secret_of_the_environment_is_neither_shown_nor_written(
     assert SECRET not in result.stdout + result.stderr + written.decode()
 
 
+@pytest.mark.slow
 def test_help_ends_with_settings_in_words_and_with_commands_to_try(type_command: Command) -> None:
     for words in (["run.py"], ["-m", "vae_experiments.analysis"], ["-m", "vae_experiments.benchmark"]):
         said = type_command(*words, "--help").stdout
@@ -465,6 +473,7 @@ def test_help_ends_with_settings_in_words_and_with_commands_to_try(type_command:
         assert line.strip().startswith("python run.py ")
 
 
+@pytest.mark.slow
 def test_a_reader_who_leaves_early_causes_no_traceback(tmp_path: Path) -> None:
     words = shlex.join([sys.executable, *TINY_RUN, f"hydra.run.dir={tmp_path / 'run'}"])
     result = subprocess.run(f"{words} | true", shell=True, cwd=REPOSITORY, capture_output=True, text=True)
@@ -483,6 +492,7 @@ def test_help_lists_the_choices_of_its_own_command_and_may_be_cut_short(words: s
     assert ("manipulation: " in result.stdout) == (words == "run.py")
 
 
+@pytest.mark.slow
 def test_a_saved_config_is_found_from_where_one_stands(type_command: Command, tmp_path: Path) -> None:
     first = type_command(*TINY_RUN, folder=tmp_path / "first")
     assert first.returncode == 0, first.stderr
@@ -503,6 +513,7 @@ def test_a_named_experiment_is_a_sweep(type_command: Command, tmp_path: Path) ->
     assert len(list(tmp_path.glob("*/metrics.json"))) == 5
 
 
+@pytest.mark.slow
 def test_a_sweep_runs_every_job_and_one_failure_does_not_stop_the_others(
     type_command: Command, tmp_path: Path
 ) -> None:
@@ -531,6 +542,7 @@ def test_manipulations_can_be_swept_like_any_setting(type_command: Command, tmp_
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.slow
 def test_a_stopped_run_leaves_no_half_written_file(number: signal.Signals, tmp_path: Path) -> None:
     command = [
         sys.executable,

@@ -71,6 +71,7 @@ def test_every_pattern_and_reader_has_its_yaml_and_every_yaml_its_class() -> Non
 
 
 @pytest.mark.parametrize("group", GROUPS)
+@pytest.mark.slow
 def test_every_choice_of_every_group_composes(group: str) -> None:
     for name in names_in(group):
         overrides = [f"{group}={name}"]

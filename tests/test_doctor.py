@@ -24,6 +24,7 @@ def findings(model: Folder) -> dict[str, Finding]:
 
 
 @pytest.mark.parametrize("network", ["AutoencoderKL", "AutoencoderKLWan"])
+@pytest.mark.slow
 def test_every_kind_of_network_is_examined_in_every_way(
     network: str, network_folders: dict[str, Path]
 ) -> None:

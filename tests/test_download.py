@@ -210,6 +210,7 @@ def test_small_models_are_those_that_are_known_to_be_small() -> None:
     assert SMALL_MB == 400
 
 
+@pytest.mark.slow
 def test_the_command_downloads_two_models_and_leaves_one_line_for_what_is_missing(
     run_with: Callable[..., subprocess.CompletedProcess[str]], saved: Path, tmp_path: Path
 ) -> None:

@@ -65,6 +65,7 @@ def test_all_of_them_run_in_one_chain(tmp_path: Path) -> None:
     assert re.search(r"_with_adain_arithmetic_bend_.*_and_\d+_more.mp4", video.name)
 
 
+@pytest.mark.slow
 def test_a_motion_gain_of_0_gives_a_frozen_video_and_of_2_a_wider_path(tmp_path: Path) -> None:
     for gain in (0, 1, 2):
         run(tmp_path / str(gain), "manipulation=motion_gain", f"motion_gain.gain={gain}", "source.size=128")
@@ -76,6 +77,7 @@ def test_a_motion_gain_of_0_gives_a_frozen_video_and_of_2_a_wider_path(tmp_path:
     assert np.abs(np.diff(still, axis=0)).mean() < 0.1
 
 
+@pytest.mark.slow
 def test_motion_transfer_moves_a_still_picture_by_another_clips_motion(tmp_path: Path) -> None:
     run(tmp_path / "run", "manipulation=[freeze,motion_transfer]", "source.size=128")
     still, moved = (

@@ -331,6 +331,7 @@ def test_a_stopped_run_leaves_no_latents(run: Runner, tmp_path: Path) -> None:
     assert list((tmp_path / "run 0").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_provenance_is_collected_when_the_run_starts(run: Runner) -> None:
     from datetime import datetime, timezone
 

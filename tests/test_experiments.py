@@ -68,6 +68,7 @@ def test_the_experiment_over_all_manipulations_has_all() -> None:
     assert sorted(names) == sorted(path.stem for path in (CONF / "manipulation").glob("*.yaml"))
 
 
+@pytest.mark.slow
 def test_the_manipulations_are_drawn_side_by_side(run: Run, tmp_path: Path) -> None:
     done = run("experiment=all_manipulations", "manipulation=none,echo", *SMALL)
     assert done.returncode == 0, done.stderr
@@ -89,6 +90,7 @@ def test_no_manipulation_is_given_the_clip_itself_as_the_other_video() -> None:
     assert source not in others
 
 
+@pytest.mark.slow
 def test_the_batch_sizes_name_the_fastest_and_agree(run: Run, tmp_path: Path) -> None:
     done = run("experiment=batch_sizes", "batch_size=1,2,4", *SMALL)
     assert done.returncode == 0, done.stderr
@@ -114,6 +116,7 @@ def test_an_experiment_is_the_same_with_m_and_a_job_of_it_runs_again_alone(run: 
     assert first["reconstructed_with_motion_gain"] == second["reconstructed_with_motion_gain"]
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_there_fails_with_a_line_and_the_others_go_on(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,6 +128,7 @@ def test_a_model_that_is_not_there_fails_with_a_line_and_the_others_go_on(
     assert "1 of 2 jobs finished, all on one page: " in done.stdout
 
 
+@pytest.mark.slow
 def test_the_noise_ladder_costs_more_at_each_step(run: Run, tmp_path: Path) -> None:
     done = run("experiment=noise_ladder", *SMALL)
     assert done.returncode == 0, done.stderr

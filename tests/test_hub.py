@@ -502,6 +502,7 @@ def test_names_that_nobody_resolves_in_time_are_one_sentence(
     assert time.perf_counter() - start < 1.5
 
 
+@pytest.mark.slow
 def test_run_with_a_hub_that_never_answers_says_one_sentence_within_ten_seconds(
     run_with: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:

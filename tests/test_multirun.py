@@ -48,6 +48,7 @@ def encodings(folder: Path) -> int:
     return sum(timing["encode_seconds"] != "cached" for timing in timings)
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_costs_its_own_job_only_and_resuming_does_the_rest(
     type_command: Command, tmp_path: Path
 ) -> None:
@@ -76,6 +77,7 @@ def test_a_job_that_fails_costs_its_own_job_only_and_resuming_does_the_rest(
     assert is_whole(sweep / "2", FINISHED)
 
 
+@pytest.mark.slow
 def test_a_folder_of_other_settings_is_never_taken_for_the_same_sweep(
     type_command: Command, tmp_path: Path
 ) -> None:
@@ -140,6 +142,7 @@ def test_the_last_sweep_of_the_same_settings_is_found(type_command: Command, tmp
     assert len(jobs) == 4 * 6, "three videos, numbers, digests and a log of each"
 
 
+@pytest.mark.slow
 def test_a_sweep_over_batch_sizes_measures_each_and_takes_nothing_from_the_cache(
     type_command: Command, tmp_path: Path
 ) -> None:
@@ -223,6 +226,7 @@ def refused(done: subprocess.CompletedProcess[str]) -> str:
 LADDER = "# @package _global_\nnoise:\n  scale: {scale}\nhydra:\n  sweeper:\n    params:\n      seed: 1,2\n"
 
 
+@pytest.mark.slow
 def test_a_finished_job_of_other_settings_is_refused(type_command: Command, tmp_path: Path) -> None:
     sweep, conf = tmp_path / "sweep", tmp_path / "conf" / "experiment"
     conf.mkdir(parents=True)
@@ -247,6 +251,7 @@ def test_a_finished_job_of_other_settings_is_refused(type_command: Command, tmp_
     assert type_command(*command).returncode == 0
 
 
+@pytest.mark.slow
 def test_a_wrong_objective_is_one_line_and_no_failure_of_a_finished_job(
     type_command: Command, tmp_path: Path
 ) -> None:
@@ -293,6 +298,7 @@ def test_a_run_that_would_not_keep_its_config_is_refused(
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.slow
 def test_a_finished_job_whose_config_is_gone_is_done_again(type_command: Command, tmp_path: Path) -> None:
     command = (*SMALL, "noise.scale=1,2", f"hydra.sweep.dir={tmp_path / 'sweep'}")
     assert type_command(*command).returncode == 0
@@ -306,6 +312,7 @@ def test_a_finished_job_whose_config_is_gone_is_done_again(type_command: Command
     assert traces(tmp_path / "sweep" / "0") == before
 
 
+@pytest.mark.slow
 def test_of_two_sweeps_of_the_same_settings_the_newer_one_goes_on_and_a_damaged_one_is_said(
     type_command: Command, tmp_path: Path
 ) -> None:

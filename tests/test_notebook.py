@@ -65,6 +65,7 @@ def test_the_notebook_runs_top_to_bottom_and_writes_only_below_outputs(
     assert "noise.scale" in page.read_text()
 
 
+@pytest.mark.slow
 def test_it_finds_outputs_from_the_root_as_well(notebook: nbformat.NotebookNode, checkout: Path) -> None:
     set_up = texts(notebook, "code")[0].replace("from IPython.display import Image\n", "")
     said = subprocess.run(

@@ -53,6 +53,7 @@ def test_the_plugin_of_the_readme_is_15_lines() -> None:
     assert len([line for line in PIECES[0][1].splitlines()[1:] if line.strip()]) <= 15
 
 
+@pytest.mark.slow
 def test_the_plugin_of_the_readme_runs_sweeps_and_explains_itself(tmp_path: Path) -> None:
     install(tmp_path / "site")
     done = run(
@@ -77,6 +78,7 @@ def test_a_mistake_in_a_plugins_setting_is_one_line(tmp_path: Path) -> None:
     assert done.stderr.startswith("error: solarize.threshold=-1")
 
 
+@pytest.mark.slow
 def test_a_plugin_that_cannot_be_imported_is_said_and_left_out(tmp_path: Path) -> None:
     install(tmp_path / "site", broken=True)
     done = run(tmp_path / "site", f"hydra.run.dir={tmp_path / 'run'}")

@@ -66,6 +66,7 @@ def test_only_a_command_that_may_depend_on_how_the_libraries_were_loaded_starts_
     assert type_command(str(script)).stdout == "False\n"
 
 
+@pytest.mark.slow
 def test_a_command_that_takes_too_long_is_killed_and_the_next_one_runs(
     type_command: Command, tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ def test_the_mistake_that_the_readme_shows_is_the_one_that_is_said(
         assert type_command(*shlex.split(command), folder=tmp_path / "run").stderr.strip() == sentence
 
 
+@pytest.mark.slow
 def test_the_python_of_the_docs_runs(
     type_command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:

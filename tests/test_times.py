@@ -369,6 +369,7 @@ def test_another_video_is_shown_at_the_moments_of_the_clip(
     assert levels.tolist() == pytest.approx(expected, abs=3)
 
 
+@pytest.mark.slow
 def test_an_analysis_has_the_times_of_what_it_encodes_and_of_a_run_that_it_reads(
     uneven: Callable[..., MovingCircle],
     small_model: Path,

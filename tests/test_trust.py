@@ -198,6 +198,7 @@ def flat(block: dict[str, Any], place: str = "") -> list[tuple[str, str]]:
     return found
 
 
+@pytest.mark.slow
 def test_code_is_refused_at_every_door_in_one_line(type_command: Command, tmp_path: Path) -> None:
     config = type_command("run.py", "--cfg", "job").stdout
     (tmp_path / "here").mkdir()

@@ -164,6 +164,7 @@ def test_every_run_has_the_threads_that_it_asks_for_and_gives_torchs_own_back(ru
         torch.set_num_threads(own)
 
 
+@pytest.mark.slow
 def test_in_a_new_process_a_job_of_one_thread_leaves_the_next_one_torchs_own() -> None:
     """The first job of a process may be the one that asks for threads."""
     script = (

@@ -212,6 +212,7 @@ def test_where_tiles_are_not_wanted_or_do_not_help_there_is_a_sentence(
 
 
 @pytest.mark.parametrize("name", ["AutoencoderKL", "AutoencoderKLWan", "AutoencoderKLMochi"])
+@pytest.mark.slow
 def test_on_a_cpu_that_has_too_little_memory_no_whole_frame_is_tried(
     name: str, network_folders: dict[str, Path], cpu: Chosen, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -78,6 +78,7 @@ def test_every_stretch_of_a_film_is_the_same_as_in_a_reading_from_the_first_fram
 
 @pytest.mark.skipif(not CLIPS, reason="the shared clips are not beside this checkout")
 @pytest.mark.parametrize("path", CLIPS, ids=lambda path: path.name)
+@pytest.mark.slow
 def test_a_real_clip_is_the_same_from_any_place(path: Path) -> None:
     clip = look_over(path)
     assert len(clip.starts) > 1

@@ -275,6 +275,7 @@ def test_a_camera_s_note_on_how_it_was_held_turns_a_film_of_jpegs(tmp_path: Path
         assert np.array_equal(pixels_of(video(path, rotate=False)), stored)
 
 
+@pytest.mark.slow
 def test_an_mxf_that_says_when_frames_are_decoded_still_shows_them_in_order(tmp_path: Path) -> None:
     plain, path = write_film(tmp_path / "plain.mkv", 24, (1280, 720), fps=25), tmp_path / "a.mxf"
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-loglevel", "error", "-i", plain, "-c:v", "libx264"]

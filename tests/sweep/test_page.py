@@ -289,6 +289,7 @@ def test_a_damaged_video_leaves_an_empty_tile(
     assert "reconstructed_with_noise.mp4" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_hundred_jobs_make_a_light_page(scattered: Callable[..., Path]) -> None:
     sweep = scattered(
         *([f"noise.scale={scale}", f"seed={seed}"] for scale in range(10) for seed in range(10))

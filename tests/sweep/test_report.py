@@ -38,6 +38,7 @@ def test_remarks_and_failures_are_said(
     assert said[3].startswith("3 jobs, 2 finished")
 
 
+@pytest.mark.slow
 def test_several_sweeps_go_to_a_new_folder_or_where_they_are_told_to(
     scattered: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

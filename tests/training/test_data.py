@@ -104,6 +104,7 @@ def test_a_piece_is_a_square_of_frames_that_follow_each_other_in_one_film(films:
     assert set(numbers(found)[:, 0]) == set(range(16))
 
 
+@pytest.mark.slow
 def test_a_piece_depends_on_the_seed_and_its_number_and_not_on_the_process(films: Path) -> None:
     prepared = data(films).prepare(2)
     expected = pieces(prepared, 6)

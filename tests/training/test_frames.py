@@ -19,6 +19,7 @@ def test_a_frame_depends_only_on_its_seed_and_its_number() -> None:
     assert not np.array_equal(frame(4, 7), first)
 
 
+@pytest.mark.slow
 def test_frames_are_bytes_from_black_to_white_and_from_flat_to_busy() -> None:
     frames = np.stack([frame(0, number) for number in range(60)])
     assert frames.shape == (60, SIDE, SIDE, 3)

@@ -60,6 +60,7 @@ def slow_trainer(folder: Path, killed_in: int | None = None, **changes: Any) -> 
     return made
 
 
+@pytest.mark.slow
 def test_a_training_saves_by_the_clock_and_goes_on_from_there_bit_for_bit(tmp_path: Path) -> None:
     slow_trainer(tmp_path / "whole").train()
     with pytest.raises(Killed):

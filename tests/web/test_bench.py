@@ -90,6 +90,7 @@ def test_a_run_that_takes_too_long_is_ended_with_a_sentence(tmp_path: Path) -> N
     assert ticket.sentence.startswith("it took more than 0.5 seconds; choose fewer or smaller frames")
 
 
+@pytest.mark.slow
 def test_progress_never_goes_back_and_ends_at_the_whole(bench: Bench) -> None:
     shares = [0.0]
     ticket = bench.run(bench.visit("me"), small(source_values={"size": "64", "frames": 40}))

@@ -70,6 +70,7 @@ def test_patience_begins_anew_whenever_somebody_listened(monkeypatch: pytest.Mon
         assert patience.lasts() is lasts
 
 
+@pytest.mark.slow
 def test_an_order_that_nobody_hears_of_stops_before_its_end(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,6 +101,7 @@ def test_only_what_differs_from_the_defaults_is_printed() -> None:
     assert order_of(Asked(chain=[]), None, LIMITS).command == "python run.py manipulation=none"
 
 
+@pytest.mark.slow
 def test_an_uploaded_clip_run_on_the_page_and_by_its_line_gives_the_same_numbers(
     typed_again: Type, bench: Bench, clip: Path, tmp_path: Path
 ) -> None:
