@@ -84,9 +84,9 @@ def test_a_real_clip_is_the_same_from_any_place(path: Path) -> None:
     assert len(clip.starts) > 1
     places = [*range(1, clip.frames - 2, 50), *(start.number for start in clip.starts), clip.frames - 2]
     found = {first: read(clip, first, 2) for first in places}
-    for number, picture in enumerate(Film(path, True, False, 1 << 24).read()):
+    for number, render in enumerate(Film(path, True, False, 1 << 24).read()):
         for first in {number, number - 1} & found.keys():
-            assert np.array_equal(found[first][number - first], picture.render()), number
+            assert np.array_equal(found[first][number - first], render()), number
 
 
 @pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png"])

@@ -114,7 +114,7 @@ class Excerpts:
             yield from self.medium.pictures(key, start, self.size)
             return
         with closing(self.medium.read()) as pictures:
-            yield from (picture.render for picture in pictures)
+            yield from pictures
 
 
 class SeekingFilm(Film):

@@ -15,13 +15,13 @@ from vae_experiments.sources.container import inspect
 from vae_experiments.sources.decoding import ERROR_DETECTION, FORMATS, Damage, Decoding, Walk, walk
 from vae_experiments.sources.fitting import Turn
 from vae_experiments.sources.listening import listening
-from vae_experiments.sources.medium import GO_ON, Medium, Picture, Survey
+from vae_experiments.sources.medium import GO_ON, Medium, Survey
 from vae_experiments.sources.sniffing import sniff
 from vae_experiments.tensors import Size
 from vae_experiments.tracks import playable_track, unplayable_remark
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from av.container import InputContainer
     from av.video.frame import VideoFrame
@@ -90,7 +90,7 @@ class Film(Medium):
             raise self.refusal("the video stream holds no frames", "record or copy it again")
         return first, ""
 
-    def read(self) -> Generator[Picture, None, None]:
+    def read(self) -> Generator[Callable[[], Pixels], None, None]:
         """Decode every frame of the survey."""
         survey = self.survey()
         number = 0
@@ -101,7 +101,7 @@ class Film(Medium):
                         return
                     turn = self._turn(frame)
                     self._check_unchanged(turn.size(Size(frame.width, frame.height)), survey.size, number)
-                    yield Picture(survey.begins[number], partial(upright_pixels, frame, turn))
+                    yield partial(upright_pixels, frame, turn)
                     number += 1
         except Damage as damage:
             if number < len(survey.begins):

@@ -21,13 +21,6 @@ if TYPE_CHECKING:
 GO_ON = "copy it again, or set source.allow_partial=true to use what comes before"
 
 
-class Picture(NamedTuple):
-    """One frame as the file holds it: when it begins, in seconds, and how to get its pixels."""
-
-    begins: Fraction
-    render: Callable[[], Pixels]
-
-
 class Survey(NamedTuple):
     """What is known of a medium before its frames are read."""
 
@@ -71,8 +64,8 @@ class Medium(ABC):
         """Make the survey."""
 
     @abstractmethod
-    def read(self) -> Generator[Picture, None, None]:
-        """Yield every picture in the order of showing.
+    def read(self) -> Generator[Callable[[], Pixels], None, None]:
+        """Yield every picture in the order of showing, each as the way to its pixels, H W 3.
 
         Raises:
             SourceError: it is damaged.

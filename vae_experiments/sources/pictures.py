@@ -8,19 +8,20 @@ import re
 import warnings
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import accumulate, pairwise
+from functools import partial
+from itertools import accumulate, islice, pairwise
 from typing import IO, TYPE_CHECKING, Any
 
 from vae_experiments.errors import SourceError
 from vae_experiments.sources.fitting import Turn
 from vae_experiments.sources.locating import refuse
-from vae_experiments.sources.medium import GO_ON, Medium, Picture, Survey
+from vae_experiments.sources.medium import GO_ON, Medium, Survey
 from vae_experiments.sources.pages import list_pages, without_damage
 from vae_experiments.sources.sniffing import Kind, sniff
 from vae_experiments.tensors import Size
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
     from vae_experiments.sources.pages import Pages
@@ -66,14 +67,13 @@ class Animation(Medium):
         remarks += (damage,) if damage else ()
         return Survey(size, tuple(begins[:count]), end, is_complete, remarks=remarks)
 
-    def read(self) -> Generator[Picture, None, None]:
+    def read(self) -> Generator[Callable[[], Pixels], None, None]:
         """Yield the pictures of the survey; each is composed over black."""
         survey, pages = self.survey(), self._pages()
         with _opened(self, pages) as (image, file):
             turn = self._turn(image, pages)
-            for pixels, begins in zip(self._decoded(image, file, pages), survey.begins, strict=False):
-                upright = turn.apply(pixels)
-                yield Picture(begins, lambda upright=upright: upright)  # type: ignore[misc]
+            for pixels in islice(self._decoded(image, file, pages), len(survey.begins)):
+                yield partial(turn.apply, pixels)
 
     def _readable(self, pages: Pages, begins: list[Fraction]) -> tuple[int, str]:
         """Count the frames that come before one that cannot be decoded, as far as they are asked for."""
@@ -161,11 +161,11 @@ class Folder(Medium):
         begins = tuple(Fraction(number) for number in range(len(files)))
         return Survey(first, begins, None, remarks=(*_gaps(files), *remarks))
 
-    def read(self) -> Generator[Picture, None, None]:
+    def read(self) -> Generator[Callable[[], Pixels], None, None]:
         """Yield the pictures in the order of their numbers."""
-        for number, file in enumerate(self.files()):
+        for file in self.files():
             still = self._still(file)
-            yield Picture(Fraction(number), lambda still=still: next(still.read()).render())  # type: ignore[misc]
+            yield lambda still=still: next(still.read())()  # type: ignore[misc]
 
     def files(self) -> list[Path]:
         """List the pictures in natural order.

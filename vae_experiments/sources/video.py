@@ -160,9 +160,9 @@ class Video(Source):
         size = self._size() or survey.size
         wanted = next(numbers, None)
         with closing(medium.read()) as pictures:
-            for number, picture in enumerate(pictures):
+            for number, render in enumerate(pictures):
                 if number == wanted:
-                    pixels = fit(picture.render(), size, self.fit)
+                    pixels = fit(render(), size, self.fit)
                 while number == wanted:
                     yield pixels
                     wanted = next(numbers, None)
@@ -199,7 +199,7 @@ class Video(Source):
     def _remarks(self, survey: Survey, choice: Choice) -> Iterator[str]:
         if survey.end is not None and (uneven := say_uneven(survey.begins, survey.end)):
             yield f"{uneven}, {'each one keeps its time' if self.fps is None else 'resampled by time'}"
-        if survey.end is None and self.fps is None:
+        if survey.end is None and self.fps is None and len(survey.begins) > 1:
             yield f"no timing in the file, using {_FPS_WITHOUT_TIMING} fps; source.fps=RATE sets it"
         if self.frames and len(choice.times) < self.frames:
             yield f"source.frames={self.frames} asks for more than there are: {len(choice.times)}"
