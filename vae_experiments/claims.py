@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import SettingError
 from vae_experiments.files import SUMS, settle, write_error, write_text
+from vae_experiments.interruption import SIGNALS, Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -289,6 +290,8 @@ def _remove(path: Path) -> None:
 
 
 def _sentence(error: BaseException) -> str:
+    if isinstance(error, Interrupted):
+        return SIGNALS[error.number]
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     if isinstance(error, SystemExit):

@@ -14,11 +14,9 @@ from typing import TYPE_CHECKING, Any
 import hydra._internal.hydra as hydra_application
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
-from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigLoadError, ConfigResult, ConfigSource
 from hydra.types import RunMode
 from omegaconf import Container, DictConfig, ListConfig, OmegaConf, open_dict
@@ -124,8 +122,8 @@ class Loader(ConfigLoaderImpl):
 
 def guard_hydra(loader: type[Loader]) -> None:
     """Have every config of this process read and composed under the rules above."""
-    Plugins.instance()  # which registers Hydra's own classes, once
-    SourcesRegistry.instance().types[FileSource.scheme()] = FileSource
+    # Its method alone: a class of ours would stand in the way where a worker registers Hydra's own.
+    setattr(FileConfigSource, "load_config", FileSource.load_config)  # noqa: B010
     vars(hydra_application)["ConfigLoaderImpl"] = loader
     OmegaConf.register_new_resolver("oc.env", _from_environment, replace=True)
     # Makes whole blocks, and of any size, out of a text.

@@ -284,7 +284,9 @@ def test_malformed_requests_get_one_4xx_and_at_most_one_line_in_the_terminal(tmp
                 b'{"session_hash": 1, "fn_index": "x", "event_id": []}',
             ):
                 assert 400 <= visitor.post(f"/gradio_api/{path}", body)[0] < 500, (path, body)
-        assert (tmp_path / TERMINAL).read_text().count("\n") == 1, "the address, and nothing else"
+        assert (tmp_path / TERMINAL).read_text().count("\n") == 2, (
+            "what is loaded, the address, and nothing else"
+        )
         for data in (
             [5] * len(values),
             [None] * len(values),
