@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from typing import TYPE_CHECKING
 
 import pytest
+from hydra._internal.utils import create_config_search_path
+from hydra.types import RunMode
 
 from tests.conftest import REPOSITORY
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.options import is_text
+from vae_experiments.trust import Loader
 from vae_experiments.yaml_files import MOST, read_yaml
 
 if TYPE_CHECKING:
@@ -100,3 +104,10 @@ def test_a_bomb_is_refused_wherever_a_yaml_is_given(type_command: Command, tmp_p
         result = type_command(str(REPOSITORY / "run.py"), *words, where=tmp_path, timeout=60)
         assert (result.returncode, result.stderr.count("\n")) == (1, 1), result.stderr
         assert "values, and 2000 are allowed" in result.stderr
+
+
+def test_a_loader_that_travels_to_a_worker_takes_the_bounds_with_it(tmp_path: Path) -> None:
+    (tmp_path / "bomb.yaml").write_text(bomb(4))
+    travelled = pickle.loads(pickle.dumps(Loader(create_config_search_path(str(tmp_path)))))
+    with pytest.raises(VaeExperimentsError, match="has 1.... values, and 2000 are allowed"):
+        travelled.load_configuration("bomb", [], RunMode.RUN)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import hydra._internal.hydra as hydra_application
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.core.object_type import ObjectType
@@ -31,6 +32,8 @@ from vae_experiments.yaml_files import CURE, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from hydra.core.config_search_path import ConfigSearchPath
 
 LOGGING = ("job_logging", "hydra_logging")
 ENGINES = ("launcher", "sweeper")
@@ -75,8 +78,25 @@ class FileSource(FileConfigSource):
         return ConfigResult(config=config, path=place, provider=self.provider, header=header)
 
 
+class Repository(ConfigRepository):
+    """Looks for configs where Hydra does, and reads those that are files within our bounds."""
+
+    def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
+        """Set up the places to look at."""
+        super().initialize_sources(config_search_path)
+        self.sources = [
+            FileSource(source.provider, source.path) if source.scheme() == FileSource.scheme() else source
+            for source in self.sources
+        ]
+
+
 class Loader(ConfigLoaderImpl):
     """Composes configs as Hydra does, and lets none of them name code."""
+
+    def __init__(self, config_search_path: ConfigSearchPath) -> None:
+        super().__init__(config_search_path)
+        # Of the loader itself, which travels to the workers of a sweep: what is patched in this process does not.
+        self.repository = Repository(config_search_path)
 
     def load_configuration(self, *words: Any, **named: Any) -> DictConfig:
         """Compose a config, of a run, of a sweep as a whole or of one of its jobs.
@@ -122,8 +142,6 @@ class Loader(ConfigLoaderImpl):
 
 def guard_hydra(loader: type[Loader]) -> None:
     """Have every config of this process read and composed under the rules above."""
-    # Its method alone: a class of ours would stand in the way where a worker registers Hydra's own.
-    setattr(FileConfigSource, "load_config", FileSource.load_config)  # noqa: B010
     vars(hydra_application)["ConfigLoaderImpl"] = loader
     OmegaConf.register_new_resolver("oc.env", _from_environment, replace=True)
     # Makes whole blocks, and of any size, out of a text.
