@@ -41,7 +41,9 @@ if TYPE_CHECKING:
 
 INDEX = "latents.json"
 ENCODED, CHANGED = "encoded", "changed"
-FILE_BYTES = 8 * 2**20
+FILE_BYTES = 2 * 2**20
+"""Of one file, unless one frame is larger. It is written and read in one go: several such are in memory for a
+moment."""
 
 
 class LatentFolder:

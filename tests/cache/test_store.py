@@ -59,7 +59,7 @@ def test_the_chunks_that_were_kept_do_not_tell_the_batch_size(store: Store, tmp_
 
 
 def test_a_long_stream_is_kept_in_files_of_a_bounded_size(tmp_path: Path) -> None:
-    store, frame = Store(tmp_path, PLENTY), torch.zeros(1, 16, 128, 128)
+    store, frame = Store(tmp_path, PLENTY), torch.zeros(1, 16, 64, 64)
     count = 2 * FILE_BYTES // frame.nbytes + 3
     written = store.write(NAME)
     for number in range(count):

@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 FORMAT = 2
 """Counted up when a change of this program changes latents, or how they are kept: what older versions kept is
 then left alone."""
+UNPACKED_AT_ONCE = 8
+"""Frames. As long as one of them is in use, so is the memory of all that were unpacked with it."""
 
 
 def _as_it_is(chunk: Tensor) -> Tensor:
@@ -53,8 +55,9 @@ class Slot:
         if self.store is not None and self.found:
             try:
                 for chunk in self.store.read(self.name):
-                    yield self.unpack(chunk)
-                    given += len(chunk)
+                    for part in chunk.split(UNPACKED_AT_ONCE):
+                        yield self.unpack(part)
+                        given += len(part)
                 return
             except ValueError as error:
                 log.warning("cache: an entry is damaged (%s); it is computed again", error)
