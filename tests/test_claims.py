@@ -116,6 +116,23 @@ def test_an_unfinished_run_is_done_again_by_the_same_command_and_refused_by_anot
     assert "of the killed run" not in (folder / "run.log").read_text()
 
 
+def test_what_a_killed_run_left_hidden_is_gone_after_the_next_wherever_it_was_killed(
+    type_command: Command, tmp_path: Path
+) -> None:
+    finished = tmp_path / "finished"
+    assert type_command(*RUN, folder=finished).returncode == 0
+    (finished / CLAIM).write_text("{}")  # it was killed after its last file
+    again = type_command(*RUN, folder=finished)
+    assert "holds a finished run already" in again.stderr
+    assert hidden(finished) == []
+    training = tmp_path / "training"
+    (training / ".hydra").mkdir(parents=True)
+    (training / ".hydra" / ".config.12345.0123abcd.yaml").write_text("half: {")
+    (training / CLAIM).write_text('{"settings": "of a training"}')
+    take(training, "of a training", (), "folder").end()
+    assert hidden(training) == []
+
+
 def test_a_killed_run_is_known_by_its_claim_even_before_its_config_is_written(
     type_command: Command, tmp_path: Path
 ) -> None:

@@ -37,6 +37,7 @@ log = logging.getLogger("vae_experiments.mistakes")
 LOCKED_BYTE = 1 << 16
 """Behind the content of a claim, where Windows lets others read what is locked."""
 ELSEWHERE = "choose another folder, or delete it"
+FINISHED = "holds a finished run already"
 _HIDDEN = re.compile(r"\..*\.\d+\.[0-9a-f]{8}(\.[^.]*)?")
 """What ``files.hidden_beside`` calls what is not whole."""
 _LOCKLESS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
@@ -57,8 +58,9 @@ class Claim:
 
     def clear(self, names: Sequence[str]) -> None:
         """Take away what an unfinished run left, so that nothing of it is taken for this one's."""
-        for path in _entries(self.folder):
-            if _is_one_of(path.name, names) or _HIDDEN.fullmatch(path.name):
+        for path in [*_entries(self.folder), *_entries(self.folder / CONFIG_FOLDER)]:
+            is_ours = path.parent == self.folder and _is_one_of(path.name, names)
+            if is_ours or _HIDDEN.fullmatch(path.name):
                 _remove(path)
 
     def end(self, sentence: str = "") -> None:
@@ -152,7 +154,7 @@ def take(
     before = _content(folder)
     problem = obstacle(folder, settings, names, saved)
     if problem and not is_free():
-        if not before:
+        if not before or problem == FINISHED:  # it was killed between its last file and the end of its claim
             (folder / CLAIM).unlink(missing_ok=True)
         os.close(file)
         raise RefusedError(setting, folder, problem, ELSEWHERE)
@@ -174,7 +176,7 @@ def obstacle(
     """Say what in a folder stands in the way of a run; nothing does where one left no more than a reason."""
     found = sorted(path.name for path in _entries(folder) if _is_one_of(path.name, names))
     if SUMS in found:
-        return "holds a finished run already"
+        return FINISHED
     came_out = {name for name in found if name not in (FAILURE, CONFIG_FOLDER) and not name.endswith(".log")}
     has_failed = not came_out and (folder / CONFIG_FOLDER / REASON).exists()
     before = _content(folder).get("settings") or saved()

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import av
 import numpy as np
 import pytest
 
-from tests.sources.conftest import bad, manifest, pixels_of, sentence_for, write_film
+from tests.sources.conftest import bad, drawn, manifest, pixels_of, sentence_for, write_film
 from vae_experiments.errors import SourceError
 from vae_experiments.sources import Video
 
@@ -206,3 +208,45 @@ def test_damage_is_charged_to_the_film_that_has_it_when_two_are_read_at_once(
     assert set(sentences[::2]) == {""}
     assert len(set(sentences[1::2])) == 1
     assert "damaged near frame" in sentences[1]
+
+
+def write_fragments(path: Path) -> Path:
+    with av.open(path, "w", options={"movflags": "frag_keyframe+empty_moov"}) as container:
+        stream = container.add_stream("libx264", rate=12, options={"g": "6"})
+        stream.width, stream.height = 64, 48
+        for number in range(24):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(drawn(number), format="rgb24")))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_no_damage_of_a_fragment_s_description_leaves_frames_out_in_silence(tmp_path: Path) -> None:
+    data = write_fragments(tmp_path / "a.mp4").read_bytes()
+    begin = data.rindex(b"moof") - 4  # the last one: no gap tells of it
+    length = int.from_bytes(data[begin : begin + 4], "big")
+    whole = Video(path=str(tmp_path / "a.mp4")).info
+    assert whole.frames == 24
+    silent, path = [], tmp_path / "b.mp4"
+    for place in range(begin, begin + length):
+        for bit in (0, 3, 5):
+            path.write_bytes(data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :])
+            with contextlib.suppress(SourceError):
+                info = Video(path=str(path)).info
+                if info.frames != 24:
+                    silent.append((place - begin, bit, info.frames, info.remarks))
+    assert silent == [], silent
+
+
+@pytest.mark.parametrize("form", ["188", "192"])
+def test_a_hole_in_the_last_packets_of_a_transport_stream_is_no_end(tmp_path: Path, form: str) -> None:
+    path = write_film(tmp_path / "a.ts", codec="libx264", pix_fmt="yuv420p")
+    data = path.read_bytes()
+    if form == "192":
+        data = b"".join(bytes(4) + data[place : place + 188] for place in range(0, len(data), 188))
+        path.write_bytes(data)
+    assert Video(path=str(path)).info.frames == 24
+    # The last frame's packets, all of them; nothing that is decoded tells of it.
+    path.write_bytes(data[:-600] + bytes(600))
+    with pytest.raises(SourceError, match="damaged: what stands at byte .* is no part of a film"):
+        _ = Video(path=str(path)).info
+    assert 22 <= Video(path=str(path), allow_partial=True).info.frames < 24

@@ -51,11 +51,13 @@ class Slot:
 
         A damaged entry is thrown away with one warning, and ``chunks`` go on where it broke off.
         """
+        import torch
+
         given = 0
         if self.store is not None and self.found:
             try:
                 for chunk in self.store.read(self.name):
-                    for part in chunk.split(UNPACKED_AT_ONCE):
+                    for part in torch.split(chunk, UNPACKED_AT_ONCE):
                         yield self.unpack(part)
                         given += len(part)
                 return

@@ -7,17 +7,23 @@ import struct
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from vae_experiments.sources.locating import refuse
-from vae_experiments.sources.sample_tables import contradicts_itself
-from vae_experiments.sources.sniffing import Kind
+from vae_experiments.sources.sample_tables import Fragments, contradicts_itself
+from vae_experiments.sources.sniffing import SYNC_BYTE, Kind, packet_layout
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _CUT = "the file is cut short: {expected} bytes should be there and {found} are"
 _BROKEN = "damaged: what stands at byte {place} is no part of a film"
+_TORN = "damaged: the fragment at byte {place} does not say where its frames are"
+_UNKNOWN = "damaged: {name!r} is no part of a film in fragments"
 _NO_END = "the file is cut short: its end is missing"
 _NO_LENGTH = "this kind of file carries no length: a missing end cannot be noticed"
 _LARGEST_PAGE = 65307
+_IN_A_FRAGMENTED_FILE = frozenset(
+    b"ftyp moov styp sidx ssix prft emsg moof mdat imda mfra free skip wide uuid meta pdin udta".split()
+)
+_LAST_PART = 4 * 2**20
 _LARGEST_INDEX = 64 * 2**20
 
 
@@ -46,13 +52,15 @@ def inspect(path: Path, kind: Kind) -> Wholeness:
             return _find_last_page(file, size)
         if kind is Kind.FLV:
             return _measure_flv(file, size)
+        if kind is Kind.TRANSPORT:
+            return _find_lost_packets(file, size)
     return Wholeness(remark=_NO_LENGTH)
 
 
 def _walk_boxes(path: Path, file: IO[bytes], size: int) -> Wholeness:
     """Follow the boxes of an mp4 or mov: they tile the file, and one of them is the index (moov)."""
     place, boxes = 0, []
-    wholeness = Wholeness()
+    wholeness, fragments = Wholeness(), None
     while place < size:
         length, name = box(file, place, size)
         if not name:
@@ -70,13 +78,22 @@ def _walk_boxes(path: Path, file: IO[bytes], size: int) -> Wholeness:
             # A protected video track is called encv, and its scheme stands in schm.
             if b"encv" in index and b"schm" in index:
                 raise refuse(path, "the film is encrypted (copy protection)", "use a copy without protection")
-            if contradicts_itself(index):
+            if contradicts_itself(index, size):
                 raise refuse(path, "damaged: its index contradicts itself", "copy it again, or convert it")
+            fragments = Fragments(index, size)
+        if name == b"moof" and place + length <= size:
+            fragment = _index(file, place, length)
+            if fragments is None or fragments.are_torn_at(place, fragment):
+                return Wholeness(cut=_TORN.format(place=place))
         if place + length > size:
             wholeness = Wholeness(cut=_CUT.format(expected=place + length, found=size))
         place += length
     if b"moov" not in boxes:
         raise refuse(path, "the file was not finished (no moov)", "record or copy it again")
+    if b"moof" in boxes and not (_IN_A_FRAGMENTED_FILE.issuperset(boxes) or wholeness.cut):
+        wholeness = Wholeness(
+            cut=_UNKNOWN.format(name=next(iter({*boxes} - _IN_A_FRAGMENTED_FILE)).decode("latin1"))
+        )
     if boxes[-1] == b"moof" and not wholeness.cut:
         wholeness = Wholeness(cut=_NO_END)
     return wholeness
@@ -151,6 +168,23 @@ def _find_last_page(file: IO[bytes], size: int) -> Wholeness:
     lengths = tail[place + 27 : place + 27 + tail[place + 26]] if ends else b""
     is_there = ends and len(tail) >= place + 27 + len(lengths) + sum(lengths)
     return Wholeness(cut="" if is_there else _NO_END)
+
+
+def _find_lost_packets(file: IO[bytes], size: int) -> Wholeness:
+    """Look for the byte that begins each packet in the last part of a transport stream.
+
+    What is lost before it leaves a gap that the decoder meets; what is lost there is only a missing end.
+    """
+    layout = packet_layout(file.read(4096))
+    assert layout, "it was told by them"
+    place, length = layout
+    place += max(0, size - place - _LAST_PART) // length * length
+    file.seek(place)
+    firsts = file.read()[::length]
+    if firsts.strip(bytes([SYNC_BYTE])):
+        number = next(number for number, first in enumerate(firsts) if first != SYNC_BYTE)
+        return Wholeness(cut=_BROKEN.format(place=place + number * length))
+    return Wholeness(remark=_NO_LENGTH)
 
 
 def _measure_flv(file: IO[bytes], size: int) -> Wholeness:

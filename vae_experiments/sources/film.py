@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import struct
 from dataclasses import dataclass
 from functools import partial
+from io import BufferedReader, FileIO
 from time import monotonic
 from typing import IO, TYPE_CHECKING
 
@@ -16,7 +18,7 @@ from vae_experiments.sources.decoding import ERROR_DETECTION, FORMATS, Damage, D
 from vae_experiments.sources.fitting import Turn
 from vae_experiments.sources.listening import listening
 from vae_experiments.sources.medium import GO_ON, Medium, Survey
-from vae_experiments.sources.sniffing import sniff
+from vae_experiments.sources.sniffing import Kind, sniff
 from vae_experiments.tensors import Size
 from vae_experiments.tracks import playable_track, unplayable_remark
 
@@ -126,10 +128,10 @@ class Film(Medium):
         import av
 
         # PyAV takes names for addresses ("12:30.mp4"); an open file is only a file.
-        with self.path.open("rb") as file:
+        with _Opened(FileIO(self.path)) as file:
             try:
                 with listening() as complaints:
-                    container = _open(file)
+                    container = _open(file, "mjpeg" if sniff(self.path) is Kind.MOTION_JPEG else None)
                     said = [text for _, name, text in complaints if name == container.format.name]
                     if said:
                         # What was wrong with the packets that were probed is met again, in its place.
@@ -159,12 +161,25 @@ class Film(Medium):
             raise self.refusal(problem, "convert the clip to one size first")
 
 
-def _open(file: IO[bytes]) -> InputContainer:
+class _Opened(BufferedReader):
+    """A file that answers FFmpeg with a number, as it expects, where it is sent to a place that no file has."""
+
+    def seek(self, place: int, whence: int = 0, /) -> int:
+        try:
+            return super().seek(place, whence)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return -errno.EINVAL
+
+
+def _open(file: IO[bytes], form: str | None) -> InputContainer:
     import av
 
     return av.open(
         file,
         mode="r",
+        format=form,
         metadata_errors="replace",
         container_options={"format_whitelist": FORMATS},
         options={"err_detect": ERROR_DETECTION},

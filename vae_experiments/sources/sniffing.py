@@ -23,6 +23,8 @@ class Kind(Enum):
     AVI = "avi"
     OGG = "ogg"
     FLV = "flv"
+    TRANSPORT = "transport stream"
+    MOTION_JPEG = "a row of JPEGs"
     STREAM = "stream"
     GIF = "gif"
     PNG = "png"
@@ -48,11 +50,13 @@ def sniff(path: Path) -> Kind:
     for mark, kind in _MARKS.items():
         if start.startswith(mark):
             if kind is Kind.JPEG and _is_row_of_jpegs(head(path, _LARGE_JPEG_BYTES)):
-                return Kind.STREAM
+                return Kind.MOTION_JPEG
             return Kind.WEBP if start[8:12] == b"WEBP" else kind
     if start[4:8] == b"ftyp":
         return _kind_by_brand(path, start)
     _refuse_text(path, start)
+    if packet_layout(start):
+        return Kind.TRANSPORT
     return Kind.MP4 if start[4:8] in _BOXES else Kind.STREAM
 
 
@@ -68,6 +72,10 @@ _MARKS = {
 }
 _BOXES = (b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"pnot", b"uuid")
 
+SYNC_BYTE = 0x47
+_PACKET_LENGTHS, _PACKETS = (188, 192, 204), 5
+"""Of ISO/IEC 13818-1, of Blu-ray with a time before each, and of broadcasts with their error correction."""
+
 _AVIF, _HEIC = {b"avif", b"avis"}, {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _EITHER = {b"mif1", b"msf1"}
 
@@ -82,6 +90,15 @@ def _kind_by_brand(path: Path, start: bytes) -> Kind:
     if first in _EITHER or brands & _HEIC:
         raise refuse(path, "a HEIC photo, which cannot be read here", "convert it to JPEG or PNG")
     return Kind.MP4
+
+
+def packet_layout(start: bytes) -> tuple[int, int] | None:
+    """Return where the first packet of a transport stream begins, and how long each is; None if it is none."""
+    for length in _PACKET_LENGTHS:
+        for place in range(min(length, len(start) - _PACKETS * length)):
+            if {start[place + number * length] for number in range(_PACKETS)} == {SYNC_BYTE}:
+                return place, length
+    return None
 
 
 def _is_row_of_jpegs(start: bytes) -> bool:
