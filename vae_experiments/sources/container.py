@@ -81,7 +81,7 @@ def _walk_boxes(path: Path, file: IO[bytes], size: int) -> Wholeness:
             if contradicts_itself(index, size):
                 raise refuse(path, "damaged: its index contradicts itself", "copy it again, or convert it")
             fragments = Fragments(index, size)
-        if name == b"moof" and place + length <= size:
+        if name == b"moof" and place + length < size:
             fragment = _index(file, place, length)
             if fragments is None or fragments.are_torn_at(place, fragment):
                 return Wholeness(cut=_TORN.format(place=place))
