@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vae_experiments.interruption import take_signals
+from vae_experiments.runtime.interruption import take_signals
 
 if __name__ == "__main__":
     take_signals()  # before what takes long to load

@@ -15,7 +15,7 @@ from tests.prompt import Prompt, run_afresh
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from vae_experiments.device import Chosen
+    from vae_experiments.runtime.device import Chosen
     from vae_experiments.models import Autoencoder
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -295,7 +295,7 @@ def load(loaded: Callable[[str], Autoencoder]) -> Iterator[Callable[[str], Autoe
 def cpu() -> Chosen:
     import torch
 
-    from vae_experiments.device import Chosen
+    from vae_experiments.runtime.device import Chosen
 
     return Chosen(torch.device("cpu"), torch.float32, "a test", exact=False)
 

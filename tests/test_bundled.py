@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from vae_experiments.device import Device
+from vae_experiments.runtime.device import Device
 from vae_experiments.models import Bundled
 from vae_experiments.sources import MovingCircle
 from vae_experiments.tensors import Size, to_frames

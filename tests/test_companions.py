@@ -23,7 +23,7 @@ from vae_experiments.sources import BouncingShapes, Source, Video
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vae_experiments.device import Chosen
+    from vae_experiments.runtime.device import Chosen
     from vae_experiments.models import Autoencoder
 
 SOURCE = MovingCircle(size="48x40", frames=9, fps="12")

@@ -12,9 +12,9 @@ import torch
 
 from tests.conftest import TEMPORAL
 from vae_experiments import Device, Experiment, Folder, MovingCircle, Output
-from vae_experiments.device import Dtype, Fallback
+from vae_experiments.runtime.device import Dtype, Fallback
 from vae_experiments.errors import DeviceError
-from vae_experiments.memory import ran_out_of_memory
+from vae_experiments.runtime.memory import ran_out_of_memory
 from vae_experiments.tensors import Size
 
 MINIMAL = Output(comparison=False, table=False, pictures=False, report=False, provenance=False)
@@ -76,7 +76,7 @@ def test_exact_latents_are_never_multiplied_with_fewer_digits_on_cuda(
 ) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     allowed: list[bool] = []
-    monkeypatch.setattr("vae_experiments.device._allow_tf32", allowed.append)
+    monkeypatch.setattr("vae_experiments.runtime.device._allow_tf32", allowed.append)
     chosen = Device(tf32=tf32, exact=exact).choose()
     coarser = tf32 and not exact
     assert (chosen.device.type, chosen.tf32, allowed) == ("cuda", coarser, [coarser])

@@ -20,7 +20,7 @@ from vae_experiments.errors import NumbersError, SourceError
 from vae_experiments.files import SUMS
 from vae_experiments.manipulations import Clip, Manipulation
 from vae_experiments.sources import Checkerboard, MovingCircle, Video
-from vae_experiments.stopwatch import Stopwatch
+from vae_experiments.runtime.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -262,7 +262,8 @@ def test_a_manipulation_that_holds_the_clip_runs_through_the_same_runner(
 GROWTH = """
 import sys
 from pathlib import Path
-from vae_experiments import Experiment, Folder, MovingCircle, Output, device
+from vae_experiments import Experiment, Folder, MovingCircle, Output
+from vae_experiments.runtime import device
 device._keep_freed_memory = lambda: None
 for number, frames in enumerate([100, 100, 500, 500]):
     folder = Path(sys.argv[2]) / str(number)

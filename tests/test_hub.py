@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.small_hub import Files
-    from vae_experiments.device import Chosen
+    from vae_experiments.runtime.device import Chosen
 
 NAME = "someone/small"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -443,7 +443,7 @@ def test_a_cache_that_cannot_be_written_is_one_sentence(
 
 def test_progress_is_told_in_whole_megabytes_of_all_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[int] = []
-    monkeypatch.setattr("vae_experiments.progress.Progress.add", lambda _, count: told.append(count))
+    monkeypatch.setattr("vae_experiments.runtime.progress.Progress.add", lambda _, count: told.append(count))
     with _Megabytes(4_200_000, 900_000) as progress:
         assert (progress._progress.total, progress._progress.done) == (5, 0)
         for count in (50_000, 50_000, 1_500_000, -1_600_000, 3_300_000):

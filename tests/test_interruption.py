@@ -18,9 +18,9 @@ BEGIN = """
 import os, signal, sys, time
 from pathlib import Path
 from vae_experiments.files import whole
-from vae_experiments.interruption import *
-from vae_experiments.interruption import take_signals, promise, held, check, asked, ECHO_SECONDS
-from vae_experiments.progress import Progress
+from vae_experiments.runtime.interruption import *
+from vae_experiments.runtime.interruption import take_signals, promise, held, check, asked, ECHO_SECONDS
+from vae_experiments.runtime.progress import Progress
 def send(number=signal.SIGINT): os.kill(os.getpid(), number)
 take_signals()
 """
@@ -174,7 +174,7 @@ def test_from_python_a_held_block_is_finished_and_the_handlers_are_as_before() -
     done = run(
         """
 import os, signal
-from vae_experiments.interruption import held, asked
+from vae_experiments.runtime.interruption import held, asked
 try:
     with held():
         os.kill(os.getpid(), signal.SIGTERM)

@@ -19,14 +19,14 @@ from tests.conftest import NETWORKS, WAN, build_network, class_name
 from vae_experiments.errors import ModelError, NumbersError
 from vae_experiments.models import Bundled, Folder, Hub, Posterior
 from vae_experiments.models.loading import ADAPTERS
-from vae_experiments.randomness import normal_frames
+from vae_experiments.runtime.seeding import normal_frames
 from vae_experiments.tensors import Size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from vae_experiments.device import Chosen
+    from vae_experiments.runtime.device import Chosen
     from vae_experiments.models import Autoencoder
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"

@@ -18,14 +18,14 @@ from vae_experiments.companions import clip_of
 from vae_experiments.models import Posterior
 from vae_experiments.runner import stream
 from vae_experiments.sources import MovingCircle
-from vae_experiments.stopwatch import Stopwatch
+from vae_experiments.runtime.stopwatch import Stopwatch
 from vae_experiments.tensors import Size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from vae_experiments.device import Chosen
+    from vae_experiments.runtime.device import Chosen
     from vae_experiments.experiment import Result
     from vae_experiments.models import Autoencoder
     from vae_experiments.models.temporal import Temporal
@@ -277,7 +277,7 @@ def test_latents_and_noise_are_the_same_bit_for_bit_at_every_batch_size(
 
 
 def test_noise_is_drawn_by_the_latents_number(run: Any) -> None:
-    from vae_experiments.randomness import normal_frames
+    from vae_experiments.runtime.seeding import normal_frames
 
     folder = run(manipulations=[Noise(scale=0.5, seed=5)]).folder
     noise = load_latents(folder, "changed") - load_latents(folder)

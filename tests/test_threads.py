@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from vae_experiments.stopwatch import Stopwatch
-from vae_experiments.threads import CHUNKS_AHEAD, WriteBehind, read_ahead, twice
+from vae_experiments.runtime.stopwatch import Stopwatch
+from vae_experiments.runtime.streams import CHUNKS_AHEAD, WriteBehind, read_ahead, twice
 
 
 def test_reading_ahead_keeps_every_item_in_order() -> None:
@@ -100,7 +100,7 @@ def test_each_second_is_counted_once_and_what_comes_after_a_stage_is_not_counted
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("vae_experiments.stopwatch.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr("vae_experiments.runtime.stopwatch.time", SimpleNamespace(perf_counter=lambda: now[0]))
 
     def source() -> Iterator[int]:
         for number in range(3):

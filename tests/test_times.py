@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from vae_experiments.device import Chosen
+    from vae_experiments.runtime.device import Chosen
 
 SIZE = Size(48, 40)
 THIRTY_THEN_FIVE = [Fraction(number, 30) for number in range(4)] + [

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.conftest import REPOSITORY
-from vae_experiments import progress
+from vae_experiments.runtime import progress
 
 COMMANDS = {
     "run": ("run.py",),

@@ -5,7 +5,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.interruption import take_signals
+from vae_experiments.runtime.interruption import take_signals
 
 # Of a command, `python -m vae_experiments.training`, these are the first lines; "-m" stands there while
 # Python looks for the module.
@@ -18,7 +18,7 @@ if sys.argv[:1] == ["-m"] and any(word.partition(".")[0] == __name__ for word in
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
-    from vae_experiments.device import Device
+    from vae_experiments.runtime.device import Device
     from vae_experiments.errors import VaeExperimentsError
     from vae_experiments.experiment import Experiment
     from vae_experiments.latents import load_latents

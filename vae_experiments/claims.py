@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import SettingError
 from vae_experiments.files import SUMS, settle, write_error, write_text
-from vae_experiments.interruption import SIGNALS, Interrupted
+from vae_experiments.runtime.interruption import SIGNALS, Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

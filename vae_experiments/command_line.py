@@ -24,7 +24,7 @@ from vae_experiments.claims import RefusedError, end_all, one_held
 from vae_experiments.config import experiment_from, sweep_from
 from vae_experiments.errors import SettingError
 from vae_experiments.files import write_error
-from vae_experiments.interruption import SIGNALS, asked, check, promise, take_signals
+from vae_experiments.runtime.interruption import SIGNALS, asked, check, promise, take_signals
 from vae_experiments.messages import one_line
 from vae_experiments.mistakes import mistake_of, no_name_of_a_choice
 from vae_experiments.multirun import SweepFolder, conclude

@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from vae_experiments.cache import Cache
 from vae_experiments.calibration import Target
 from vae_experiments.composition import FAMILIES, register
-from vae_experiments.device import Device
+from vae_experiments.runtime.device import Device
 from vae_experiments.errors import SettingError, VaeExperimentsError
 from vae_experiments.experiment import Experiment, Run
 from vae_experiments.manipulations import Link

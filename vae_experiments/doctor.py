@@ -20,13 +20,13 @@ import hydra
 from vae_experiments.command_line import command_line, one_line_mistakes
 from vae_experiments.composition import CONF, register
 from vae_experiments.config import option_from, refuse_unknown
-from vae_experiments.device import Device, DeviceName, Dtype
+from vae_experiments.runtime.device import Device, DeviceName, Dtype
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.metrics import Fidelity
 from vae_experiments.models import Model
 from vae_experiments.models.tiling import SMALLEST_TILE, Tiling
 from vae_experiments.options import Option, setting
-from vae_experiments.progress import announce
+from vae_experiments.runtime.progress import announce
 from vae_experiments.sources import BouncingShapes
 from vae_experiments.tensors import Size, to_pixels
 

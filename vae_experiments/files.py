@@ -14,7 +14,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import WriteError
-from vae_experiments.interruption import unfinished
+from vae_experiments.runtime.interruption import unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -15,7 +15,7 @@ from vae_experiments.claims import CLAIM, CONFIG_FOLDER, Claim, RefusedError, ta
 from vae_experiments.composition import ClaimFolder, is_typed, typed_words
 from vae_experiments.errors import SettingError, VaeExperimentsError
 from vae_experiments.files import digest_of, write_error
-from vae_experiments.interruption import promise
+from vae_experiments.runtime.interruption import promise
 from vae_experiments.messages import one_line
 from vae_experiments.mistakes import mistake_of
 from vae_experiments.options import Choice, Option, setting

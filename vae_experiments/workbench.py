@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from vae_experiments.companions import clip_of
-from vae_experiments.device import Device
+from vae_experiments.runtime.device import Device
 from vae_experiments.errors import NumbersError, VaeExperimentsError
 from vae_experiments.manipulations import chain
 from vae_experiments.metrics import Fidelity

@@ -19,7 +19,7 @@ from vae_experiments.files import read_sums, write_sums
 from vae_experiments.sources import MovingCircle
 
 if TYPE_CHECKING:
-    from vae_experiments.device import Chosen
+    from vae_experiments.runtime.device import Chosen
 
 MINIMAL = Output(comparison=False, table=False, pictures=False, report=False, provenance=False, latents=True)
 

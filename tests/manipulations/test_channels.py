@@ -17,7 +17,7 @@ from vae_experiments.manipulations import (
     Invert,
     Truncation,
 )
-from vae_experiments.randomness import normal
+from vae_experiments.runtime.seeding import normal
 
 NEUTRAL: dict[str, dict[str, Any]] = {
     "channel_gain": {"gain": 1},

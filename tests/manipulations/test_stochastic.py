@@ -22,13 +22,13 @@ from vae_experiments.manipulations import (
 )
 from vae_experiments.manipulations.stochastic import BetaSchedule
 from vae_experiments.models import Folder, Posterior
-from vae_experiments.randomness import normal, normal_frames
+from vae_experiments.runtime.seeding import normal, normal_frames
 from vae_experiments.sources import MovingCircle
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vae_experiments.device import Chosen
+    from vae_experiments.runtime.device import Chosen
 
 NEUTRAL: dict[str, dict[str, Any]] = {
     "noise": {"scale": 0.0},

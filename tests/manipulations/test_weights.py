@@ -15,7 +15,7 @@ from vae_experiments.errors import SettingError
 from vae_experiments.experiment import Experiment
 from vae_experiments.manipulations import Bend, Noise
 from vae_experiments.models import Folder
-from vae_experiments.randomness import normal
+from vae_experiments.runtime.seeding import normal
 from vae_experiments.run_folder import Output
 from vae_experiments.sources import MovingCircle
 from vae_experiments.tensors import Size
@@ -23,7 +23,7 @@ from vae_experiments.tensors import Size
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vae_experiments.device import Chosen
+    from vae_experiments.runtime.device import Chosen
 
 NEUTRAL: dict[str, dict[str, Any]] = {"bend": {}}
 OTHER_SETTINGS: dict[str, dict[str, Any]] = {

@@ -67,7 +67,7 @@ def flux2(network: Any, frames: torch.Tensor) -> Answer:
 
 def drawn(network: Any, frames: torch.Tensor) -> Answer:
     """Decode frame by frame, each with the draw that belongs to its number."""
-    from vae_experiments.randomness import place_seed
+    from vae_experiments.runtime.seeding import place_seed
 
     raw = network.encode(frames).latent_dist.mode()
     parts = [

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from vae_experiments.device import Chosen
+    from vae_experiments.runtime.device import Chosen
     from vae_experiments.models import Autoencoder
 
     Adapter = Any

@@ -23,7 +23,7 @@ from vae_experiments.config import experiment_from
 from vae_experiments.manipulations import Clip, Manipulation, Reverse
 from vae_experiments.runner import stream
 from vae_experiments.sources import MovingCircle
-from vae_experiments.stopwatch import Stopwatch
+from vae_experiments.runtime.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     import subprocess

@@ -16,7 +16,7 @@ from vae_experiments.models.strangers import STRANGERS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vae_experiments.device import Chosen
+    from vae_experiments.runtime.device import Chosen
 
 
 def sentence(name: str, folder: Path, cpu: Chosen) -> str:

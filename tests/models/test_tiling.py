@@ -15,11 +15,11 @@ from tests.conftest import NETWORKS
 from tests.test_models import decoded, encoded
 from vae_experiments import Bundled, Experiment, Folder, MovingCircle, Output
 from vae_experiments.errors import DeviceError, SettingError
-from vae_experiments.memory import free_memory_bytes
+from vae_experiments.runtime.memory import free_memory_bytes
 from vae_experiments.models import Posterior
 from vae_experiments.models.footprint import Footprint, Forecast, measured
 from vae_experiments.models.tiling import Tiles, Tiling, spans
-from vae_experiments.randomness import normal_frames
+from vae_experiments.runtime.seeding import normal_frames
 from vae_experiments.sources import BouncingShapes
 from vae_experiments.tensors import Size
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from vae_experiments.device import Chosen
+    from vae_experiments.runtime.device import Chosen
     from vae_experiments.models import Autoencoder
 
 LEAST_DB = {"ConsistencyDecoderVAE": 15, "AutoencoderVidTok looking ahead": 18}
@@ -286,8 +286,8 @@ def test_free_memory_is_the_machines_or_what_its_container_leaves(
 ) -> None:
     machine = tmp_path / "meminfo"
     machine.write_text("MemTotal:  16000 kB\nMemFree:  1000 kB\nMemAvailable:  8000 kB\n")
-    monkeypatch.setattr("vae_experiments.memory._MACHINE", machine)
-    monkeypatch.setattr("vae_experiments.memory._CONTAINER", tmp_path)
+    monkeypatch.setattr("vae_experiments.runtime.memory._MACHINE", machine)
+    monkeypatch.setattr("vae_experiments.runtime.memory._CONTAINER", tmp_path)
     assert free_memory_bytes(2**40) == 8000 * 1024
     for name, text in {"max": "5000000", "current": "4000000", "stat": "anon 1\ninactive_file 500\n"}.items():
         (tmp_path / f"memory.{name}").write_text(text)

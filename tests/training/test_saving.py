@@ -15,7 +15,7 @@ import pytest
 
 from tests.training.test_trainer import assert_same, saved, settings, table, trainer
 from vae_experiments.claims import CLAIM, RefusedError
-from vae_experiments.device import Device
+from vae_experiments.runtime.device import Device
 from vae_experiments.errors import StoppedError, TrainingError
 from vae_experiments.files import SUMS, hidden_beside
 from vae_experiments.training import trainer as trainer_module

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from vae_experiments.device import Device
+from vae_experiments.runtime.device import Device
 from vae_experiments.errors import SettingError, StoppedError, TrainingError
 from vae_experiments.files import hidden_beside
 from vae_experiments.models.model import Folder as ModelFolder

@@ -20,7 +20,7 @@ from vae_experiments.claims import held
 from vae_experiments.command_line import one_line_mistakes
 from vae_experiments.composition import CONF, ClaimFolder
 from vae_experiments.config import option_from, refuse_unknown
-from vae_experiments.device import Device
+from vae_experiments.runtime.device import Device
 from vae_experiments.errors import SettingError
 from vae_experiments.experiment import Run
 from vae_experiments.models import Model

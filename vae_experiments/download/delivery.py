@@ -7,11 +7,11 @@ import logging
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import ModelError
-from vae_experiments.interruption import check
+from vae_experiments.runtime.interruption import check
 from vae_experiments.models.offer import free_bytes, megabytes
 from vae_experiments.models.refusals import UnreachableError
 from vae_experiments.models.transfer import size_bytes
-from vae_experiments.progress import waiting
+from vae_experiments.runtime.progress import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from vae_experiments.manipulations.manipulation import Manipulation, WholeClip
 from vae_experiments.manipulations.statistics import channel_moments, standardised
 from vae_experiments.options import Scheduled, setting
-from vae_experiments.randomness import normal
+from vae_experiments.runtime.seeding import normal
 
 if TYPE_CHECKING:
     from vae_experiments.manipulations.clip import Clip

@@ -13,7 +13,7 @@ from vae_experiments.manipulations.ranges import RANGES, Range
 from vae_experiments.options import Option, Scheduled, setting
 from vae_experiments.schedules import parse_schedule
 from vae_experiments.tensors import Joined
-from vae_experiments.threads import twice
+from vae_experiments.runtime.streams import twice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vae_experiments.manipulations.manipulation import Manipulation
 from vae_experiments.options import Choice, Scheduled, setting
-from vae_experiments.randomness import normal, normal_frames
+from vae_experiments.runtime.seeding import normal, normal_frames
 from vae_experiments.tensors import Joined
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from vae_experiments.manipulations.manipulation import Manipulation, WholeClip
 from vae_experiments.options import Choice, Scheduled, setting
-from vae_experiments.randomness import place_seed
+from vae_experiments.runtime.seeding import place_seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

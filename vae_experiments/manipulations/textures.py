@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from vae_experiments.manipulations.manipulation import Manipulation
 from vae_experiments.manipulations.stochastic import noise_over_time
 from vae_experiments.options import Scheduled, setting
-from vae_experiments.randomness import normal_frames
+from vae_experiments.runtime.seeding import normal_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

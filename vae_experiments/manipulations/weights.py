@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vae_experiments.manipulations.manipulation import Link
 from vae_experiments.options import setting
-from vae_experiments.randomness import normal
+from vae_experiments.runtime.seeding import normal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

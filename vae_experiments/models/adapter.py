@@ -15,7 +15,7 @@ from vae_experiments.models.grouping import EACH, MismatchError, Ratio
 from vae_experiments.models.normalisation import Normalisation
 from vae_experiments.models.passage import Passage, compile_parts
 from vae_experiments.models.tiling import Tiles, Tiling, tile_cells
-from vae_experiments.randomness import normal_frames
+from vae_experiments.runtime.seeding import normal_frames
 from vae_experiments.tensors import Size, check_finite
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vae_experiments.device import Chosen
+    from vae_experiments.runtime.device import Chosen
     from vae_experiments.models.grouping import Group
     from vae_experiments.models.model import Model
     from vae_experiments.models.way import Call

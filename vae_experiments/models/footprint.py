@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vae_experiments.memory import free_memory_bytes
+from vae_experiments.runtime.memory import free_memory_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

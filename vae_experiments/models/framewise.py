@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from vae_experiments.models.adapter import Adapter
 from vae_experiments.models.grouping import EACH, whole
-from vae_experiments.randomness import place_seed
+from vae_experiments.runtime.seeding import place_seed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

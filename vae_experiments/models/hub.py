@@ -13,7 +13,7 @@ from vae_experiments.options import setting
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vae_experiments.device import Chosen
+    from vae_experiments.runtime.device import Chosen
     from vae_experiments.models.autoencoder import Autoencoder
     from vae_experiments.models.offer import Offer
 

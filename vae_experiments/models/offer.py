@@ -12,7 +12,7 @@ from vae_experiments.errors import ModelError
 from vae_experiments.models.refusals import refusal
 from vae_experiments.models.transfer import Wanted, part_of, size_bytes, transfer
 from vae_experiments.models.weights import PICKLED, Weights
-from vae_experiments.progress import Progress
+from vae_experiments.runtime.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

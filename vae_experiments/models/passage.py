@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vae_experiments.errors import DeviceError
-from vae_experiments.memory import ran_out_of_memory
+from vae_experiments.runtime.memory import ran_out_of_memory
 from vae_experiments.models.tiling import SMALLEST_TILE, Tiling
 from vae_experiments.models.way import Way
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from vae_experiments.device import Chosen
+    from vae_experiments.runtime.device import Chosen
     from vae_experiments.models.footprint import Forecast
     from vae_experiments.models.way import Call
 

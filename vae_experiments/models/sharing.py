@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from vae_experiments.device import Chosen
+    from vae_experiments.runtime.device import Chosen
     from vae_experiments.models.autoencoder import Autoencoder
     from vae_experiments.models.model import Model
 

@@ -12,7 +12,7 @@ from safetensors.torch import load, save
 
 from vae_experiments.errors import TrainingError
 from vae_experiments.files import whole
-from vae_experiments.interruption import held
+from vae_experiments.runtime.interruption import held
 from vae_experiments.training.resuming import CHECKPOINT
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from vae_experiments.claims import held
 from vae_experiments.command_line import one_line_mistakes
 from vae_experiments.composition import CONF, ClaimFolder
 from vae_experiments.config import option_from, refuse_unknown
-from vae_experiments.device import Device
+from vae_experiments.runtime.device import Device
 from vae_experiments.errors import SettingError, StoppedError
-from vae_experiments.interruption import promise
+from vae_experiments.runtime.interruption import promise
 from vae_experiments.multirun import ending_in_one_line
 from vae_experiments.training.data import Data
 from vae_experiments.training.kinds import Autoencoder, Vae, VideoVae, Vqvae

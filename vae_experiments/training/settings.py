@@ -7,12 +7,12 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from vae_experiments.options import Choice, Option, setting
-from vae_experiments.progress import announce
+from vae_experiments.runtime.progress import announce
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vae_experiments.device import Device
+    from vae_experiments.runtime.device import Device
     from vae_experiments.training.data import Data
     from vae_experiments.training.trainees import Trainee
 
@@ -113,7 +113,7 @@ class Training(Option, ABC, family="training"):
             StoppedError: somebody stopped it; everything is saved.
         """
         announce("torch", "diffusers", "accelerate")
-        from vae_experiments.device import Device
+        from vae_experiments.runtime.device import Device
         from vae_experiments.training.data import Procedural
         from vae_experiments.training.resuming import claimed
         from vae_experiments.training.trainer import Trainer

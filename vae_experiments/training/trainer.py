@@ -15,8 +15,8 @@ from accelerate.utils import GradientAccumulationPlugin
 
 from vae_experiments.errors import StoppedError, TrainingError
 from vae_experiments.files import write_json
-from vae_experiments.interruption import Interrupted, asked, held
-from vae_experiments.progress import Progress
+from vae_experiments.runtime.interruption import Interrupted, asked, held
+from vae_experiments.runtime.progress import Progress
 from vae_experiments.training.batches import Batches
 from vae_experiments.training.checkpoints import read_checkpoint, write_checkpoint
 from vae_experiments.training.evaluation import mean_psnr_db, reconstruct, worst_primary_db
@@ -32,7 +32,7 @@ from vae_experiments.training.trackers import Trackers
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from vae_experiments.device import Device
+    from vae_experiments.runtime.device import Device
     from vae_experiments.tensors import Frames
     from vae_experiments.training.data import Data
     from vae_experiments.training.settings import Training

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from vae_experiments.command_line import UNREADABLE, complain
-from vae_experiments.interruption import promise
+from vae_experiments.runtime.interruption import promise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

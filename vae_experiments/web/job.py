@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from vae_experiments.composition import claim
 from vae_experiments.errors import WriteError
-from vae_experiments.progress import shown_to
+from vae_experiments.runtime.progress import shown_to
 from vae_experiments.run_folder import Output
 from vae_experiments.web.records import recorded
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.interruption import check
+from vae_experiments.runtime.interruption import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

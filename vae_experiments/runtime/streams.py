@@ -9,7 +9,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from vae_experiments.interruption import asked, held
+from vae_experiments.runtime.interruption import asked, held
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
