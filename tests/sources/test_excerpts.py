@@ -13,10 +13,11 @@ import pytest
 
 from tests.sources.conftest import BAD_MEDIA, drawn, pixels_of, write_film, write_gif
 from vae_experiments.errors import SourceError
-from vae_experiments.sources import Video, excerpts
-from vae_experiments.sources.decoding import decoded_from
-from vae_experiments.sources.excerpts import Excerpts, look_over
-from vae_experiments.sources.film import Film
+from vae_experiments.sources import Video
+from vae_experiments.sources.video_file import clip_reader as excerpts
+from vae_experiments.sources.video_file.decoding import decoded_from
+from vae_experiments.sources.video_file.clip_reader import Excerpts, look_over
+from vae_experiments.sources.video_file.reader import Film
 
 if TYPE_CHECKING:
     from vae_experiments.tensors import Pixels

@@ -6,7 +6,7 @@ from PIL import Image
 from skimage import data
 
 from tests.sources.conftest import drawn
-from vae_experiments.sources.fitting import Fit, Turn, fit
+from vae_experiments.sources.resize import Fit, Turn, fit
 from vae_experiments.tensors import Size
 
 

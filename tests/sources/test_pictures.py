@@ -11,7 +11,7 @@ from PIL import Image
 from tests.sources.conftest import drawn, numbers_of, pixels_of, write_gif, write_pictures
 from vae_experiments.errors import SourceError
 from vae_experiments.sources import Video
-from vae_experiments.sources.excerpts import look_over
+from vae_experiments.sources.video_file.clip_reader import look_over
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from vae_experiments.sources.timing import Stretch, exact, parse_fps, say_fps, steady
+from vae_experiments.sources.frame_rate import Stretch, exact, parse_fps, say_fps, steady
 
 
 def seconds(*moments: float) -> tuple[Fraction, ...]:

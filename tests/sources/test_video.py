@@ -12,7 +12,7 @@ import torch
 from tests.sources.conftest import drawn, numbers_of, pixels_of, write_film, write_gif, write_pictures
 from vae_experiments.errors import SettingError, SourceError
 from vae_experiments.sources import Video
-from vae_experiments.sources.fitting import Fit
+from vae_experiments.sources.resize import Fit
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -264,7 +264,7 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(tmp_path: Path, film: P
 def test_how_far_a_long_film_was_looked_over_is_said_meanwhile(
     film: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("vae_experiments.sources.film._SECONDS_BETWEEN_WORDS", 0)
+    monkeypatch.setattr("vae_experiments.sources.video_file.reader._SECONDS_BETWEEN_WORDS", 0)
     with caplog.at_level("INFO"):
         _ = video(film, max_pixels=64 * 49).info
     assert "source: looking the video over, 12 frames so far" in caplog.messages

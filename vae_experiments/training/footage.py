@@ -11,14 +11,14 @@ from PIL import Image
 
 from vae_experiments.errors import SourceError, TrainingError
 from vae_experiments.files import digest_of
-from vae_experiments.sources.excerpts import REACH
-from vae_experiments.sources.locating import say_name
+from vae_experiments.sources.video_file.clip_reader import REACH
+from vae_experiments.sources.paths import say_name
 from vae_experiments.training.data import Piece, Prepared
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vae_experiments.sources.excerpts import Excerpts
+    from vae_experiments.sources.video_file.clip_reader import Excerpts
     from vae_experiments.training.textures import Array, Random
 
 _STREAM = 4  # keeps the choice of a piece apart from other draws

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from vae_experiments.sources.locating import head, refuse
+from vae_experiments.sources.paths import head, refuse
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import re
 from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
-from vae_experiments.sources.listening import listening
+from vae_experiments.sources.video_file.ffmpeg_log import listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,18 +13,18 @@ from itertools import accumulate, islice, pairwise
 from typing import IO, TYPE_CHECKING, Any
 
 from vae_experiments.errors import SourceError
-from vae_experiments.sources.fitting import Turn
-from vae_experiments.sources.locating import refuse
-from vae_experiments.sources.medium import GO_ON, Medium, Survey
-from vae_experiments.sources.pages import list_pages, without_damage
-from vae_experiments.sources.sniffing import Kind, sniff
+from vae_experiments.sources.resize import Turn
+from vae_experiments.sources.paths import refuse
+from vae_experiments.sources.media_reader import GO_ON, Medium, Survey
+from vae_experiments.sources.image_structure import list_pages, without_damage
+from vae_experiments.sources.file_type import Kind, sniff
 from vae_experiments.tensors import Size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
-    from vae_experiments.sources.pages import Pages
+    from vae_experiments.sources.image_structure import Pages
     from vae_experiments.tensors import Pixels
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".heic", ".heif")
