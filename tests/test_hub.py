@@ -19,8 +19,8 @@ from tests.conftest import SETTINGS
 from tests.small_hub import COMMIT, SmallHub, files_of
 from vae_experiments.errors import ModelError, SettingError
 from vae_experiments.models import Folder, Hub
-from vae_experiments.models.offer import _Megabytes
-from vae_experiments.models.weights import Weights
+from vae_experiments.models.hub.remote_files import _Megabytes
+from vae_experiments.models.hub.weight_files import Weights
 
 if TYPE_CHECKING:
     import subprocess
@@ -73,7 +73,7 @@ def point_to(address: str, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None
         address + "/{repo_id}/resolve/{revision}/{filename}",
     )
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
-    monkeypatch.setattr("vae_experiments.models.transfer.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("vae_experiments.models.hub.download.PAUSE_SECONDS", 0.01)
 
 
 def environment(address: str, home: Path) -> dict[str, str]:
@@ -424,7 +424,7 @@ def test_a_disk_that_fills_up_half_way_is_one_sentence(
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("vae_experiments.models.offer._Megabytes.add", full)
+    monkeypatch.setattr("vae_experiments.models.hub.remote_files._Megabytes.add", full)
     assert (
         f"for {NAME}; free some space, or set HF_HOME to a folder on another disk; what has come is"
         in refusal()
@@ -495,7 +495,7 @@ def test_names_that_nobody_resolves_in_time_are_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     point_to("http://hub.invalid", tmp_path, monkeypatch)
-    monkeypatch.setattr("vae_experiments.models.offer.REACH_SECONDS", 0.3)
+    monkeypatch.setattr("vae_experiments.models.hub.remote_files.REACH_SECONDS", 0.3)
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: time.sleep(2))
     start = time.perf_counter()
     assert f"model: cannot download {NAME} (no answer in 0.3 seconds); try again" in refusal()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vae_experiments.runtime.device import Chosen
     from vae_experiments.experiment import Result
     from vae_experiments.models import Autoencoder
-    from vae_experiments.models.temporal import Temporal
+    from vae_experiments.models.temporal.adapter import Temporal
 
 SIZE = Size(48, 40)
 OTHER_STRIDES = {"temperal_downsample": [False, False, True]}

@@ -15,8 +15,8 @@ from tests.models.test_seams import distance, moving
 from tests.test_models import decoded, encoded
 from tests.test_temporal import bytes_of_all_tensors
 from vae_experiments import Folder
-from vae_experiments.models import causal
-from vae_experiments.models.carried import GROUP, GROUPS_ATTENDED, LAYERS, remembered
+from vae_experiments.models.temporal import streaming as causal
+from vae_experiments.models.temporal.streaming_state import GROUP, GROUPS_ATTENDED, LAYERS, remembered
 from vae_experiments.tensors import Size
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from vae_experiments import Bundled, Experiment, Folder, MovingCircle, Output
 from vae_experiments.errors import DeviceError, SettingError
 from vae_experiments.runtime.memory import free_memory_bytes
 from vae_experiments.models import Posterior
-from vae_experiments.models.footprint import Footprint, Forecast, measured
+from vae_experiments.models.memory_estimate import Footprint, Forecast, measured
 from vae_experiments.models.tiling import Tiles, Tiling, spans
 from vae_experiments.runtime.seeding import normal_frames
 from vae_experiments.sources import BouncingShapes
@@ -223,7 +223,7 @@ def test_on_a_cpu_that_has_too_little_memory_no_whole_frame_is_tried(
     widest: list[int] = []
     for half in (autoencoder.network.encoder, autoencoder.network.decoder):
         half.register_forward_pre_hook(lambda _, given: widest.append(given[0].shape[-1]))
-    monkeypatch.setattr("vae_experiments.models.footprint.free_memory_bytes", lambda _: 10)
+    monkeypatch.setattr("vae_experiments.models.memory_estimate.free_memory_bytes", lambda _: 10)
     autoencoder.forecast.fitting.clear()
     assert encoded(autoencoder, frames).shape == latents.shape
     assert max(widest) <= 128
@@ -237,7 +237,7 @@ def test_a_compiled_network_is_not_counted(
     load: Callable[[str], Autoencoder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else torch goes on with what it has not compiled."""
-    monkeypatch.setattr("vae_experiments.models.footprint.free_memory_bytes", lambda _: 10)
+    monkeypatch.setattr("vae_experiments.models.memory_estimate.free_memory_bytes", lambda _: 10)
     autoencoder: Any = copy.copy(load("AutoencoderKL"))
     autoencoder.chosen, autoencoder.forecast = replace(autoencoder.chosen, compiled=True), Forecast()
     encoded(autoencoder, shapes(1, Size(139, 21)))
@@ -249,7 +249,7 @@ def test_a_forecast_is_no_verdict(
     network_folders: dict[str, Path], cpu: Chosen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where nothing smaller can be tried, the frame is."""
-    monkeypatch.setattr("vae_experiments.models.footprint.free_memory_bytes", lambda _: 10)
+    monkeypatch.setattr("vae_experiments.models.memory_estimate.free_memory_bytes", lambda _: 10)
     folder = str(network_folders["AutoencoderKL"])
     autoencoder = Folder(path=folder, tiling=Tiling.off).load(cpu)
     assert encoded(autoencoder, shapes(2, Size(139, 21))).shape == (2, 4, 3, 18)

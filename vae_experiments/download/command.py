@@ -17,7 +17,7 @@ from vae_experiments.download.catalogue import hubs, small
 from vae_experiments.download.delivery import Delivery
 from vae_experiments.errors import SettingError, closest
 from vae_experiments.models import Hub, Model
-from vae_experiments.models.hub import has_token
+from vae_experiments.models.hub.hub_model import has_token
 from vae_experiments.options import Option, setting
 
 if TYPE_CHECKING:

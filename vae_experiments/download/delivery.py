@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from vae_experiments.errors import ModelError
 from vae_experiments.runtime.interruption import check
-from vae_experiments.models.offer import free_bytes, megabytes
-from vae_experiments.models.refusals import UnreachableError
-from vae_experiments.models.transfer import size_bytes
+from vae_experiments.models.hub.remote_files import free_bytes, megabytes
+from vae_experiments.models.hub.hub_errors import UnreachableError
+from vae_experiments.models.hub.download import size_bytes
 from vae_experiments.runtime.progress import waiting
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vae_experiments.models import Hub
-from vae_experiments.models.offer import Offer
+from vae_experiments.models.hub.remote_files import Offer
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vae_experiments.models.adapter import Adapter
-from vae_experiments.models.grouping import EACH, whole
+from vae_experiments.models.chunking import EACH, whole
 from vae_experiments.runtime.seeding import place_seed
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vae_experiments.models.grouping import Group, Ratio
+    from vae_experiments.models.chunking import Group, Ratio
     from vae_experiments.models.way import Call
     from vae_experiments.tensors import Frames, Latents
 

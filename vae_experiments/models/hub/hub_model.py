@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vae_experiments.errors import ModelError
 from vae_experiments.models.model import Model
-from vae_experiments.models.place import Place
+from vae_experiments.models.hub.repo import Place
 from vae_experiments.options import setting
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from vae_experiments.runtime.device import Chosen
     from vae_experiments.models.autoencoder import Autoencoder
-    from vae_experiments.models.offer import Offer
+    from vae_experiments.models.hub.remote_files import Offer
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class Hub(Model):
         Raises:
             ModelError: it cannot be reached, refuses, or has nothing that can be used.
         """
-        from vae_experiments.models.offer import Offer
+        from vae_experiments.models.hub.remote_files import Offer
 
         self.place.check()
         return Offer.of(self.place)
@@ -97,7 +97,7 @@ class Hub(Model):
         Raises:
             ModelError: one sentence for whatever stops it.
         """
-        from vae_experiments.models.offer import megabytes
+        from vae_experiments.models.hub.remote_files import megabytes
 
         log.info(
             "downloading %s: %s to %s",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vae_experiments.errors import ModelError
 
 if TYPE_CHECKING:
-    from vae_experiments.models.place import Place
+    from vae_experiments.models.hub.repo import Place
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 MALFORMED_TOKEN = "Invalid credentials in Authorization header"

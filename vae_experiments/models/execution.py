@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vae_experiments.runtime.device import Chosen
-    from vae_experiments.models.footprint import Forecast
+    from vae_experiments.models.memory_estimate import Forecast
     from vae_experiments.models.way import Call
 
 log = logging.getLogger(__name__)

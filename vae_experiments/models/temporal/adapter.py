@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vae_experiments.models.adapter import Adapter
-from vae_experiments.models.causal import nothing_yet
-from vae_experiments.models.dialects import DIALECTS, Dialect
-from vae_experiments.models.grouping import EACH, faded, grouped
+from vae_experiments.models.temporal.streaming import nothing_yet
+from vae_experiments.models.temporal.specs import DIALECTS, Dialect
+from vae_experiments.models.chunking import EACH, faded, grouped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from vae_experiments.models.grouping import Group
+    from vae_experiments.models.chunking import Group
     from vae_experiments.models.way import Call
     from vae_experiments.tensors import Frames, Latents, Size
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from vae_experiments.models import windowed
-from vae_experiments.models.carried import remembered
+from vae_experiments.models.temporal import windowed
+from vae_experiments.models.temporal.streaming_state import remembered
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from vae_experiments.errors import ModelError
 from vae_experiments.files import digest
-from vae_experiments.models.refusals import refusal
-from vae_experiments.models.weights import Weights
+from vae_experiments.models.hub.hub_errors import refusal
+from vae_experiments.models.hub.weight_files import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

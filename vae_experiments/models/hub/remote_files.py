@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vae_experiments.errors import ModelError
-from vae_experiments.models.refusals import refusal
-from vae_experiments.models.transfer import Wanted, part_of, size_bytes, transfer
-from vae_experiments.models.weights import PICKLED, Weights
+from vae_experiments.models.hub.hub_errors import refusal
+from vae_experiments.models.hub.download import Wanted, part_of, size_bytes, transfer
+from vae_experiments.models.hub.weight_files import PICKLED, Weights
 from vae_experiments.runtime.progress import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from vae_experiments.models.place import Place
+    from vae_experiments.models.hub.repo import Place
 
 REACH_SECONDS = 3.0
 """How long the hub has to answer, name resolution and proxies included."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vae_experiments.models.causal import Memory
+    from vae_experiments.models.temporal.streaming import Memory
 
     Past: TypeAlias = tuple[Tensor, ...]
     """What a layer has kept of its inputs, in their order."""
