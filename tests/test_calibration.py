@@ -24,7 +24,7 @@ from vae_experiments.companions import clip_of
 from vae_experiments.config import experiment_from
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Bend, Blur, Link, Retime, Reverse, StyleSwap, weakened
-from vae_experiments.manipulations.strengths import schedule_times
+from vae_experiments.manipulations.strength import schedule_times
 from vae_experiments.metrics import psnr_db
 from vae_experiments.models import shared
 from vae_experiments.models.framewise import Framewise

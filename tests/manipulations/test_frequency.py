@@ -13,7 +13,7 @@ import torch
 from tests.manipulations.clips import clip_of, latents_of, second, through
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import FrequencyFilter, PhaseSwap
-from vae_experiments.manipulations.frequency import Over
+from vae_experiments.manipulations.effects.frequency import Over
 
 NEUTRAL: dict[str, dict[str, Any]] = {
     "frequency_filter": {"low": 0, "high": 1},

@@ -19,7 +19,7 @@ from vae_experiments.manipulations import (
     StyleSwap,
     TemporalBand,
 )
-from vae_experiments.manipulations.motion import Reference
+from vae_experiments.manipulations.effects.motion import Reference
 from vae_experiments.sources import SourceInfo
 from vae_experiments.tensors import Size
 

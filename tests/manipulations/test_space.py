@@ -11,7 +11,7 @@ import torch
 from tests.manipulations.clips import latents_of, through
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Blur, ErodeDilate, Flip, Mosaic, Sharpen
-from vae_experiments.manipulations.space import Mirror
+from vae_experiments.manipulations.effects.space import Mirror
 
 NEUTRAL: dict[str, dict[str, Any]] = {
     "flip": {"strength": 0},

@@ -11,7 +11,7 @@ import torch
 from tests.manipulations.clips import clip_of, latents_of, second, through
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Adain, Clip, PcaDirection, PcaTruncate, Whiten
-from vae_experiments.manipulations.statistics import PcaOver
+from vae_experiments.manipulations.effects.statistics import PcaOver
 
 NEUTRAL: dict[str, dict[str, Any]] = {
     "adain": {"strength": 0},

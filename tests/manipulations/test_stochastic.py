@@ -20,7 +20,7 @@ from vae_experiments.manipulations import (
     Quantize,
     VariancePreservingNoise,
 )
-from vae_experiments.manipulations.stochastic import BetaSchedule
+from vae_experiments.manipulations.effects.stochastic import BetaSchedule
 from vae_experiments.models import Folder, Posterior
 from vae_experiments.runtime.seeding import normal, normal_frames
 from vae_experiments.sources import MovingCircle

@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 from tests.manipulations.clips import clip_of, latents_of, through
 from vae_experiments.manipulations import FractalNoise, PyramidNoise
-from vae_experiments.manipulations.textures import fractal
+from vae_experiments.manipulations.effects.textures import fractal
 from vae_experiments.runtime.seeding import normal, normal_frames
 
 NEUTRAL: dict[str, dict[str, Any]] = {"fractal_noise": {"scale": 0}, "pyramid_noise": {"scale": 0}}

@@ -14,7 +14,7 @@ import torch
 from tests.manipulations.clips import clip_of, latents_of, second, through
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Arithmetic, Blend, Clip, Interpolate, PhaseSwap
-from vae_experiments.manipulations.two_videos import Method, Mode
+from vae_experiments.manipulations.effects.mixing import Method, Mode
 
 NEUTRAL: dict[str, dict[str, Any]] = {
     "interpolate": {"weight": 0},

@@ -1,7 +1,7 @@
 """Manipulations: small classes, latents in, latents out, grouped by what they disturb."""
 
-from vae_experiments.manipulations.chains import chain, lengths_differ, outcome
-from vae_experiments.manipulations.channels import (
+from vae_experiments.manipulations.chain import chain, lengths_differ, outcome
+from vae_experiments.manipulations.effects.channels import (
     ChannelBias,
     ChannelGain,
     ChannelMute,
@@ -11,28 +11,28 @@ from vae_experiments.manipulations.channels import (
     Truncation,
 )
 from vae_experiments.manipulations.clip import Clip
-from vae_experiments.manipulations.frequency import FrequencyFilter, PhaseSwap
+from vae_experiments.manipulations.effects.frequency import FrequencyFilter, PhaseSwap
 from vae_experiments.manipulations.manipulation import Link, Manipulation, WholeClip
-from vae_experiments.manipulations.motion import (
+from vae_experiments.manipulations.effects.motion import (
     MotionGain,
     MotionMagnify,
     MotionTransfer,
     StyleSwap,
     TemporalBand,
 )
-from vae_experiments.manipulations.retiming import Retime
-from vae_experiments.manipulations.slit_scan import SlitScan
-from vae_experiments.manipulations.space import Blur, ErodeDilate, Flip, Mosaic, Sharpen
-from vae_experiments.manipulations.statistics import Adain, PcaDirection, PcaTruncate, Whiten
-from vae_experiments.manipulations.stochastic import (
+from vae_experiments.manipulations.effects.time_remap import Retime
+from vae_experiments.manipulations.effects.slit_scan import SlitScan
+from vae_experiments.manipulations.effects.space import Blur, ErodeDilate, Flip, Mosaic, Sharpen
+from vae_experiments.manipulations.effects.statistics import Adain, PcaDirection, PcaTruncate, Whiten
+from vae_experiments.manipulations.effects.stochastic import (
     Dropout,
     Noise,
     PosteriorTemperature,
     Quantize,
     VariancePreservingNoise,
 )
-from vae_experiments.manipulations.strengths import weakened
-from vae_experiments.manipulations.temporal import (
+from vae_experiments.manipulations.strength import weakened
+from vae_experiments.manipulations.effects.temporal import (
     Echo,
     Freeze,
     Loop,
@@ -41,10 +41,10 @@ from vae_experiments.manipulations.temporal import (
     TemporalSharpen,
     TemporalSmooth,
 )
-from vae_experiments.manipulations.textures import FractalNoise, PyramidNoise
-from vae_experiments.manipulations.two_videos import Arithmetic, Blend, Interpolate
-from vae_experiments.manipulations.warps import Rotate, Shift, Wave, Zoom
-from vae_experiments.manipulations.weights import Bend
+from vae_experiments.manipulations.effects.textures import FractalNoise, PyramidNoise
+from vae_experiments.manipulations.effects.mixing import Arithmetic, Blend, Interpolate
+from vae_experiments.manipulations.effects.warps import Rotate, Shift, Wave, Zoom
+from vae_experiments.manipulations.effects.network_bending import Bend
 
 __all__ = [
     "Adain",

@@ -11,7 +11,7 @@ from math import ceil, cos, pi, radians, sin
 from typing import TYPE_CHECKING
 
 from vae_experiments.manipulations.manipulation import Manipulation
-from vae_experiments.manipulations.space import frame_by_frame
+from vae_experiments.manipulations.effects.space import frame_by_frame
 from vae_experiments.options import Choice, Scheduled, setting
 
 if TYPE_CHECKING:
