@@ -13,7 +13,7 @@ from tests.clicks import heard, shown, write_film
 from vae_experiments.tensors import Size
 from vae_experiments.tracks import playable_track, unplayable_remark
 from vae_experiments.writers import open_mp4
-from vae_experiments.writers.samples import JITTER, Samples
+from vae_experiments.writers.video.audio_samples import JITTER, Samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,7 +23,7 @@ from vae_experiments.writers import (
     plot_metrics,
     write_report,
 )
-from vae_experiments.writers.report import spoken
+from vae_experiments.writers.pages.run_report import spoken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

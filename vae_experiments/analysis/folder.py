@@ -11,8 +11,8 @@ from vae_experiments.analysis.pictures import component_pictures, enlarged
 from vae_experiments.analysis.settings import Plots
 from vae_experiments.files import write_json, write_text
 from vae_experiments.writers import open_mp4
-from vae_experiments.writers.analysis_page import AnalysisPage, write_analysis_page
-from vae_experiments.writers.analysis_plots import (
+from vae_experiments.writers.pages.analysis_report import AnalysisPage, write_analysis_page
+from vae_experiments.writers.plots.analysis_plots import (
     plot_channels,
     plot_components,
     plot_correlation,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vae_experiments.files import write_text
-from vae_experiments.writers.report import PAGE as REPORT
+from vae_experiments.writers.pages.run_report import PAGE as REPORT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

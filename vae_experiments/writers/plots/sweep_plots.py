@@ -7,7 +7,7 @@ import warnings
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vae_experiments.writers.plots import COLOURS, new_figure, save_figure
+from vae_experiments.writers.plots.run_plots import COLOURS, new_figure, save_figure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from vae_experiments.files import write_text
-from vae_experiments.writers.report import PAGE as REPORT
+from vae_experiments.writers.pages.run_report import PAGE as REPORT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from vae_experiments.writers.sweep_sheet import Sheet
+    from vae_experiments.writers.pages.sweep_contact_sheet import Sheet
 
 # All pages look alike because they have one style sheet.
 STYLE = REPORT[REPORT.index("<style>") : REPORT.index("</style>")]

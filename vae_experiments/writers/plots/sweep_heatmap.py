@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.writers.plots import new_figure
-from vae_experiments.writers.sweep_plots import METRICS, name_ticks, save_sweep_figure, shortened
+from vae_experiments.writers.plots.run_plots import new_figure
+from vae_experiments.writers.plots.sweep_plots import METRICS, name_ticks, save_sweep_figure, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from vae_experiments.writers.sweep_plots import Measurement
+    from vae_experiments.writers.plots.sweep_plots import Measurement
 
 WIDEST_ROW = 26
 """Inches that three maps beside each other may take; wider ones stand below each other."""

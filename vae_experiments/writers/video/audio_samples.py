@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.writers.clock import LARGEST
+from vae_experiments.writers.video.clock import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.writers.plots import COLOURS, new_figure, save_figure
+from vae_experiments.writers.plots.run_plots import COLOURS, new_figure, save_figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vae_experiments.tensors import Size
-from vae_experiments.writers.comparison import Comparison
-from vae_experiments.writers.mp4 import open_mp4
+from vae_experiments.writers.video.comparison import Comparison
+from vae_experiments.writers.video.mp4 import open_mp4
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
