@@ -24,7 +24,7 @@ from vae_experiments.files import (
     write_sums,
     write_text,
 )
-from vae_experiments.latents import LatentFolder
+from vae_experiments.cache.latent_files import LatentFolder
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vae_experiments.runtime.device import Device
     from vae_experiments.errors import VaeExperimentsError
     from vae_experiments.experiment import Experiment
-    from vae_experiments.latents import load_latents
+    from vae_experiments.cache.latent_files import load_latents
     from vae_experiments.manipulations import Clip, Manipulation, Noise, WholeClip
     from vae_experiments.models import Bundled, Folder, Hub
     from vae_experiments.options import Scheduled, setting

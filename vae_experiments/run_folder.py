@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from vae_experiments.claims import FAILURE
 from vae_experiments.files import SUMS, write_json, write_sums, write_text
-from vae_experiments.latents import CHANGED, ENCODED, LatentFolder
+from vae_experiments.cache.latent_files import CHANGED, ENCODED, LatentFolder
 from vae_experiments.metrics import NUMBERS, REACH, Fidelity, LatentStatistics, as_table, psnr_db
 from vae_experiments.options import Option, setting
 from vae_experiments.tensors import to_pixels

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import NumbersError, SourceError
 from vae_experiments.files import read_json
-from vae_experiments.latents import load_latents
+from vae_experiments.cache.latent_files import load_latents
 from vae_experiments.manipulations import Clip
 from vae_experiments.runtime.progress import Progress
 from vae_experiments.run_folder import FINISHED, TABLE

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from vae_experiments.errors import WriteError
 from vae_experiments.files import hidden_beside
-from vae_experiments.latents import LatentFolder, checked_chunks
+from vae_experiments.cache.latent_files import LatentFolder, checked_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
