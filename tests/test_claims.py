@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import REPOSITORY
-from vae_experiments.claims import CLAIM, REASON, RefusedError, claimed, started, take
+from vae_experiments.pipeline.folder_lock import CLAIM, REASON, RefusedError, claimed, started, take
 from vae_experiments.files import SUMS, is_whole
-from vae_experiments.run_folder import FINISHED, WRITTEN
+from vae_experiments.pipeline.run_folder import FINISHED, WRITTEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -210,7 +210,7 @@ def test_a_terminal_that_closes_ends_a_run_without_half_a_file(tmp_path: Path) -
 RACE = """
 import sys
 from pathlib import Path
-from vae_experiments.claims import take
+from vae_experiments.pipeline.folder_lock import take
 from vae_experiments.errors import VaeExperimentsError
 folder = Path(sys.argv[1])
 for line in sys.stdin:

@@ -347,7 +347,7 @@ def test_a_finished_sweep_is_never_written_over(type_command: Command, tmp_path:
 
 
 FAULT = """
-import runpy, sys, vae_experiments.experiment as module
+import runpy, sys, vae_experiments.pipeline.experiment as module
 def run(*_): raise TypeError('a fault')
 module.Experiment.run = run
 sys.argv = ['run.py', *sys.argv[1:]]

@@ -14,7 +14,7 @@ import torch
 
 from tests.sources.conftest import write_film
 from vae_experiments import Experiment, Folder, MovingCircle, Noise, Output, load_latents
-from vae_experiments.companions import Companions, clip_of
+from vae_experiments.pipeline.second_video import Companions, clip_of
 from vae_experiments.errors import SettingError, SourceError
 from vae_experiments.manipulations import Freeze, MotionTransfer, PosteriorTemperature, Retime, Reverse, chain
 from vae_experiments.manipulations.masks import Mask

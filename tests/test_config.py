@@ -13,11 +13,11 @@ from tests.conftest import REPOSITORY
 from vae_experiments.composition import ClaimFolder, claim
 from vae_experiments.config import experiment_from
 from vae_experiments.errors import SettingError
-from vae_experiments.experiment import Run
+from vae_experiments.pipeline.experiment import Run
 from vae_experiments.manipulations import Noise
 from vae_experiments.models import Bundled
 from vae_experiments.options import kinds
-from vae_experiments.run_folder import FINISHED
+from vae_experiments.pipeline.run_folder import FINISHED
 from vae_experiments.sources import MovingCircle
 
 CONF = REPOSITORY / "conf"

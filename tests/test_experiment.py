@@ -25,7 +25,7 @@ from vae_experiments.runtime.stopwatch import Stopwatch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from vae_experiments.experiment import Result
+    from vae_experiments.pipeline.experiment import Result
 
     Runner = Callable[..., Result]
 

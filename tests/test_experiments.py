@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from tests.conftest import REPOSITORY
 from vae_experiments.config import experiment_from
-from vae_experiments.run_folder import FINISHED
+from vae_experiments.pipeline.run_folder import FINISHED
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 

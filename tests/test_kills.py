@@ -15,7 +15,7 @@ import pytest
 
 from tests.training.test_command import QUICK
 from vae_experiments.files import SUMS, is_whole
-from vae_experiments.run_folder import FINISHED
+from vae_experiments.pipeline.run_folder import FINISHED
 from vae_experiments.training.checkpoints import read_checkpoint
 
 if TYPE_CHECKING:

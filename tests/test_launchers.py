@@ -21,7 +21,7 @@ from tests.conftest import REPOSITORY
 from vae_experiments.composition import ENGINES, cores_for_each, cores_up_to
 from vae_experiments.files import SUMS
 from vae_experiments.mistakes import mistake_of
-from vae_experiments.run_folder import FINISHED
+from vae_experiments.pipeline.run_folder import FINISHED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

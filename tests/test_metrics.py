@@ -7,8 +7,8 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from vae_experiments import metrics
-from vae_experiments.metrics import Fidelity, LatentStatistics
+from vae_experiments.pipeline import metrics
+from vae_experiments.pipeline.metrics import Fidelity, LatentStatistics
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vae_experiments.errors import NumbersError
-from vae_experiments.runner import Step, finite, in_step, out_of_step, regrouped
+from vae_experiments.pipeline.runner import Step, finite, in_step, out_of_step, regrouped
 from vae_experiments.tensors import Joined
 
 

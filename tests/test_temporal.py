@@ -14,9 +14,9 @@ from tests.test_experiment import Backwards, video
 from tests.test_models import decoded, encoded, frames_of
 from vae_experiments import Device, Experiment, Folder, Noise, Output, load_latents
 from vae_experiments.cache import Shelf
-from vae_experiments.companions import clip_of
+from vae_experiments.pipeline.second_video import clip_of
 from vae_experiments.models import Posterior
-from vae_experiments.runner import stream
+from vae_experiments.pipeline.runner import stream
 from vae_experiments.sources import MovingCircle
 from vae_experiments.runtime.stopwatch import Stopwatch
 from vae_experiments.tensors import Size
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vae_experiments.runtime.device import Chosen
-    from vae_experiments.experiment import Result
+    from vae_experiments.pipeline.experiment import Result
     from vae_experiments.models import Autoencoder
     from vae_experiments.models.temporal.adapter import Temporal
 

@@ -22,7 +22,7 @@ from vae_experiments.analysis.folder import write_study
 from vae_experiments.analysis.settings import Analysis, Plots, Which
 from vae_experiments.analysis.study import findings
 from vae_experiments.analysis.subject import encoded, saved
-from vae_experiments.companions import Companions
+from vae_experiments.pipeline.second_video import Companions
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Clip, Retime, Wave
 from vae_experiments.manipulations.masks import Mask

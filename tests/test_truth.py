@@ -23,7 +23,7 @@ from vae_experiments.sources import MovingCircle, Video, video
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vae_experiments.experiment import Result
+    from vae_experiments.pipeline.experiment import Result
 
     Runner = Callable[..., Result]
 
@@ -125,7 +125,7 @@ def test_another_video_that_changes_between_digest_and_reading_is_named_by_its_s
 ) -> None:
     film = write_film(tmp_path / "film.mkv", count=5)
     other = write_film(tmp_path / "other.mkv", count=5, fps=24)
-    monkeypatch.setattr("vae_experiments.companions.Video", changing(film, other))
+    monkeypatch.setattr("vae_experiments.pipeline.second_video.Video", changing(film, other))
     with pytest.raises(SourceError, match="^interpolate.path: film.mkv changed since its digest was taken"):
         run(manipulations=[Interpolate(path=str(film))])
     assert list((tmp_path / "run 0").iterdir()) == []
@@ -219,8 +219,8 @@ def test_metrics_say_what_a_latent_stands_for(
 def test_what_a_manipulation_costs_against_the_reconstruction_is_scikit_images_number(tmp_path: Path) -> None:
     from skimage.metrics import peak_signal_noise_ratio
 
-    from vae_experiments.run_folder import RunFolder
-    from vae_experiments.runner import Step
+    from vae_experiments.pipeline.run_folder import RunFolder
+    from vae_experiments.pipeline.runner import Step
     from vae_experiments.tensors import to_frames, to_pixels
 
     source, chance = MovingCircle(size="48x40", frames=5), torch.Generator().manual_seed(0)

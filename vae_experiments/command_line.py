@@ -20,7 +20,7 @@ from hydra.errors import OverrideParseException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from vae_experiments.claims import RefusedError, end_all, one_held
+from vae_experiments.pipeline.folder_lock import RefusedError, end_all, one_held
 from vae_experiments.config import experiment_from, sweep_from
 from vae_experiments.errors import SettingError
 from vae_experiments.files import write_error

@@ -26,7 +26,7 @@ from vae_experiments.files import write_text
 from vae_experiments.messages import Printable
 from vae_experiments.options import kinds
 from vae_experiments.plugins import plugin_confs
-from vae_experiments.run_folder import FINISHED
+from vae_experiments.pipeline.run_folder import FINISHED
 from vae_experiments.trust import Loader, guard_hydra
 
 if TYPE_CHECKING:

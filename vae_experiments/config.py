@@ -16,13 +16,13 @@ from vae_experiments.calibration import Target
 from vae_experiments.composition import FAMILIES, register
 from vae_experiments.runtime.device import Device
 from vae_experiments.errors import SettingError, VaeExperimentsError
-from vae_experiments.experiment import Experiment, Run
+from vae_experiments.pipeline.experiment import Experiment, Run
 from vae_experiments.manipulations import Link
 from vae_experiments.mistakes import type_mistake, unknown_setting
 from vae_experiments.models import Model
 from vae_experiments.multirun import Sweep, SweepFolder
 from vae_experiments.options import Option, dotted, kind_named
-from vae_experiments.run_folder import Output
+from vae_experiments.pipeline.run_folder import Output
 from vae_experiments.sources import Source
 
 if TYPE_CHECKING:

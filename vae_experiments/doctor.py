@@ -22,7 +22,7 @@ from vae_experiments.composition import CONF, register
 from vae_experiments.config import option_from, refuse_unknown
 from vae_experiments.runtime.device import Device, DeviceName, Dtype
 from vae_experiments.errors import VaeExperimentsError
-from vae_experiments.metrics import Fidelity
+from vae_experiments.pipeline.metrics import Fidelity
 from vae_experiments.models import Model
 from vae_experiments.models.tiling import SMALLEST_TILE, Tiling
 from vae_experiments.options import Option, setting

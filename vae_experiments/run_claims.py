@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from vae_experiments.claims import (
+from vae_experiments.pipeline.folder_lock import (
     CONFIG_FOLDER,
     ELSEWHERE,
     FAILURE,
@@ -21,7 +21,7 @@ from vae_experiments.claims import (
 )
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.files import digest_of, is_whole, read_sums, write_json
-from vae_experiments.run_folder import FINISHED, WRITTEN
+from vae_experiments.pipeline.run_folder import FINISHED, WRITTEN
 from vae_experiments.yaml_files import read_yaml
 
 if TYPE_CHECKING:

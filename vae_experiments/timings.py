@@ -7,7 +7,7 @@ import time
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.metrics import Fidelity
+from vae_experiments.pipeline.metrics import Fidelity
 from vae_experiments.tensors import Size, to_pixels
 
 if TYPE_CHECKING:

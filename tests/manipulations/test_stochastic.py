@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tests.manipulations.clips import clip_of, latents_of, through
-from vae_experiments import companions
+from vae_experiments.pipeline import second_video as companions
 from vae_experiments.manipulations import (
     Dropout,
     Noise,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.training.test_trainer import assert_same, saved, settings, table, trainer
-from vae_experiments.claims import CLAIM, RefusedError
+from vae_experiments.pipeline.folder_lock import CLAIM, RefusedError
 from vae_experiments.runtime.device import Device
 from vae_experiments.errors import StoppedError, TrainingError
 from vae_experiments.files import SUMS, hidden_beside

@@ -33,7 +33,7 @@ def test_a_run_gives_videos_numbers_a_line_an_archive_and_a_place_in_the_history
     assert {"run.log", ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml"} < names
     here = {path.relative_to(kept.folder).as_posix() for path in kept.folder.rglob("*") if path.is_file()}
     assert names == here - {".run.zip"}
-    assert "vae_experiments.experiment: device: " in log
+    assert "vae_experiments.pipeline.experiment: device: " in log
     assert str(bench.outputs) not in log
     html = cards.result(kept)
     assert f"{kept.metrics['reconstructed_with_noise']['psnr_db']!r}" in html

@@ -16,13 +16,13 @@ from omegaconf import DictConfig, OmegaConf
 from vae_experiments.analysis.folder import FINISHED, WRITTEN
 from vae_experiments.analysis.settings import Analysis
 from vae_experiments.analysis.study import Study
-from vae_experiments.claims import held
+from vae_experiments.pipeline.folder_lock import held
 from vae_experiments.command_line import one_line_mistakes
 from vae_experiments.composition import CONF, ClaimFolder
 from vae_experiments.config import option_from, refuse_unknown
 from vae_experiments.runtime.device import Device
 from vae_experiments.errors import SettingError
-from vae_experiments.experiment import Run
+from vae_experiments.pipeline.experiment import Run
 from vae_experiments.models import Model
 from vae_experiments.multirun import ending_in_one_line
 from vae_experiments.run_claims import RUN, claim_run

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.metrics import LatentStatistics
+from vae_experiments.pipeline.metrics import LatentStatistics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

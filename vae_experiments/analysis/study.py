@@ -21,7 +21,7 @@ from vae_experiments.analysis.numbers import (
 )
 from vae_experiments.analysis.settings import Analysis
 from vae_experiments.analysis.subject import encoded, saved
-from vae_experiments.companions import Companions
+from vae_experiments.pipeline.second_video import Companions
 from vae_experiments.runtime.device import Device, give_threads_back
 from vae_experiments.models import Bundled
 from vae_experiments.runtime.progress import announce, waiting

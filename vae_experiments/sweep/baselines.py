@@ -6,8 +6,8 @@ from collections import defaultdict
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
-from vae_experiments.metrics import NUMBERS
-from vae_experiments.run_folder import RECONSTRUCTED
+from vae_experiments.pipeline.metrics import NUMBERS
+from vae_experiments.pipeline.run_folder import RECONSTRUCTED
 from vae_experiments.sweep.jobs import SWEEP, Status
 from vae_experiments.sweep.settings import Swept, same
 from vae_experiments.sweep.verdicts import ROUNDING_DB

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import VaeExperimentsError
-from vae_experiments.run_folder import ORIGINAL, RECONSTRUCTED
+from vae_experiments.pipeline.run_folder import ORIGINAL, RECONSTRUCTED
 from vae_experiments.sources.video_file.clip_reader import look_over
 from vae_experiments.sweep.settings import short_names, values_of
 from vae_experiments.writers import SheetTile

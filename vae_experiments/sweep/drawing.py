@@ -7,8 +7,8 @@ from collections import defaultdict
 from statistics import median
 from typing import TYPE_CHECKING
 
-from vae_experiments.metrics import NUMBERS
-from vae_experiments.run_folder import RECONSTRUCTED
+from vae_experiments.pipeline.metrics import NUMBERS
+from vae_experiments.pipeline.run_folder import RECONSTRUCTED
 from vae_experiments.sweep.jobs import Status
 from vae_experiments.sweep.settings import as_number, in_words, short_names, values_of
 from vae_experiments.sweep.verdicts import BATCH_SIZE

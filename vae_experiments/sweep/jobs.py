@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import VaeExperimentsError
-from vae_experiments.run_folder import FINISHED, ORIGINAL, RECONSTRUCTED
+from vae_experiments.pipeline.run_folder import FINISHED, ORIGINAL, RECONSTRUCTED
 from vae_experiments.yaml_files import read_yaml
 
 if TYPE_CHECKING:

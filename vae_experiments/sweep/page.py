@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vae_experiments.files import write_text
-from vae_experiments.run_folder import ORIGINAL, RECONSTRUCTED
+from vae_experiments.pipeline.run_folder import ORIGINAL, RECONSTRUCTED
 from vae_experiments.sweep.baselines import LABEL, baselines, has_own_row
 from vae_experiments.sweep.contact import MOST_BASELINES, moment, tiles_of_baselines, tiles_of_jobs
 from vae_experiments.sweep.drawing import draw_plots

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vae_experiments.run_folder import RECONSTRUCTED
+from vae_experiments.pipeline.run_folder import RECONSTRUCTED
 from vae_experiments.sweep.baselines import LABEL
 from vae_experiments.sweep.jobs import Status
 from vae_experiments.sweep.settings import as_number, in_words, values_of

@@ -8,8 +8,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.metrics import NUMBERS
-from vae_experiments.run_folder import RECONSTRUCTED
+from vae_experiments.pipeline.metrics import NUMBERS
+from vae_experiments.pipeline.run_folder import RECONSTRUCTED
 from vae_experiments.sweep.jobs import CHANGED, is_number
 
 if TYPE_CHECKING:

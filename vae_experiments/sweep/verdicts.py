@@ -7,7 +7,7 @@ from decimal import Decimal
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
-from vae_experiments.run_folder import RECONSTRUCTED
+from vae_experiments.pipeline.run_folder import RECONSTRUCTED
 from vae_experiments.sweep.jobs import Status
 from vae_experiments.sweep.settings import same
 

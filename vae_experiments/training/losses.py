@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.functional import avg_pool2d
 
-from vae_experiments.metrics import ssim
+from vae_experiments.pipeline.metrics import ssim
 
 if TYPE_CHECKING:
     from vae_experiments.tensors import Frames, Latents

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
-from vae_experiments.companions import said_of
+from vae_experiments.pipeline.second_video import said_of
 from vae_experiments.errors import SourceError
 from vae_experiments.web.desk import Desk, Ticket
 from vae_experiments.web.guests import Guest

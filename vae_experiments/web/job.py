@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, cast
 from vae_experiments.composition import claim
 from vae_experiments.errors import WriteError
 from vae_experiments.runtime.progress import shown_to
-from vae_experiments.run_folder import Output
+from vae_experiments.pipeline.run_folder import Output
 from vae_experiments.web.records import recorded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from vae_experiments.experiment import Result
+    from vae_experiments.pipeline.experiment import Result
     from vae_experiments.sources import Source
     from vae_experiments.tensors import Frames
     from vae_experiments.web.desk import Ticket

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from vae_experiments.errors import SettingError, SourceError
-from vae_experiments.experiment import Experiment
-from vae_experiments.run_folder import Output
+from vae_experiments.pipeline.experiment import Experiment
+from vae_experiments.pipeline.run_folder import Output
 from vae_experiments.web.choices import DEFAULT, Offered, chosen, said
 from vae_experiments.web.settings import SECOND, patterns, typed
 from vae_experiments.web.uploads import same_content

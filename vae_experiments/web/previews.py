@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vae_experiments.companions import clip_of
+from vae_experiments.pipeline.second_video import clip_of
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.models import shared
 

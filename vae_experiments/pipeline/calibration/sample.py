@@ -13,7 +13,7 @@ from vae_experiments import manipulations
 from vae_experiments.manipulations import chain
 from vae_experiments.models.framewise import Framewise
 from vae_experiments.runtime.progress import Progress
-from vae_experiments.runner import bent, finite, regrouped
+from vae_experiments.pipeline.runner import bent, finite, regrouped
 from vae_experiments.tensors import Joined, to_pixels
 from vae_experiments.runtime.streams import read_ahead
 
