@@ -9,9 +9,9 @@ import pytest
 
 from tests.sweep.conftest import Claim, metrics_of
 from vae_experiments.errors import VaeExperimentsError
-from vae_experiments.sweep.contact import MOMENT, moment
+from vae_experiments.sweep.contact_frames import MOMENT, moment
 from vae_experiments.sweep.jobs import Job, Status, read_jobs
-from vae_experiments.sweep.settings import as_number, in_order, short_names, swept_settings, values_of
+from vae_experiments.sweep.swept import as_number, in_order, short_names, swept_settings, values_of
 
 
 def test_jobs_come_in_the_order_of_their_numbers(tmp_path: Path, claim: Claim) -> None:

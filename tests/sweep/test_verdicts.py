@@ -10,7 +10,7 @@ import pytest
 from tests.sweep.conftest import metrics_of
 from vae_experiments.sweep.baselines import baselines, has_own_row
 from vae_experiments.sweep.jobs import Job, Status
-from vae_experiments.sweep.settings import swept_settings
+from vae_experiments.sweep.swept import swept_settings
 from vae_experiments.sweep.verdicts import Throughput, determinism, recommend, throughputs
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from vae_experiments.pipeline.metrics import NUMBERS
 from vae_experiments.pipeline.run_folder import RECONSTRUCTED
 from vae_experiments.sweep.jobs import SWEEP, Status
-from vae_experiments.sweep.settings import Swept, same
+from vae_experiments.sweep.swept import Swept, same
 from vae_experiments.sweep.verdicts import ROUNDING_DB
 
 if TYPE_CHECKING:

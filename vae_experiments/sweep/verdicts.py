@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from vae_experiments.pipeline.run_folder import RECONSTRUCTED
 from vae_experiments.sweep.jobs import Status
-from vae_experiments.sweep.settings import same
+from vae_experiments.sweep.swept import same
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from vae_experiments.sweep.jobs import Job
-    from vae_experiments.sweep.settings import Swept
+    from vae_experiments.sweep.swept import Swept
 
 BATCH_SIZE = "batch_size"
 ROUNDING_DB = 0.01

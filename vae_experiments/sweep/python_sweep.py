@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from vae_experiments.errors import StoppedError, VaeExperimentsError
 from vae_experiments.files import write_json
 from vae_experiments.sweep.jobs import FAILED, OVERRIDES
-from vae_experiments.sweep.page import Summary, write_sweep
+from vae_experiments.sweep.report import Summary, write_sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

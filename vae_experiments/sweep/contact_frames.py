@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.pipeline.run_folder import ORIGINAL, RECONSTRUCTED
 from vae_experiments.sources.video_file.clip_reader import look_over
-from vae_experiments.sweep.settings import short_names, values_of
+from vae_experiments.sweep.swept import short_names, values_of
 from vae_experiments.writers import SheetTile
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vae_experiments.sweep.baselines import Baseline
     from vae_experiments.sweep.jobs import Job
-    from vae_experiments.sweep.settings import Swept
+    from vae_experiments.sweep.swept import Swept
     from vae_experiments.tensors import Pixels
 
 log = logging.getLogger(__name__)

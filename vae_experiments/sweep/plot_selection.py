@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vae_experiments.pipeline.metrics import NUMBERS
 from vae_experiments.pipeline.run_folder import RECONSTRUCTED
 from vae_experiments.sweep.jobs import Status
-from vae_experiments.sweep.settings import as_number, in_words, short_names, values_of
+from vae_experiments.sweep.swept import as_number, in_words, short_names, values_of
 from vae_experiments.sweep.verdicts import BATCH_SIZE
 from vae_experiments.writers import (
     MOST_LINES,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vae_experiments.sweep.jobs import Job
-    from vae_experiments.sweep.settings import Swept
+    from vae_experiments.sweep.swept import Swept
     from vae_experiments.sweep.verdicts import Recommendation, Throughput
 
 MAP, BATCH_SIZES = "metrics_map.png", "batch_size.png"

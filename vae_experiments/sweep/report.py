@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from vae_experiments.files import write_text
 from vae_experiments.pipeline.run_folder import ORIGINAL, RECONSTRUCTED
 from vae_experiments.sweep.baselines import LABEL, baselines, has_own_row
-from vae_experiments.sweep.contact import MOST_BASELINES, moment, tiles_of_baselines, tiles_of_jobs
-from vae_experiments.sweep.drawing import draw_plots
+from vae_experiments.sweep.contact_frames import MOST_BASELINES, moment, tiles_of_baselines, tiles_of_jobs
+from vae_experiments.sweep.plot_selection import draw_plots
 from vae_experiments.sweep.jobs import Status, read_jobs
-from vae_experiments.sweep.rows import baseline_cards, baseline_row, columns_of, job_card, job_row
-from vae_experiments.sweep.settings import in_order, in_words, shared_settings, swept_settings, values_of
-from vae_experiments.sweep.table import as_csv
+from vae_experiments.sweep.table_rows import baseline_cards, baseline_row, columns_of, job_card, job_row
+from vae_experiments.sweep.swept import in_order, in_words, shared_settings, swept_settings, values_of
+from vae_experiments.sweep.csv_table import as_csv
 from vae_experiments.sweep.verdicts import BATCH_SIZE, determinism, recommend, throughputs
 from vae_experiments.writers import SweepPage, write_sheet, write_sweep_page
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vae_experiments.sweep.jobs import Job
-    from vae_experiments.sweep.settings import Swept
+    from vae_experiments.sweep.swept import Swept
     from vae_experiments.writers import Card, Plot
 
 TABLE, PAGE, CONTACT_SHEET = "sweep.csv", "sweep.html", "contact_sheet.png"

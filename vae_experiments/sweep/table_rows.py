@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from vae_experiments.pipeline.run_folder import RECONSTRUCTED
 from vae_experiments.sweep.baselines import LABEL
 from vae_experiments.sweep.jobs import Status
-from vae_experiments.sweep.settings import as_number, in_words, values_of
-from vae_experiments.sweep.table import relative
+from vae_experiments.sweep.swept import as_number, in_words, values_of
+from vae_experiments.sweep.csv_table import relative
 from vae_experiments.writers import Card, Cell, Row
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vae_experiments.sweep.baselines import Baseline
     from vae_experiments.sweep.jobs import Job
-    from vae_experiments.sweep.settings import Swept
+    from vae_experiments.sweep.swept import Swept
 
 REPORT = "report.html"
 SCORES = {"psnr_db": ("PSNR (dB)", ".2f"), "ssim": ("SSIM", ".4f"), "flicker": ("flicker (levels)", ".3f")}
