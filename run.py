@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import hydra
 
-from vae_experiments.command_line import command_line, run_configured
+from vae_experiments.cli.entry import command_line, run_configured
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig

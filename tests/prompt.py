@@ -39,13 +39,13 @@ LIBRARIES = (
     "safetensors.torch",
     "tqdm",
     "hydra.main",
-    "vae_experiments.command_line",
+    "vae_experiments.cli.entry",
 )
 READ_LATE = {"PYTEST_CURRENT_TEST", "VAE_EXPERIMENTS_CACHE", "OMP_WAIT_POLICY", "TORCHINDUCTOR_CACHE_DIR"}
 """A child may have others than the helper: we look them up when we need them, or the libraries set them."""
 
 ASKING = {"-h", "--help", "--hydra-help"}
-"""What is answered with a text that is made while ``vae_experiments.command_line`` is imported."""
+"""What is answered with a text that is made while ``vae_experiments.cli.entry`` is imported."""
 
 
 def run_afresh(

@@ -21,7 +21,7 @@ from vae_experiments.pipeline.calibration.sample import picked
 from vae_experiments.pipeline.calibration.search import MOST_DECODES, search
 from vae_experiments.pipeline.calibration.target import Trial
 from vae_experiments.pipeline.second_video import clip_of
-from vae_experiments.config import experiment_from
+from vae_experiments.cli.config import experiment_from
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Bend, Blur, Link, Retime, Reverse, StyleSwap, weakened
 from vae_experiments.manipulations.strength import schedule_times

@@ -10,8 +10,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from tests.conftest import REPOSITORY
-from vae_experiments.composition import ClaimFolder, claim
-from vae_experiments.config import experiment_from
+from vae_experiments.cli.hydra_setup import ClaimFolder, claim
+from vae_experiments.cli.config import experiment_from
 from vae_experiments.errors import SettingError
 from vae_experiments.pipeline.experiment import Run
 from vae_experiments.manipulations import Noise

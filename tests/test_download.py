@@ -12,8 +12,8 @@ from hydra import compose, initialize_config_dir
 from tests.conftest import REPOSITORY
 from tests.small_hub import SmallHub, files_of
 from tests.test_hub import NAME, WEIGHTS, environment, run_with, saved, small_hub
-from vae_experiments.composition import CONF, register
-from vae_experiments.config import option_from
+from vae_experiments.cli.hydra_setup import CONF, register
+from vae_experiments.cli.config import option_from
 from vae_experiments.download.catalogue import SMALL_MB, hubs, page, small
 from vae_experiments.download.command import FAMILIES, Download, translated
 from vae_experiments.download.delivery import Delivery

@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from tests.conftest import REPOSITORY
-from vae_experiments.config import experiment_from
+from vae_experiments.cli.config import experiment_from
 from vae_experiments.pipeline.run_folder import FINISHED
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

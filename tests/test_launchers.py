@@ -18,9 +18,9 @@ from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
 from tests.conftest import REPOSITORY
-from vae_experiments.composition import ENGINES, cores_for_each, cores_up_to
+from vae_experiments.cli.hydra_setup import ENGINES, cores_for_each, cores_up_to
 from vae_experiments.files import SUMS
-from vae_experiments.mistakes import mistake_of
+from vae_experiments.cli.hydra_errors import mistake_of
 from vae_experiments.pipeline.run_folder import FINISHED
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def install_deadly(site: Path) -> None:
 def test_a_launcher_that_is_not_installed_says_how_to_install_it(
     launcher: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    importlib.import_module("vae_experiments.config")
+    importlib.import_module("vae_experiments.cli.config")
     monkeypatch.setitem(ConfigStore.instance().repo["hydra"]["schema"], "launcher", {})
     with (
         initialize_config_dir(str(REPOSITORY / "conf"), version_base="1.3"),
@@ -203,7 +203,7 @@ def test_cores_are_shared_out_and_a_job_has_one_at_least(
 
 def test_a_worker_may_meet_the_sweep_before_anything_else() -> None:
     """Engines unpickle their callbacks in whatever order."""
-    command = [sys.executable, "-c", "import vae_experiments.multirun"]
+    command = [sys.executable, "-c", "import vae_experiments.cli.multirun"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -15,8 +15,8 @@ from nbclient import NotebookClient
 
 from tests.conftest import REPOSITORY
 from tests.test_config import composed
-from vae_experiments.config import experiment_from
-from vae_experiments.overrides import quoted
+from vae_experiments.cli.config import experiment_from
+from vae_experiments.cli.overrides import quoted
 from vae_experiments.schedules import split_outside_brackets
 
 NOTEBOOK = REPOSITORY / "notebooks" / "autoencoder_tutorial.ipynb"

@@ -5,7 +5,7 @@ import math
 import pytest
 from omegaconf import OmegaConf
 
-import vae_experiments.config  # noqa: F401  there every option is known
+import vae_experiments.cli.config  # noqa: F401  there every option is known
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Link, Noise
 from vae_experiments.options import Choice, Option, kind_named, kinds, setting, snake_case

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.test_config import composed
-from vae_experiments.config import experiment_from
-from vae_experiments.overrides import quoted
+from vae_experiments.cli.config import experiment_from
+from vae_experiments.cli.overrides import quoted
 
 NAMES = (
     "2024_05_17",

@@ -27,7 +27,7 @@ from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Clip, Retime, Wave
 from vae_experiments.manipulations.masks import Mask
 from vae_experiments.manipulations.frame_range import Range
-from vae_experiments.overrides import quoted
+from vae_experiments.cli.overrides import quoted
 from vae_experiments.schedules import Timeline, parse_schedule
 from vae_experiments.sources import MovingCircle, SourceInfo
 from vae_experiments.tensors import Size, to_pixels

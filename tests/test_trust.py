@@ -13,10 +13,10 @@ import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-import vae_experiments.config  # noqa: F401  registers all that Hydra composes with
+import vae_experiments.cli.config  # noqa: F401  registers all that Hydra composes with
 from tests.conftest import REPOSITORY
 from vae_experiments.errors import SettingError
-from vae_experiments.trust import refuse_code
+from vae_experiments.cli.trusted_config import refuse_code
 
 if TYPE_CHECKING:
     from collections.abc import Callable

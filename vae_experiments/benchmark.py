@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 
-from vae_experiments.command_line import command_line, one_line_mistakes
-from vae_experiments.composition import CONF, register
-from vae_experiments.config import option_from, refuse_unknown
+from vae_experiments.cli.entry import command_line, one_line_mistakes
+from vae_experiments.cli.hydra_setup import CONF, register
+from vae_experiments.cli.config import option_from, refuse_unknown
 from vae_experiments.runtime.device import Device, Dtype
 from vae_experiments.files import write_json, write_text
 from vae_experiments.runtime.interruption import check

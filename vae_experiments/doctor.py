@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import hydra
 
-from vae_experiments.command_line import command_line, one_line_mistakes
-from vae_experiments.composition import CONF, register
-from vae_experiments.config import option_from, refuse_unknown
+from vae_experiments.cli.entry import command_line, one_line_mistakes
+from vae_experiments.cli.hydra_setup import CONF, register
+from vae_experiments.cli.config import option_from, refuse_unknown
 from vae_experiments.runtime.device import Device, DeviceName, Dtype
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.pipeline.metrics import Fidelity

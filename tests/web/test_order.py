@@ -14,9 +14,9 @@ import pytest
 from tests.conftest import REPOSITORY
 from tests.test_config import composed
 from tests.web.conftest import small, waited
-from vae_experiments.config import experiment_from
+from vae_experiments.cli.config import experiment_from
 from vae_experiments.errors import SettingError, SourceError, VaeExperimentsError, WriteError
-from vae_experiments.overrides import quoted
+from vae_experiments.cli.overrides import quoted
 from vae_experiments.web.bench import Bench
 from vae_experiments.web.choices import offered
 from vae_experiments.web.order import Asked, Order, order_of

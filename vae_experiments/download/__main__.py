@@ -2,8 +2,8 @@
 
 import sys
 
-from vae_experiments.command_line import command_line
-from vae_experiments.composition import register
+from vae_experiments.cli.entry import command_line
+from vae_experiments.cli.hydra_setup import register
 from vae_experiments.download.command import FAMILIES, HELP, main, translated
 
 if __name__ == "__main__":

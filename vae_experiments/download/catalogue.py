@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from vae_experiments.composition import CONF
+from vae_experiments.cli.hydra_setup import CONF
 from vae_experiments.models import Hub, Model
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from vae_experiments.command_line import one_line_mistakes
-from vae_experiments.composition import CONF
-from vae_experiments.config import option_from, refuse_unknown
+from vae_experiments.cli.entry import one_line_mistakes
+from vae_experiments.cli.hydra_setup import CONF
+from vae_experiments.cli.config import option_from, refuse_unknown
 from vae_experiments.download.catalogue import hubs, small
 from vae_experiments.download.delivery import Delivery
 from vae_experiments.errors import SettingError, closest

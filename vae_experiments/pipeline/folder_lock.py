@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 CLAIM, FAILURE = ".claim.json", "failure.json"
 CONFIG_FOLDER, REASON = ".hydra", "failure.txt"
-log = logging.getLogger("vae_experiments.mistakes")
+log = logging.getLogger("vae_experiments.cli.hydra_errors")
 LOCKED_BYTE = 1 << 16
 """Behind the content of a claim, where Windows lets others read what is locked."""
 ELSEWHERE = "choose another folder, or delete it"

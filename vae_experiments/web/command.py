@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from vae_experiments.command_line import UNREADABLE, complain
+from vae_experiments.cli.entry import UNREADABLE, complain
 from vae_experiments.runtime.interruption import promise
 
 if TYPE_CHECKING:

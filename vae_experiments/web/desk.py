@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import VaeExperimentsError
-from vae_experiments.mistakes import mistake_of
+from vae_experiments.cli.hydra_errors import mistake_of
 from vae_experiments.web.faults import tell_fault
 
 if TYPE_CHECKING:

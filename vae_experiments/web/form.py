@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vae_experiments.explanation import grouped, sentence
+from vae_experiments.cli.settings_help import grouped, sentence
 from vae_experiments.manipulations import Link
 from vae_experiments.web.choices import DEFAULT, models, offered
 from vae_experiments.web.order import LONGEST_CHAIN, NOT_ASKED, VIDEO, Asked

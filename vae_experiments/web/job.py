@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from vae_experiments.composition import claim
+from vae_experiments.cli.hydra_setup import claim
 from vae_experiments.errors import WriteError
 from vae_experiments.runtime.progress import shown_to
 from vae_experiments.pipeline.run_folder import Output

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
-from vae_experiments.composition import CONF, JOB_LOGGING
+from vae_experiments.cli.hydra_setup import CONF, JOB_LOGGING
 from vae_experiments.files import write_error, write_text
-from vae_experiments.overrides import quoted
+from vae_experiments.cli.overrides import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

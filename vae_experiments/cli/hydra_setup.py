@@ -21,13 +21,13 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vae_experiments.errors import SettingError
-from vae_experiments.explanation import HELP_FLAGS, asked_for, explain, listed
+from vae_experiments.cli.settings_help import HELP_FLAGS, asked_for, explain, listed
 from vae_experiments.files import write_text
 from vae_experiments.messages import Printable
 from vae_experiments.options import kinds
-from vae_experiments.plugins import plugin_confs
+from vae_experiments.cli.plugins import plugin_confs
 from vae_experiments.pipeline.run_folder import FINISHED
-from vae_experiments.trust import Loader, guard_hydra
+from vae_experiments.cli.trusted_config import Loader, guard_hydra
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -177,7 +177,7 @@ JOB_LOGGING: dict[str, Any] = {
     "root": {"level": "WARNING", "handlers": ["console", "file"]},
     "loggers": {
         "vae_experiments": {"level": "INFO"},
-        "vae_experiments.mistakes": {"handlers": ["file"], "propagate": False},
+        "vae_experiments.cli.hydra_errors": {"handlers": ["file"], "propagate": False},
     },
     "disable_existing_loggers": False,
 }

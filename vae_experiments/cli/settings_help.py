@@ -1,6 +1,6 @@
 """What a choice is and what its settings mean, in words made from its class.
 
-``python -m vae_experiments.explanation`` prints the reference of all of them: docs/manipulations.md.
+``python -m vae_experiments.cli.settings_help`` prints the reference of all of them: docs/manipulations.md.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 HELP_FLAGS = {"--help", "-h"}
 WIDEST = 40
 """Letters of a setting and its default that the meanings of the others make room for."""
-COMMAND = "python -m vae_experiments.explanation > docs/manipulations.md"
+COMMAND = "python -m vae_experiments.cli.settings_help > docs/manipulations.md"
 GROUPS = {
     "stochastic": "By chance",
     "textures": "By chance",

@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vae_experiments.composition import typed_words
+from vae_experiments.cli.hydra_setup import typed_words
 from vae_experiments.errors import SettingError
 
 if TYPE_CHECKING:
