@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from vae_experiments import Device, Folder
-from vae_experiments.doctor import ILL, NOT_HERE, ODD, WELL, Doctor, Finding, Patient, examine, machine
+from vae_experiments.commands.doctor import ILL, NOT_HERE, ODD, WELL, Doctor, Finding, Patient, examine, machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ def test_the_machine_is_described() -> None:
 def test_the_command_passes_on_the_bundled_model(
     type_command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    done = type_command("-m", "vae_experiments.doctor", "doctor.size=64", folder=tmp_path / "doctor")
+    done = type_command("-m", "vae_experiments.commands.doctor", "doctor.size=64", folder=tmp_path / "doctor")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip().endswith("all is well")
     assert "round trip" in done.stdout

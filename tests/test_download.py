@@ -14,9 +14,9 @@ from tests.small_hub import SmallHub, files_of
 from tests.test_hub import NAME, WEIGHTS, environment, run_with, saved, small_hub
 from vae_experiments.cli.hydra_setup import CONF, register
 from vae_experiments.cli.config import option_from
-from vae_experiments.download.catalogue import SMALL_MB, hubs, page, small
-from vae_experiments.download.command import FAMILIES, Download, translated
-from vae_experiments.download.delivery import Delivery
+from vae_experiments.commands.model_catalog import SMALL_MB, hubs, page, small
+from vae_experiments.commands.download import FAMILIES, Download, translated
+from vae_experiments.commands.model_downloads import Delivery
 from vae_experiments.errors import ModelError, SettingError
 from vae_experiments.models import Bundled, Hub, Model
 
@@ -151,7 +151,7 @@ def test_what_is_wanted_is_known_by_the_words_that_choose_it(monkeypatch: pytest
 def test_gated_models_are_left_out_of_all_small_where_there_is_no_token(
     monkeypatch: pytest.MonkeyPatch, lines: Callable[[], list[str]]
 ) -> None:
-    monkeypatch.setattr("vae_experiments.download.command.has_token", lambda: False)
+    monkeypatch.setattr("vae_experiments.commands.download.has_token", lambda: False)
     wanted = Download(all_small=True).wanted(Bundled(), [])
     assert "model=taesd" in wanted
     assert "model=sd3" not in wanted
@@ -179,7 +179,7 @@ def test_the_page_of_the_models_is_the_one_that_the_code_writes() -> None:
 def test_a_command_of_the_page_composes_to_what_is_wanted(
     words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vae_experiments.download.command.has_token", lambda: False)
+    monkeypatch.setattr("vae_experiments.commands.download.has_token", lambda: False)
     register(families=FAMILIES)
     typed = translated(words.split())
     with initialize_config_dir(str(CONF), version_base="1.3"):

@@ -16,7 +16,7 @@ from tests.conftest import REPOSITORY
 from tests.test_config import composed
 from vae_experiments.cli.config import experiment_from
 from vae_experiments.cli.settings_help import COMMAND, grouped, reference, sentence
-from vae_experiments.gallery import NUMBERS, PICTURE, TABLE, Gallery, Studio, table_row, write
+from vae_experiments.commands.gallery import NUMBERS, PICTURE, TABLE, Gallery, Studio, table_row, write
 from vae_experiments.manipulations import Manipulation, Noise
 from vae_experiments.models import Bundled
 from vae_experiments.options import kinds

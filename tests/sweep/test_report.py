@@ -1,4 +1,4 @@
-"""``python -m vae_experiments.report``: the page again, over several sweeps too."""
+"""``python -m vae_experiments.commands.sweep_report``: the page again, over several sweeps too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.sweep.conftest import Claim, metrics_of
-from vae_experiments.report import main
+from vae_experiments.commands.sweep_report import main
 
 
 def test_the_page_is_made_again_in_the_sweeps_own_folder(
@@ -81,8 +81,8 @@ def test_several_sweeps_go_to_a_new_folder_or_where_they_are_told_to(
             1,
             "cannot make file (file exists); choose another folder with --into FOLDER",
         ),
-        ([], 2, "the following arguments are required: DIR; try python -m vae_experiments.report --help"),
-        (["sweep", "--out"], 2, "unrecognized arguments: --out; try python -m vae_experiments.report --help"),
+        ([], 2, "the following arguments are required: DIR; try python -m vae_experiments.commands.sweep_report --help"),
+        (["sweep", "--out"], 2, "unrecognized arguments: --out; try python -m vae_experiments.commands.sweep_report --help"),
     ],
 )
 def test_a_mistake_gets_one_line_and_leaves_nothing(
@@ -130,10 +130,10 @@ def test_the_command_runs_and_helps(
     type_command: Callable[..., subprocess.CompletedProcess[str]], scattered: Callable[..., Path]
 ) -> None:
     sweep = scattered(["seed=1"], ["seed=2"])
-    said = type_command("-m", "vae_experiments.report", str(sweep))
+    said = type_command("-m", "vae_experiments.commands.sweep_report", str(sweep))
     assert (said.returncode, said.stderr) == (0, "")
     assert said.stdout == f"2 jobs, 2 finished: {sweep / 'sweep.html'}\n"
-    helped = type_command("-m", "vae_experiments.report", "--help")
+    helped = type_command("-m", "vae_experiments.commands.sweep_report", "--help")
     assert helped.returncode == 0
     assert "--into FOLDER" in helped.stdout
 

@@ -4,7 +4,7 @@ import sys
 
 from vae_experiments.cli.entry import command_line
 from vae_experiments.cli.hydra_setup import register
-from vae_experiments.download.command import FAMILIES, HELP, main, translated
+from vae_experiments.commands.download import FAMILIES, HELP, main, translated
 
 if __name__ == "__main__":
     register(families=FAMILIES, help_text=HELP, named=())

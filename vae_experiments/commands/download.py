@@ -13,8 +13,8 @@ from omegaconf import OmegaConf
 from vae_experiments.cli.entry import one_line_mistakes
 from vae_experiments.cli.hydra_setup import CONF
 from vae_experiments.cli.config import option_from, refuse_unknown
-from vae_experiments.download.catalogue import hubs, small
-from vae_experiments.download.delivery import Delivery
+from vae_experiments.commands.model_catalog import hubs, small
+from vae_experiments.commands.model_downloads import Delivery
 from vae_experiments.errors import SettingError, closest
 from vae_experiments.models import Hub, Model
 from vae_experiments.models.hub.hub_model import has_token

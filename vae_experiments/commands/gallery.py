@@ -1,7 +1,7 @@
 """The gallery: every manipulation at three strengths on one clip, as a picture and as numbers.
 
-    python -m vae_experiments.gallery
-    python -m vae_experiments.gallery source=video source.path=clip.mp4 source.size=256 'gallery.names=[noise,echo]'
+    python -m vae_experiments.commands.gallery
+    python -m vae_experiments.commands.gallery source=video source.path=clip.mp4 source.size=256 'gallery.names=[noise,echo]'
 
 The clip is encoded once; its latents are held.
 """
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from vae_experiments.models import Autoencoder
     from vae_experiments.tensors import Latents, Pixels
 
-log = logging.getLogger("vae_experiments.gallery")  # started with -m, its __name__ is another
+log = logging.getLogger("vae_experiments.commands.gallery")  # started with -m, its __name__ is another
 FAMILIES = ("model", "device", "source", "gallery")
 PICTURE, NUMBERS, TABLE = "gallery.png", "strengths.csv", "strengths.md"
 HELP = """Show every manipulation at three strengths on one clip.

@@ -1,7 +1,7 @@
 """The doctor: what is installed, which devices are there, and whether a model is well on this machine.
 
-    python -m vae_experiments.doctor
-    python -m vae_experiments.doctor model=folder model.path=DIR device=mps
+    python -m vae_experiments.commands.doctor
+    python -m vae_experiments.commands.doctor model=folder model.path=DIR device=mps
 
 A model is sent a small clip through this machine's device and through the CPU, at other batch sizes, in
 other dtypes and lengths. Each line ends in a verdict; the exit status is 1 where one of them is "ill".
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from vae_experiments.models import Autoencoder
     from vae_experiments.tensors import Frames, Latents
 
-log = logging.getLogger("vae_experiments.doctor")  # started with -m, its __name__ is another
+log = logging.getLogger("vae_experiments.commands.doctor")  # started with -m, its __name__ is another
 FAMILIES = ("model", "device", "doctor")
 PACKAGES = (
     *("torch", "diffusers", "huggingface_hub", "safetensors", "av", "hydra-core", "omegaconf", "numpy"),

@@ -1,7 +1,7 @@
 """The benchmark: how fast a model encodes and decodes here, and the setting to type for it.
 
-    python -m vae_experiments.benchmark
-    python -m vae_experiments.benchmark model=sd 'benchmark.batch_sizes=[1,4,16]' 'benchmark.sizes=[256,512]'
+    python -m vae_experiments.commands.benchmark
+    python -m vae_experiments.commands.benchmark model=sd 'benchmark.batch_sizes=[1,4,16]' 'benchmark.sizes=[256,512]'
 
 Every combination of dtype, compile, size and batch size is timed on the same frames, after a warm-up.
 The frames are made before, so that only the network is timed; a plain loop over the same network, without
@@ -33,7 +33,7 @@ from vae_experiments.options import Option, setting
 from vae_experiments.runtime.progress import announce, waiting
 from vae_experiments.runtime.provenance import provenance
 from vae_experiments.sources import BouncingShapes
-from vae_experiments.timings import Timing, as_line, best, overrides, timed
+from vae_experiments.commands.timings import Timing, as_line, best, overrides, timed
 from vae_experiments.writers import plot_benchmark
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from vae_experiments.tensors import Frames
 
-log = logging.getLogger("vae_experiments.benchmark")  # started with -m, its __name__ is another
+log = logging.getLogger("vae_experiments.commands.benchmark")  # started with -m, its __name__ is another
 FAMILIES = ("model", "device", "benchmark")
 DEFAULT_BATCH = 8
 HELP = """Time a model on this machine, and say what to type for it.

@@ -1,6 +1,6 @@
 """The published autoencoders that conf/model/ names, and the page about them.
 
-``python -m vae_experiments.download.catalogue`` prints that page: docs/models.md.
+``python -m vae_experiments.commands.model_catalog`` prints that page: docs/models.md.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vae_experiments.models import Hub, Model
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMAND = "python -m vae_experiments.download.catalogue > docs/models.md"
+COMMAND = "python -m vae_experiments.commands.model_catalog > docs/models.md"
 SCHEMA = "/hydra/schema/model/hub@_here_"
 SMALL_MB = 400
 UNKNOWN = "-"

@@ -1,8 +1,8 @@
 """The page over the jobs of a sweep, made again; or one page over several sweeps, or several runs.
 
-python -m vae_experiments.report outputs/sweeps/2026-01-31/12-30-00
-python -m vae_experiments.report SWEEP SWEEP --into FOLDER
-python -m vae_experiments.report RUN RUN
+python -m vae_experiments.commands.sweep_report outputs/sweeps/2026-01-31/12-30-00
+python -m vae_experiments.commands.sweep_report SWEEP SWEEP --into FOLDER
+python -m vae_experiments.commands.sweep_report RUN RUN
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with the sentence that argparse has found."""
-        complain(f"{message}; try python -m vae_experiments.report --help")
+        complain(f"{message}; try python -m vae_experiments.commands.sweep_report --help")
         raise SystemExit(UNREADABLE)
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Make the page that the command line asks for, say where it is, and give the exit status."""
     parser = Parser(
-        prog="python -m vae_experiments.report",
+        prog="python -m vae_experiments.commands.sweep_report",
         description="Write sweep.html, sweep.csv and their pictures over the jobs of sweeps, or over several runs.",
     )
     parser.add_argument(
