@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from vae_experiments.analysis.subject import Subject
+from vae_experiments.analysis.clip_latents import Subject
 from vae_experiments.manipulations import Clip
 from vae_experiments.tensors import Size
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.analysis.clips import mixed, noise, wave
-from vae_experiments.analysis.numbers import (
+from vae_experiments.analysis.statistics import (
     channel_moments,
     correlation,
     distances,

@@ -16,7 +16,7 @@ import torch
 
 from tests.analysis.clips import noise, subject
 from vae_experiments import Experiment, Folder, Output
-from vae_experiments.analysis.folder import write_study
+from vae_experiments.analysis.output import write_study
 from vae_experiments.analysis.settings import Analysis, Plots
 from vae_experiments.analysis.study import Study, findings
 from vae_experiments.errors import WriteError

@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from vae_experiments.analysis.folder import FINISHED, WRITTEN
+from vae_experiments.analysis.output import FINISHED, WRITTEN
 from vae_experiments.analysis.settings import Analysis
 from vae_experiments.analysis.study import Study
 from vae_experiments.pipeline.folder_lock import held

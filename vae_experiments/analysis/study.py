@@ -6,9 +6,9 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.analysis.comparing import frechet_distance, mean_shifts
-from vae_experiments.analysis.folder import write_study
-from vae_experiments.analysis.numbers import (
+from vae_experiments.analysis.comparison import frechet_distance, mean_shifts
+from vae_experiments.analysis.output import write_study
+from vae_experiments.analysis.statistics import (
     channel_moments,
     correlation,
     distances,
@@ -20,7 +20,7 @@ from vae_experiments.analysis.numbers import (
     principal_components,
 )
 from vae_experiments.analysis.settings import Analysis
-from vae_experiments.analysis.subject import encoded, saved
+from vae_experiments.analysis.clip_latents import encoded, saved
 from vae_experiments.pipeline.second_video import Companions
 from vae_experiments.runtime.device import Device, give_threads_back
 from vae_experiments.models import Bundled
@@ -31,8 +31,8 @@ from vae_experiments.sources import Content, MovingCircle
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vae_experiments.analysis.numbers import Components, Gaussian
-    from vae_experiments.analysis.subject import Subject
+    from vae_experiments.analysis.statistics import Components, Gaussian
+    from vae_experiments.analysis.clip_latents import Subject
     from vae_experiments.models import Model
     from vae_experiments.sources import Source
 

@@ -6,8 +6,8 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.analysis.numbers import MOMENTS, gaussian, histograms, principal_components
-from vae_experiments.analysis.pictures import component_pictures, enlarged
+from vae_experiments.analysis.statistics import MOMENTS, gaussian, histograms, principal_components
+from vae_experiments.analysis.pca_images import component_pictures, enlarged
 from vae_experiments.analysis.settings import Plots
 from vae_experiments.files import write_json, write_text
 from vae_experiments.writers import open_mp4
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from vae_experiments.analysis.subject import Subject
+    from vae_experiments.analysis.clip_latents import Subject
 
 FINISHED = "analysis.json"
 COLUMNS = ("channel", *MOMENTS)

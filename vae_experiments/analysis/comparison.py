@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vae_experiments.analysis.numbers import Gaussian
+    from vae_experiments.analysis.statistics import Gaussian
 
 
 def mean_shifts(first: Gaussian, second: Gaussian) -> list[float | None]:

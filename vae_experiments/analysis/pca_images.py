@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vae_experiments.analysis.numbers import in_chunks
+from vae_experiments.analysis.statistics import in_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
 
-    from vae_experiments.analysis.numbers import Components
+    from vae_experiments.analysis.statistics import Components
     from vae_experiments.tensors import Latents, Pixels, Size
 
 PERCENTILES = (1, 99)
