@@ -15,14 +15,14 @@ from PIL import Image
 from tests.sources.conftest import BAD_MEDIA, write_film, write_gif
 from tests.sources.test_excerpts import H264, spoil
 from vae_experiments.errors import SettingError, TrainingError
-from vae_experiments.training import footage
-from vae_experiments.training.clips import clip
-from vae_experiments.training.data import Folder, Procedural
-from vae_experiments.training.footage import forth_and_back
-from vae_experiments.training.frames import frame
+from vae_experiments.training.data import video_dataset as footage
+from vae_experiments.training.procedural.clips import clip
+from vae_experiments.training.data.options import Folder, Procedural
+from vae_experiments.training.data.video_dataset import forth_and_back
+from vae_experiments.training.procedural.frames import frame
 
 if TYPE_CHECKING:
-    from vae_experiments.training.data import Prepared
+    from vae_experiments.training.data.options import Prepared
 
 
 def shade(path: Path, level: int, count: int = 20, size: tuple[int, int] = (48, 40), apart: int = 12) -> Path:

@@ -5,9 +5,9 @@ from itertools import product
 import numpy as np
 import pytest
 
-from vae_experiments.training.frames import SIDE, frame, palette
-from vae_experiments.training.shapes import Surfaces, outline, stamp
-from vae_experiments.training.textures import CANVAS, spectral_noise, texture
+from vae_experiments.training.procedural.frames import SIDE, frame, palette
+from vae_experiments.training.procedural.shapes import Surfaces, outline, stamp
+from vae_experiments.training.procedural.textures import CANVAS, spectral_noise, texture
 
 
 def test_a_frame_depends_only_on_its_seed_and_its_number() -> None:

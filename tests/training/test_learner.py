@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.training.test_trainer import trainer
-from vae_experiments.training.batches import Batches
+from vae_experiments.training.data.loader import Batches
 from vae_experiments.training.settings import Precision
 
 

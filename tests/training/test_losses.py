@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from vae_experiments.training.losses import (
+from vae_experiments.training.networks.losses import (
     charbonnier,
     code_losses,
     kl_loss,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from vae_experiments.training.muon import Muon, orthogonalised
+from vae_experiments.training.networks.muon import Muon, orthogonalised
 
 RATE, MOMENTUM, DECAY = 0.02, 0.95, 0.1
 

@@ -20,8 +20,8 @@ from vae_experiments.errors import StoppedError, TrainingError
 from vae_experiments.files import SUMS, hidden_beside
 from vae_experiments.training import trainer as trainer_module
 from vae_experiments.training.checkpoints import read_checkpoint
-from vae_experiments.training.data import Procedural
-from vae_experiments.training.kinds import Autoencoder
+from vae_experiments.training.data.options import Procedural
+from vae_experiments.training.recipes import Autoencoder
 from vae_experiments.training.pace import LARGEST_SHARE, Pace
 from vae_experiments.training.resuming import CHECKPOINT, SETTINGS, saved_settings
 from vae_experiments.training.trainer import MODEL, Trainer

@@ -18,8 +18,8 @@ from vae_experiments.runtime.device import Device
 from vae_experiments.errors import SettingError, StoppedError
 from vae_experiments.runtime.interruption import promise
 from vae_experiments.cli.multirun import ending_in_one_line
-from vae_experiments.training.data import Data
-from vae_experiments.training.kinds import Autoencoder, Vae, VideoVae, Vqvae
+from vae_experiments.training.data.options import Data
+from vae_experiments.training.recipes import Autoencoder, Vae, VideoVae, Vqvae
 from vae_experiments.training.resuming import (
     claim_folder,
     described,

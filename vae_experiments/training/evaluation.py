@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vae_experiments.training.losses import psnr_db
+from vae_experiments.training.networks.losses import psnr_db
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vae_experiments.tensors import Frames, Latents
-    from vae_experiments.training.trainees import Trainee
+    from vae_experiments.training.networks.modules import Trainee
 
 _PRIMARIES = [[1, -1, -1], [-1, 1, -1], [-1, -1, 1], [1, 1, -1], [1, -1, 1], [-1, 1, 1]]
 _SIDE = 64

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vae_experiments.tensors import Frames
-    from vae_experiments.training.trainees import Trainee
+    from vae_experiments.training.networks.modules import Trainee
 
 
 RECIPE = "recipe.json"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from vae_experiments.training.data import Data
+    from vae_experiments.training.data.options import Data
     from vae_experiments.training.settings import Training
 
 SETTINGS = "training.json"

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vae_experiments.runtime.device import Device
-    from vae_experiments.training.data import Data
-    from vae_experiments.training.trainees import Trainee
+    from vae_experiments.training.data.options import Data
+    from vae_experiments.training.networks.modules import Trainee
 
 FREE = {"resume", "workers", "log_every", "save_every", "save_seconds", "tensorboard", "wandb"}
 """Settings that a training may change when it goes on: they do not touch the weights."""
@@ -114,7 +114,7 @@ class Training(Option, ABC, family="training"):
         """
         announce("torch", "diffusers", "accelerate")
         from vae_experiments.runtime.device import Device
-        from vae_experiments.training.data import Procedural
+        from vae_experiments.training.data.options import Procedural
         from vae_experiments.training.resuming import claimed
         from vae_experiments.training.trainer import Trainer
 

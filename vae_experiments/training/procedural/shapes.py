@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from vae_experiments.training.textures import CANVAS, Array, Random, texture
+from vae_experiments.training.procedural.textures import CANVAS, Array, Random, texture
 
 _TEXTURES_AT_ONCE = 60  # how many textures lie ready for a frame
 _FRAMES_A_TEXTURE = 12  # how many frames later the oldest of them is gone

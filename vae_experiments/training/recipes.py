@@ -9,7 +9,7 @@ from vae_experiments.options import setting
 from vae_experiments.training.settings import Training
 
 if TYPE_CHECKING:
-    from vae_experiments.training.trainees import Trainee
+    from vae_experiments.training.networks.modules import Trainee
 
 
 class Autoencoder(Training):
@@ -32,8 +32,8 @@ class Autoencoder(Training):
 
     def trainee(self) -> Trainee:
         """Build an AutoencoderDC."""
-        from vae_experiments.training.networks import build_autoencoder
-        from vae_experiments.training.trainees import Deterministic
+        from vae_experiments.training.networks.build import build_autoencoder
+        from vae_experiments.training.networks.modules import Deterministic
 
         network = build_autoencoder(
             self.widths, self.encoder_blocks, self.decoder_blocks, self.latent_channels
@@ -76,8 +76,8 @@ class Vae(GroupNormed):
 
     def trainee(self) -> Trainee:
         """Build an AutoencoderKL."""
-        from vae_experiments.training.networks import build_vae
-        from vae_experiments.training.trainees import Variational
+        from vae_experiments.training.networks.build import build_vae
+        from vae_experiments.training.networks.modules import Variational
 
         network = build_vae(self.widths, self.blocks, self.groups, self.latent_channels)
         return Variational(network, self.latent_noise, self.kl, self.kl_warm_up)
@@ -105,8 +105,8 @@ class Vqvae(GroupNormed):
 
     def trainee(self) -> Trainee:
         """Build a VQModel."""
-        from vae_experiments.training.networks import build_vqvae
-        from vae_experiments.training.quantised import Quantised
+        from vae_experiments.training.networks.build import build_vqvae
+        from vae_experiments.training.networks.vector_quantized import Quantised
 
         network = build_vqvae(self.widths, self.blocks, self.groups, self.latent_channels, self.codes)
         free = min(self.free, self.steps // 4)
@@ -176,8 +176,8 @@ class VideoVae(Training):
 
     def trainee(self) -> Trainee:
         """Build an AutoencoderKLWan of the 2.2 form, whose shortcuts let it learn from the first step."""
-        from vae_experiments.training.networks import build_video_vae
-        from vae_experiments.training.trainees import CausalVideo
+        from vae_experiments.training.networks.build import build_video_vae
+        from vae_experiments.training.networks.modules import CausalVideo
 
         network = build_video_vae(self.widths, self.blocks, self.latent_channels)
         return CausalVideo(network, self.latent_noise, self.kl, self.kl_warm_up)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vae_experiments.options import Option, setting
 
 if TYPE_CHECKING:
-    from vae_experiments.training.textures import Array
+    from vae_experiments.training.procedural.textures import Array
 
 _VALIDATION = 1_000_000_000  # the number of the first frame that training never reaches
 
@@ -106,7 +106,7 @@ class Folder(Data):
         Raises:
             TrainingError: there is no such folder, or no file in it can be used.
         """
-        from vae_experiments.training.gathering import gather
+        from vae_experiments.training.data.file_discovery import gather
 
         return gather(self.path, self.size, self.validation_share, frames)
 
@@ -138,8 +138,8 @@ class _Painted(Prepared):
     def _paint(self, seed: int, number: int, plain: float) -> Piece:
         import numpy as np
 
-        from vae_experiments.training.clips import clip
-        from vae_experiments.training.frames import frame
+        from vae_experiments.training.procedural.clips import clip
+        from vae_experiments.training.procedural.frames import frame
 
         if self.frames == 1:
             return Piece(np.stack([frame(seed, number, plain)]))

@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from vae_experiments.tensors import Frames
-    from vae_experiments.training.data import Piece, Prepared
+    from vae_experiments.training.data.options import Piece, Prepared
     from vae_experiments.training.settings import Training
-    from vae_experiments.training.textures import Array, Random
+    from vae_experiments.training.procedural.textures import Array, Random
 
 _STREAM = 2  # keeps the choices of a batch apart from those of frames and textures
 _AHEAD = 64  # pieces that workers may be ahead of the network

@@ -8,8 +8,8 @@ import torch
 from accelerate.utils import broadcast
 from torch import Tensor, nn
 
-from vae_experiments.training.losses import code_losses
-from vae_experiments.training.trainees import Answer, Draws, Framewise, Trainee
+from vae_experiments.training.networks.losses import code_losses
+from vae_experiments.training.networks.modules import Answer, Draws, Framewise, Trainee
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

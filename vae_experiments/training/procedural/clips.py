@@ -17,9 +17,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-from vae_experiments.training.frames import SIDE, palette, photograph, plain_picture, scene, to_bytes
-from vae_experiments.training.shapes import Surfaces, outline
-from vae_experiments.training.textures import CANVAS, Array, Random
+from vae_experiments.training.procedural.frames import SIDE, palette, photograph, plain_picture, scene, to_bytes
+from vae_experiments.training.procedural.shapes import Surfaces, outline
+from vae_experiments.training.procedural.textures import CANVAS, Array, Random
 
 _STREAM = 3  # keeps clips apart from frames, textures and batches
 _FINE = 2 * SIDE

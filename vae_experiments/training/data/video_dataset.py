@@ -13,13 +13,13 @@ from vae_experiments.errors import SourceError, TrainingError
 from vae_experiments.files import digest_of
 from vae_experiments.sources.video_file.clip_reader import REACH
 from vae_experiments.sources.paths import say_name
-from vae_experiments.training.data import Piece, Prepared
+from vae_experiments.training.data.options import Piece, Prepared
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from vae_experiments.sources.video_file.clip_reader import Excerpts
-    from vae_experiments.training.textures import Array, Random
+    from vae_experiments.training.procedural.textures import Array, Random
 
 _STREAM = 4  # keeps the choice of a piece apart from other draws
 _NEAR = 32  # frames after a keyframe: three of four pieces are taken from there, because decoding costs

@@ -13,8 +13,8 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from vae_experiments.training.shapes import Surfaces, ramp, stamp
-from vae_experiments.training.textures import CANVAS, Array, Random, spectral_noise
+from vae_experiments.training.procedural.shapes import Surfaces, ramp, stamp
+from vae_experiments.training.procedural.textures import CANVAS, Array, Random, spectral_noise
 
 SIDE = 192
 """Side of a frame in pixels: the canvas is reduced to it, so that edges are as smooth as a camera's."""

@@ -11,7 +11,7 @@ import torch
 from diffusers import AutoencoderDC, AutoencoderKL, AutoencoderKLWan, VQModel
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
 
-from vae_experiments.training.starts import (
+from vae_experiments.training.networks.initialization import (
     narrow_posterior,
     start_as_pyramid,
     start_as_shortcuts,
