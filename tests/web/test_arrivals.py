@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from vae_experiments.web import arrivals as module
-from vae_experiments.web.arrivals import Arrivals
-from vae_experiments.web.guard import UPLOAD, RefusalError
-from vae_experiments.web.scratch import PREFIX, Scratch
+from vae_experiments.web.server.upload_files import Arrivals
+from vae_experiments.web.server.request_guard import UPLOAD, RefusalError
+from vae_experiments.web.state.scratch import PREFIX, Scratch
 
 BODY = [b"first", b"second", b"third"]
 
@@ -169,7 +169,7 @@ def test_what_is_on_its_way_counts_against_the_limit_and_uploads_are_taken_apart
 def test_the_scratch_of_a_server_that_was_killed_goes_when_the_next_one_starts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    code = "import time; from vae_experiments.web.scratch import Scratch; print(Scratch().folder, flush=True); time.sleep(60)"
+    code = "import time; from vae_experiments.web.state.scratch import Scratch; print(Scratch().folder, flush=True); time.sleep(60)"
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     server = subprocess.Popen(
         [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True

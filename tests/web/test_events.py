@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from vae_experiments.web.events import Events
-from vae_experiments.web.guard import RefusalError
+from vae_experiments.web.server.event_guard import Events
+from vae_experiments.web.server.request_guard import RefusalError
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from vae_experiments.web import guard as module
-from vae_experiments.web.faults import keep_traces_in, traces
-from vae_experiments.web.guard import ANSWERS, JOIN, PAUSE_SECONDS, UPLOAD, Guard, RefusalError
+from vae_experiments.web.server.fault_page import keep_traces_in, traces
+from vae_experiments.web.server.request_guard import ANSWERS, JOIN, PAUSE_SECONDS, UPLOAD, Guard, RefusalError
 
 HOST = "127.0.0.1:7860"
 TRAVERSALS = [

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from tests.web.conftest import small, waited
-from vae_experiments.web import listening
-from vae_experiments.web.bench import Bench
-from vae_experiments.web.desk import State, Ticket
-from vae_experiments.web.guard import ANSWERS
-from vae_experiments.web.listening import SILENT_SECONDS, Listeners, Patience
+from vae_experiments.web.server import abandonment as listening
+from vae_experiments.web.service import Bench
+from vae_experiments.web.state.job_queue import State, Ticket
+from vae_experiments.web.server.request_guard import ANSWERS
+from vae_experiments.web.server.abandonment import SILENT_SECONDS, Listeners, Patience
 
 
 def test_a_page_listens_as_long_as_it_holds_a_stream_open_also_when_that_breaks() -> None:
@@ -75,7 +75,7 @@ def test_an_order_that_nobody_hears_of_stops_before_its_end(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("gradio")
-    from vae_experiments.web.page import Page
+    from vae_experiments.web.ui.page import Page
 
     visit, asked = bench.visit("me"), small()
     tickets: list[Ticket] = []
@@ -100,7 +100,7 @@ def test_an_order_that_nobody_hears_of_stops_before_its_end(
 )
 def test_whatever_stands_where_the_chain_should_is_a_sentence_or_nothing(sent: Any, bench: Bench) -> None:
     pytest.importorskip("gradio")
-    from vae_experiments.web.form import Form, Key
+    from vae_experiments.web.ui.form import Form, Key
 
     form = Form()
     form.controls = dict.fromkeys([Key("page", "", name) for name in ("source", "model", "chain")])

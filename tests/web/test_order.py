@@ -17,12 +17,12 @@ from tests.web.conftest import small, waited
 from vae_experiments.cli.config import experiment_from
 from vae_experiments.errors import SettingError, SourceError, VaeExperimentsError, WriteError
 from vae_experiments.cli.overrides import quoted
-from vae_experiments.web.bench import Bench
-from vae_experiments.web.choices import offered
-from vae_experiments.web.order import Asked, Order, order_of
-from vae_experiments.web.previews import preview_of
-from vae_experiments.web.settings import SECOND, Control
-from vae_experiments.web.uploads import Limits, Uploads
+from vae_experiments.web.service import Bench
+from vae_experiments.web.requests.catalog import offered
+from vae_experiments.web.requests.run_request import Asked, Order, order_of
+from vae_experiments.web.requests.preview import preview_of
+from vae_experiments.web.requests.controls import SECOND, Control
+from vae_experiments.web.state.uploads import Limits, Uploads
 
 LIMITS = Limits()
 Type = Callable[[str], dict[str, Any]]
@@ -266,7 +266,7 @@ def test_a_cut_file_is_kept_with_a_warning_and_runs_in_part_where_that_is_wished
 
 
 def test_every_number_of_a_chain_has_a_range_to_sweep_within_what_is_allowed() -> None:
-    from vae_experiments.web.sweeping import sweepable, usual_range
+    from vae_experiments.web.sweep_job import sweepable, usual_range
 
     settings = sweepable(list(offered("manipulation")))
     assert usual_range("noise.scale") == (0.2, 1.0)
@@ -310,7 +310,7 @@ def test_a_title_says_what_differs_from_the_defaults() -> None:
 
 
 def test_a_sweep_takes_only_numbers_of_the_chain(bench: Bench) -> None:
-    from vae_experiments.web.sweeping import Range
+    from vae_experiments.web.sweep_job import Range
 
     visit = bench.visit("me")
     for setting in ("noise.mask", "blur.sigma", "noise", "__class__.x"):
@@ -329,7 +329,7 @@ def test_a_sweep_takes_only_numbers_of_the_chain(bench: Bench) -> None:
 
 
 def test_a_sweep_leaves_a_contact_sheet_a_plot_and_the_line_that_repeats_it(bench: Bench) -> None:
-    from vae_experiments.web.sweeping import Range
+    from vae_experiments.web.sweep_job import Range
 
     kept = waited(bench.sweep(bench.visit("me"), small(), Range.of("noise.scale", 0.5, 1, 2))).result
     assert kept.command == "python run.py -m source.size=48 source.frames=3 noise.scale=0.5,1"

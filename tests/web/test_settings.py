@@ -12,8 +12,8 @@ from vae_experiments import options
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Manipulation
 from vae_experiments.options import Choice, Scheduled, setting
-from vae_experiments.web.choices import models, offered
-from vae_experiments.web.settings import Control, control, typed
+from vae_experiments.web.requests.catalog import models, offered
+from vae_experiments.web.requests.controls import Control, control, typed
 
 EVERY = [(family, name) for family in ("manipulation", "source") for name in offered(family)] + [
     ("model", name) for name in models()

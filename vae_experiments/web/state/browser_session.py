@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vae_experiments.web.guard import App, Message, Receive, Send
-    from vae_experiments.web.results import Kept
+    from vae_experiments.web.server.request_guard import App, Message, Receive, Send
+    from vae_experiments.web.state.results import Kept
 
 COOKIE = "vae_experiments_guest"
 MONTH_SECONDS = 30 * 24 * 3600

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.cli.hydra_errors import mistake_of
-from vae_experiments.web.faults import tell_fault
+from vae_experiments.web.server.fault_page import tell_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable

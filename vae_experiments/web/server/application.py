@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.web.arrivals import Arrivals
-from vae_experiments.web.events import Events
-from vae_experiments.web.guard import Guard
-from vae_experiments.web.guests import Greeter
-from vae_experiments.web.listening import Listeners
+from vae_experiments.web.server.upload_files import Arrivals
+from vae_experiments.web.server.event_guard import Events
+from vae_experiments.web.server.request_guard import Guard
+from vae_experiments.web.state.browser_session import Greeter
+from vae_experiments.web.server.abandonment import Listeners
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from vae_experiments.web.bench import Bench
+    from vae_experiments.web.service import Bench
 
 CACHE = "GRADIO_TEMP_DIR"
 MOST_SESSIONS = 200
@@ -36,8 +36,8 @@ def application(bench: Bench, hosts: Iterable[str]) -> Guard:
     import gradio as gr
     from fastapi import FastAPI
 
-    from vae_experiments.web.layout import style
-    from vae_experiments.web.page import MOST_READERS, Page
+    from vae_experiments.web.ui.layout import style
+    from vae_experiments.web.ui.page import MOST_READERS, Page
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_api_route("/results/{key}/{name:path}", _sender(bench), methods=["GET", "HEAD"])
@@ -71,7 +71,7 @@ def application(bench: Bench, hosts: Iterable[str]) -> Guard:
 def _sender(bench: Bench) -> Any:
     from starlette.responses import FileResponse, PlainTextResponse
 
-    from vae_experiments.web.results import ARCHIVE, SHOWN_INLINE
+    from vae_experiments.web.state.results import ARCHIVE, SHOWN_INLINE
 
     def send(key: str, name: str) -> Any:
         kept = bench.results.get(key)

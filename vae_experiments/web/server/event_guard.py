@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.web.guard import RefusalError
+from vae_experiments.web.server.request_guard import RefusalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -6,12 +6,12 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from vae_experiments.web.guard import ANSWERS, session_in
+from vae_experiments.web.server.request_guard import ANSWERS, session_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vae_experiments.web.guard import App, Message, Receive, Send
+    from vae_experiments.web.server.request_guard import App, Message, Receive, Send
 
 SILENT_SECONDS = 10
 """How long an order goes on when nobody hears of it; a browser listens as soon as it has asked."""

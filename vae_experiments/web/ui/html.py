@@ -5,15 +5,15 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.web.desk import State
-from vae_experiments.web.results import ARCHIVE
+from vae_experiments.web.state.job_queue import State
+from vae_experiments.web.state.results import ARCHIVE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vae_experiments.web.desk import Ticket
-    from vae_experiments.web.results import Kept
-    from vae_experiments.web.uploads import Upload
+    from vae_experiments.web.state.job_queue import Ticket
+    from vae_experiments.web.state.results import Kept
+    from vae_experiments.web.state.uploads import Upload
 
 COLUMNS = {"psnr_db": "PSNR (dB)", "ssim": "SSIM", "flicker": "flicker (levels)"}
 BAR = (

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 from vae_experiments.errors import SettingError, SourceError
 from vae_experiments.pipeline.experiment import Experiment
 from vae_experiments.pipeline.run_folder import Output
-from vae_experiments.web.choices import DEFAULT, Offered, chosen, said
-from vae_experiments.web.settings import SECOND, patterns, typed
-from vae_experiments.web.uploads import same_content
+from vae_experiments.web.requests.catalog import DEFAULT, Offered, chosen, said
+from vae_experiments.web.requests.controls import SECOND, patterns, typed
+from vae_experiments.web.state.uploads import same_content
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from vae_experiments.manipulations import Link
     from vae_experiments.models import Model
     from vae_experiments.sources import Source, Video
-    from vae_experiments.web.uploads import Limits, Upload
+    from vae_experiments.web.state.uploads import Limits, Upload
 
 VIDEO = "video"
 LONGEST_CHAIN = 6

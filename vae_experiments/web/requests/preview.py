@@ -10,7 +10,7 @@ from vae_experiments.models import shared
 
 if TYPE_CHECKING:
     from vae_experiments.models import Autoencoder
-    from vae_experiments.web.order import Order
+    from vae_experiments.web.requests.run_request import Order
 
 FEWEST_FRAMES, MOST_FRAMES = 8, 256
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from vae_experiments.web import cards
-from vae_experiments.web.sweeping import FEWEST, MOST, sweepable, usual_range
+from vae_experiments.web.ui import html as cards
+from vae_experiments.web.sweep_job import FEWEST, MOST, sweepable, usual_range
 
 if TYPE_CHECKING:
-    from vae_experiments.web.form import Form
+    from vae_experiments.web.ui.form import Form
 
 TITLE = "VAE experiments"
 LEAD = f"<div class='lead'><h1>{TITLE}</h1><p>A video goes through an autoencoder; its latents are changed on the way.</p></div>"

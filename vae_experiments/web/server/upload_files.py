@@ -10,12 +10,12 @@ import time
 from stat import S_ISREG
 from typing import IO, TYPE_CHECKING
 
-from vae_experiments.web.guard import UPLOAD, RefusalError
+from vae_experiments.web.server.request_guard import UPLOAD, RefusalError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vae_experiments.web.guard import App, Message, Receive, Send
+    from vae_experiments.web.server.request_guard import App, Message, Receive, Send
 
 LEAST_BYTES = 10**6
 UNCLAIMED_SECONDS, STALL_SECONDS = 300, 30

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vae_experiments.cli.settings_help import grouped, sentence
 from vae_experiments.manipulations import Link
-from vae_experiments.web.choices import DEFAULT, models, offered
-from vae_experiments.web.order import LONGEST_CHAIN, NOT_ASKED, VIDEO, Asked
-from vae_experiments.web.settings import SECOND, Control
+from vae_experiments.web.requests.catalog import DEFAULT, models, offered
+from vae_experiments.web.requests.run_request import LONGEST_CHAIN, NOT_ASKED, VIDEO, Asked
+from vae_experiments.web.requests.controls import SECOND, Control
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from vae_experiments.web.choices import Offered
+    from vae_experiments.web.requests.catalog import Offered
 
 PATTERN, OWN = "moving_circle", "your own video"
 OVER_TIME = "@"

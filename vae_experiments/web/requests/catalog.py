@@ -15,7 +15,7 @@ from vae_experiments.errors import ModelError, SettingError
 from vae_experiments.models import Bundled, Hub
 from vae_experiments.options import Option, kind_named, snake_case
 from vae_experiments.cli.plugins import plugin_confs
-from vae_experiments.web.settings import Control, control, defaults_of, typed
+from vae_experiments.web.requests.controls import Control, control, defaults_of, typed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
