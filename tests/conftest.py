@@ -15,8 +15,8 @@ from tests.prompt import Prompt, run_afresh
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from vae_experiments.runtime.device import Chosen
     from vae_experiments.models import Autoencoder
+    from vae_experiments.runtime.device import Chosen
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # There are as many workers as cores: threads of torch's own would only wait for each other.

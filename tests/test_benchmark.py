@@ -14,8 +14,8 @@ import pytest
 
 from vae_experiments import Device, Folder
 from vae_experiments.commands.benchmark import Benchmark, measure
-from vae_experiments.errors import SettingError
 from vae_experiments.commands.timings import Timing, best, overrides
+from vae_experiments.errors import SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,8 +64,12 @@ def test_the_memory_of_a_combination_is_counted_from_its_beginning(
     network_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[str] = []
-    monkeypatch.setattr("vae_experiments.commands.benchmark.forget_peak_memory", lambda _: calls.append("forget"))
-    monkeypatch.setattr("vae_experiments.commands.benchmark.peak_memory_bytes", lambda _: calls.append("read"))
+    monkeypatch.setattr(
+        "vae_experiments.commands.benchmark.forget_peak_memory", lambda _: calls.append("forget")
+    )
+    monkeypatch.setattr(
+        "vae_experiments.commands.benchmark.peak_memory_bytes", lambda _: calls.append("read")
+    )
     wanted = Benchmark(batch_sizes=[1, 2], sizes=[32], frames=2, repeats=1, dtypes=["float32"])
     measure(wanted, Folder(path=str(network_folders["AutoencoderKL"])), Device())
     assert calls == ["forget", "read"] * 2

@@ -16,19 +16,19 @@ import torch
 from tests.test_config import composed
 from vae_experiments import Bundled, Device, Experiment, Folder, Noise, Output
 from vae_experiments.cache import Cache, Slot
-from vae_experiments.calibration import Sample, Target, calibrated
-from vae_experiments.pipeline.calibration.sample import picked
-from vae_experiments.pipeline.calibration.search import MOST_DECODES, search
-from vae_experiments.pipeline.calibration.target import Trial
-from vae_experiments.pipeline.second_video import clip_of
 from vae_experiments.cli.config import experiment_from
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Bend, Blur, Link, Retime, Reverse, StyleSwap, weakened
 from vae_experiments.manipulations.strength import schedule_times
-from vae_experiments.pipeline.metrics import psnr_db
 from vae_experiments.models import shared
 from vae_experiments.models.framewise import Framewise
 from vae_experiments.options import kinds
+from vae_experiments.pipeline.calibration import Sample, Target, calibrated
+from vae_experiments.pipeline.calibration.sample import picked
+from vae_experiments.pipeline.calibration.search import MOST_DECODES, search
+from vae_experiments.pipeline.calibration.target import Trial
+from vae_experiments.pipeline.metrics import psnr_db
+from vae_experiments.pipeline.second_video import clip_of
 from vae_experiments.schedules import Timeline, parse_schedule
 from vae_experiments.sources import BouncingShapes, Source
 

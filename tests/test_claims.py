@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import REPOSITORY
-from vae_experiments.pipeline.folder_lock import CLAIM, REASON, RefusedError, claimed, started, take
 from vae_experiments.files import SUMS, is_whole
+from vae_experiments.pipeline.folder_lock import CLAIM, REASON, RefusedError, claimed, started, take
 from vae_experiments.pipeline.run_folder import FINISHED, WRITTEN
 
 if TYPE_CHECKING:

@@ -461,7 +461,11 @@ def test_a_secret_of_the_environment_is_neither_shown_nor_written(
 
 @pytest.mark.slow
 def test_help_ends_with_settings_in_words_and_with_commands_to_try(type_command: Command) -> None:
-    for words in (["run.py"], ["-m", "vae_experiments.analysis"], ["-m", "vae_experiments.commands.benchmark"]):
+    for words in (
+        ["run.py"],
+        ["-m", "vae_experiments.analysis"],
+        ["-m", "vae_experiments.commands.benchmark"],
+    ):
         said = type_command(*words, "--help").stdout
         assert "kind:" not in said
         assert re.search(r"\n  model\.posterior=mode +take the mode of the posterior", said)

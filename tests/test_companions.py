@@ -14,17 +14,17 @@ import torch
 
 from tests.sources.conftest import write_film
 from vae_experiments import Experiment, Folder, MovingCircle, Noise, Output, load_latents
-from vae_experiments.pipeline.second_video import Companions, clip_of
 from vae_experiments.errors import SettingError, SourceError
 from vae_experiments.manipulations import Freeze, MotionTransfer, PosteriorTemperature, Retime, Reverse, chain
 from vae_experiments.manipulations.masks import Mask
+from vae_experiments.pipeline.second_video import Companions, clip_of
 from vae_experiments.sources import BouncingShapes, Source, Video
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vae_experiments.runtime.device import Chosen
     from vae_experiments.models import Autoencoder
+    from vae_experiments.runtime.device import Chosen
 
 SOURCE = MovingCircle(size="48x40", frames=9, fps="12")
 FEW = Output(comparison=True, table=True, pictures=False, report=False, provenance=False, latents=True)

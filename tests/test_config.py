@@ -10,13 +10,13 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from tests.conftest import REPOSITORY
-from vae_experiments.cli.hydra_setup import ClaimFolder, claim
 from vae_experiments.cli.config import experiment_from
+from vae_experiments.cli.hydra_setup import ClaimFolder, claim
 from vae_experiments.errors import SettingError
-from vae_experiments.pipeline.experiment import Run
 from vae_experiments.manipulations import Noise
 from vae_experiments.models import Bundled
 from vae_experiments.options import kinds
+from vae_experiments.pipeline.experiment import Run
 from vae_experiments.pipeline.run_folder import FINISHED
 from vae_experiments.sources import MovingCircle
 

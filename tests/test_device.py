@@ -12,8 +12,8 @@ import torch
 
 from tests.conftest import TEMPORAL
 from vae_experiments import Device, Experiment, Folder, MovingCircle, Output
-from vae_experiments.runtime.device import Dtype, Fallback
 from vae_experiments.errors import DeviceError
+from vae_experiments.runtime.device import Dtype, Fallback
 from vae_experiments.runtime.memory import ran_out_of_memory
 from vae_experiments.tensors import Size
 

@@ -11,7 +11,17 @@ import pytest
 import torch
 
 from vae_experiments import Device, Folder
-from vae_experiments.commands.doctor import ILL, NOT_HERE, ODD, WELL, Doctor, Finding, Patient, examine, machine
+from vae_experiments.commands.doctor import (
+    ILL,
+    NOT_HERE,
+    ODD,
+    WELL,
+    Doctor,
+    Finding,
+    Patient,
+    examine,
+    machine,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

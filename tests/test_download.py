@@ -1,4 +1,4 @@
-"""``python -m vae_experiments.download``: says what comes, brings it, verifies it, and says how to use it."""
+"""``python -m vae_experiments.commands.download``: says what comes, brings it, verifies it, and says how to use it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hydra import compose, initialize_config_dir
 from tests.conftest import REPOSITORY
 from tests.small_hub import SmallHub, files_of
 from tests.test_hub import NAME, WEIGHTS, environment, run_with, saved, small_hub
-from vae_experiments.cli.hydra_setup import CONF, register
 from vae_experiments.cli.config import option_from
-from vae_experiments.commands.model_catalog import SMALL_MB, hubs, page, small
+from vae_experiments.cli.hydra_setup import CONF, register
 from vae_experiments.commands.download import FAMILIES, Download, translated
+from vae_experiments.commands.model_catalog import SMALL_MB, hubs, page, small
 from vae_experiments.commands.model_downloads import Delivery
 from vae_experiments.errors import ModelError, SettingError
 from vae_experiments.models import Bundled, Hub, Model
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["run_with", "saved", "small_hub"]  # fixtures, which pytest finds by name
-COMMAND = ("-m", "vae_experiments.download")
+COMMAND = ("-m", "vae_experiments.commands.download")
 
 
 @pytest.fixture

@@ -19,8 +19,8 @@ from vae_experiments import Device, Experiment, Folder, Noise, Output, load_late
 from vae_experiments.errors import NumbersError, SourceError
 from vae_experiments.files import SUMS
 from vae_experiments.manipulations import Clip, Manipulation
-from vae_experiments.sources import Checkerboard, MovingCircle, Video
 from vae_experiments.runtime.stopwatch import Stopwatch
+from vae_experiments.sources import Checkerboard, MovingCircle, Video
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
+from vae_experiments.cache.latent_files import LatentFolder
 from vae_experiments.errors import WriteError
 from vae_experiments.files import (
     digest,
@@ -24,7 +25,6 @@ from vae_experiments.files import (
     write_sums,
     write_text,
 )
-from vae_experiments.cache.latent_files import LatentFolder
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,9 +18,9 @@ from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
 from tests.conftest import REPOSITORY
+from vae_experiments.cli.hydra_errors import mistake_of
 from vae_experiments.cli.hydra_setup import ENGINES, cores_for_each, cores_up_to
 from vae_experiments.files import SUMS
-from vae_experiments.cli.hydra_errors import mistake_of
 from vae_experiments.pipeline.run_folder import FINISHED
 
 if TYPE_CHECKING:

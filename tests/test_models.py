@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from vae_experiments.runtime.device import Chosen
     from vae_experiments.models import Autoencoder
+    from vae_experiments.runtime.device import Chosen
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 every_network = pytest.mark.parametrize("name", NETWORKS)

@@ -17,11 +17,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from tests.conftest import REPOSITORY
-from vae_experiments.pipeline.folder_lock import FAILURE
 from vae_experiments.cli.config import sweep_from
+from vae_experiments.cli.multirun import Sweep, _swept
 from vae_experiments.errors import SettingError
 from vae_experiments.files import SUMS, is_whole
-from vae_experiments.cli.multirun import Sweep, _swept
+from vae_experiments.pipeline.folder_lock import FAILURE
 from vae_experiments.pipeline.run_folder import FINISHED
 
 if TYPE_CHECKING:

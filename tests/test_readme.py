@@ -15,10 +15,10 @@ import vae_experiments
 from tests.conftest import REPOSITORY
 from tests.test_config import composed
 from vae_experiments.analysis import command as analysis
-from vae_experiments.cli.hydra_setup import register
 from vae_experiments.cli.config import experiment_from
-from vae_experiments.options import kinds
+from vae_experiments.cli.hydra_setup import register
 from vae_experiments.cli.overrides import quoted
+from vae_experiments.options import kinds
 from vae_experiments.schedules import split_outside_brackets
 from vae_experiments.training.command import CONF, FAMILIES, training_from
 

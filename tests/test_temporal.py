@@ -14,21 +14,21 @@ from tests.test_experiment import Backwards, video
 from tests.test_models import decoded, encoded, frames_of
 from vae_experiments import Device, Experiment, Folder, Noise, Output, load_latents
 from vae_experiments.cache import Shelf
-from vae_experiments.pipeline.second_video import clip_of
 from vae_experiments.models import Posterior
 from vae_experiments.pipeline.runner import stream
-from vae_experiments.sources import MovingCircle
+from vae_experiments.pipeline.second_video import clip_of
 from vae_experiments.runtime.stopwatch import Stopwatch
+from vae_experiments.sources import MovingCircle
 from vae_experiments.tensors import Size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from vae_experiments.runtime.device import Chosen
-    from vae_experiments.pipeline.experiment import Result
     from vae_experiments.models import Autoencoder
     from vae_experiments.models.temporal.adapter import Temporal
+    from vae_experiments.pipeline.experiment import Result
+    from vae_experiments.runtime.device import Chosen
 
 SIZE = Size(48, 40)
 OTHER_STRIDES = {"temperal_downsample": [False, False, True]}

@@ -100,7 +100,9 @@ def test_each_second_is_counted_once_and_what_comes_after_a_stage_is_not_counted
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr("vae_experiments.runtime.stopwatch.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(
+        "vae_experiments.runtime.stopwatch.time", SimpleNamespace(perf_counter=lambda: now[0])
+    )
 
     def source() -> Iterator[int]:
         for number in range(3):

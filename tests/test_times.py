@@ -18,16 +18,16 @@ import torch
 from tests.clicks import heard, shown, write_film
 from tests.manipulations.clips import latents_of, through
 from vae_experiments import Experiment, Folder, Noise, Output, Workbench, load_latents
+from vae_experiments.analysis.clip_latents import encoded, saved
 from vae_experiments.analysis.output import write_study
 from vae_experiments.analysis.settings import Analysis, Plots, Which
 from vae_experiments.analysis.study import findings
-from vae_experiments.analysis.clip_latents import encoded, saved
-from vae_experiments.pipeline.second_video import Companions
+from vae_experiments.cli.overrides import quoted
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Clip, Retime, Wave
-from vae_experiments.manipulations.masks import Mask
 from vae_experiments.manipulations.frame_range import Range
-from vae_experiments.cli.overrides import quoted
+from vae_experiments.manipulations.masks import Mask
+from vae_experiments.pipeline.second_video import Companions
 from vae_experiments.schedules import Timeline, parse_schedule
 from vae_experiments.sources import MovingCircle, SourceInfo
 from vae_experiments.tensors import Size, to_pixels

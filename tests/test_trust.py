@@ -15,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 
 import vae_experiments.cli.config  # noqa: F401  registers all that Hydra composes with
 from tests.conftest import REPOSITORY
-from vae_experiments.errors import SettingError
 from vae_experiments.cli.trusted_config import refuse_code
+from vae_experiments.errors import SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

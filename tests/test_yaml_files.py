@@ -11,9 +11,9 @@ from hydra._internal.utils import create_config_search_path
 from hydra.types import RunMode
 
 from tests.conftest import REPOSITORY
+from vae_experiments.cli.trusted_config import Loader
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.options import is_text
-from vae_experiments.cli.trusted_config import Loader
 from vae_experiments.yaml_files import MOST, read_yaml
 
 if TYPE_CHECKING:

@@ -18,16 +18,16 @@ if sys.argv[:1] == ["-m"] and any(word.partition(".")[0] == __name__ for word in
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
-    from vae_experiments.runtime.device import Device
-    from vae_experiments.errors import VaeExperimentsError
-    from vae_experiments.pipeline.experiment import Experiment
     from vae_experiments.cache.latent_files import load_latents
+    from vae_experiments.errors import VaeExperimentsError
     from vae_experiments.manipulations import Clip, Manipulation, Noise, WholeClip
     from vae_experiments.models import Bundled, Folder, Hub
     from vae_experiments.options import Scheduled, setting
+    from vae_experiments.pipeline.experiment import Experiment
     from vae_experiments.pipeline.run_folder import Output
-    from vae_experiments.sources import MovingCircle, Source, Video
     from vae_experiments.pipeline.workbench import Workbench
+    from vae_experiments.runtime.device import Device
+    from vae_experiments.sources import MovingCircle, Source, Video
 
 _HOMES = {
     "Bundled": "models",

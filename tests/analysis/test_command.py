@@ -16,9 +16,9 @@ from omegaconf import OmegaConf
 from vae_experiments.analysis.command import FAMILIES, NAME, ClaimAnalysisFolder, study_from
 from vae_experiments.analysis.settings import Plots
 from vae_experiments.analysis.study import Study
+from vae_experiments.cli.hydra_errors import mistake_of
 from vae_experiments.cli.hydra_setup import CONF, register
 from vae_experiments.errors import SettingError, VaeExperimentsError
-from vae_experiments.cli.hydra_errors import mistake_of
 from vae_experiments.models import Bundled
 from vae_experiments.sources import MovingCircle, Video
 

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from vae_experiments.cache import Cache, Shelf, Slot, Store
+from vae_experiments.cache.latent_files import FILE_BYTES, INDEX
 from vae_experiments.cache.store import ABANDONED_SECONDS
 from vae_experiments.files import SUMS
-from vae_experiments.cache.latent_files import FILE_BYTES, INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

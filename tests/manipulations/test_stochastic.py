@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from tests.manipulations.clips import clip_of, latents_of, through
-from vae_experiments.pipeline import second_video as companions
 from vae_experiments.manipulations import (
     Dropout,
     Noise,
@@ -22,6 +21,7 @@ from vae_experiments.manipulations import (
 )
 from vae_experiments.manipulations.effects.stochastic import BetaSchedule
 from vae_experiments.models import Folder, Posterior
+from vae_experiments.pipeline import second_video as companions
 from vae_experiments.runtime.seeding import normal, normal_frames
 from vae_experiments.sources import MovingCircle
 

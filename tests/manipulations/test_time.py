@@ -23,9 +23,9 @@ from vae_experiments.manipulations import (
     TemporalSharpen,
     TemporalSmooth,
 )
-from vae_experiments.manipulations.effects.time_remap import Between
 from vae_experiments.manipulations.effects.slit_scan import Direction
 from vae_experiments.manipulations.effects.temporal import Joint
+from vae_experiments.manipulations.effects.time_remap import Between
 from vae_experiments.tensors import Size
 
 NEUTRAL: dict[str, dict[str, Any]] = {

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from tests.manipulations.clips import latents_of, through
-from vae_experiments.pipeline import runner
 from vae_experiments.errors import SettingError
-from vae_experiments.pipeline.experiment import Experiment
 from vae_experiments.manipulations import Bend, Noise
 from vae_experiments.models import Folder
-from vae_experiments.runtime.seeding import normal
+from vae_experiments.pipeline import runner
+from vae_experiments.pipeline.experiment import Experiment
 from vae_experiments.pipeline.run_folder import Output
+from vae_experiments.runtime.seeding import normal
 from vae_experiments.sources import MovingCircle
 from vae_experiments.tensors import Size
 

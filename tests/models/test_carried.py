@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from vae_experiments.runtime.device import Chosen
     from vae_experiments.models import Autoencoder
+    from vae_experiments.runtime.device import Chosen
 
     Adapter = Any
 

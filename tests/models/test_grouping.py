@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vae_experiments.models.temporal.specs import DIALECTS
 from vae_experiments.models.chunking import EACH, MismatchError, Plan, Ratio, faded, grouped
+from vae_experiments.models.temporal.specs import DIALECTS
 
 CAUSAL, EVEN = Ratio(1, 4), Ratio(4, 4)
 PLANS = {

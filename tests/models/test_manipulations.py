@@ -12,12 +12,12 @@ import torch
 from tests.conftest import NETWORKS
 from tests.test_config import composed
 from vae_experiments import MovingCircle
-from vae_experiments.pipeline.second_video import clip_of
 from vae_experiments.cli.config import experiment_from
 from vae_experiments.cli.settings_help import grouped
 from vae_experiments.manipulations import chain, outcome
 from vae_experiments.options import kinds
 from vae_experiments.pipeline.runner import bent, in_step
+from vae_experiments.pipeline.second_video import clip_of
 from vae_experiments.tensors import Size
 
 if TYPE_CHECKING:

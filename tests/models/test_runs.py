@@ -18,12 +18,12 @@ from tests.test_config import composed
 from tests.test_temporal import Nobody, bytes_of_all_tensors, count_from_here
 from vae_experiments import Experiment, Folder, Noise, Output
 from vae_experiments.cache import Shelf
-from vae_experiments.pipeline.second_video import clip_of
 from vae_experiments.cli.config import experiment_from
 from vae_experiments.manipulations import Clip, Manipulation, Reverse
 from vae_experiments.pipeline.runner import stream
-from vae_experiments.sources import MovingCircle
+from vae_experiments.pipeline.second_video import clip_of
 from vae_experiments.runtime.stopwatch import Stopwatch
+from vae_experiments.sources import MovingCircle
 
 if TYPE_CHECKING:
     import subprocess

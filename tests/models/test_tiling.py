@@ -15,10 +15,10 @@ from tests.conftest import NETWORKS
 from tests.test_models import decoded, encoded
 from vae_experiments import Bundled, Experiment, Folder, MovingCircle, Output
 from vae_experiments.errors import DeviceError, SettingError
-from vae_experiments.runtime.memory import free_memory_bytes
 from vae_experiments.models import Posterior
 from vae_experiments.models.memory_estimate import Footprint, Forecast, measured
 from vae_experiments.models.tiling import Tiles, Tiling, spans
+from vae_experiments.runtime.memory import free_memory_bytes
 from vae_experiments.runtime.seeding import normal_frames
 from vae_experiments.sources import BouncingShapes
 from vae_experiments.tensors import Size
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from vae_experiments.runtime.device import Chosen
     from vae_experiments.models import Autoencoder
+    from vae_experiments.runtime.device import Chosen
 
 LEAST_DB = {"ConsistencyDecoderVAE": 15, "AutoencoderVidTok looking ahead": 18}
 """How near random weights come at least, if not to 20: the first draws other noise in each tile."""

@@ -15,8 +15,8 @@ from tests.sources.conftest import BAD_MEDIA, drawn, pixels_of, write_film, writ
 from vae_experiments.errors import SourceError
 from vae_experiments.sources import Video
 from vae_experiments.sources.video_file import clip_reader as excerpts
-from vae_experiments.sources.video_file.decoding import decoded_from
 from vae_experiments.sources.video_file.clip_reader import Excerpts, look_over
+from vae_experiments.sources.video_file.decoding import decoded_from
 from vae_experiments.sources.video_file.reader import Film
 
 if TYPE_CHECKING:

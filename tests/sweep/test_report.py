@@ -81,8 +81,16 @@ def test_several_sweeps_go_to_a_new_folder_or_where_they_are_told_to(
             1,
             "cannot make file (file exists); choose another folder with --into FOLDER",
         ),
-        ([], 2, "the following arguments are required: DIR; try python -m vae_experiments.commands.sweep_report --help"),
-        (["sweep", "--out"], 2, "unrecognized arguments: --out; try python -m vae_experiments.commands.sweep_report --help"),
+        (
+            [],
+            2,
+            "the following arguments are required: DIR; try python -m vae_experiments.commands.sweep_report --help",
+        ),
+        (
+            ["sweep", "--out"],
+            2,
+            "unrecognized arguments: --out; try python -m vae_experiments.commands.sweep_report --help",
+        ),
     ],
 )
 def test_a_mistake_gets_one_line_and_leaves_nothing(

@@ -14,15 +14,15 @@ from typing import Any
 import pytest
 
 from tests.training.test_trainer import assert_same, saved, settings, table, trainer
-from vae_experiments.pipeline.folder_lock import CLAIM, RefusedError
-from vae_experiments.runtime.device import Device
 from vae_experiments.errors import StoppedError, TrainingError
 from vae_experiments.files import SUMS, hidden_beside
+from vae_experiments.pipeline.folder_lock import CLAIM, RefusedError
+from vae_experiments.runtime.device import Device
 from vae_experiments.training import trainer as trainer_module
 from vae_experiments.training.checkpoints import read_checkpoint
 from vae_experiments.training.data.options import Procedural
-from vae_experiments.training.recipes import Autoencoder
 from vae_experiments.training.pace import LARGEST_SHARE, Pace
+from vae_experiments.training.recipes import Autoencoder
 from vae_experiments.training.resuming import CHECKPOINT, SETTINGS, saved_settings
 from vae_experiments.training.trainer import MODEL, Trainer
 

@@ -12,23 +12,23 @@ import numpy as np
 import pytest
 import torch
 
-from vae_experiments.runtime.device import Device
 from vae_experiments.errors import SettingError, StoppedError, TrainingError
 from vae_experiments.files import hidden_beside
 from vae_experiments.models.model import Folder as ModelFolder
+from vae_experiments.runtime.device import Device
 from vae_experiments.tensors import Size
-from vae_experiments.training.data.loader import Batches
 from vae_experiments.training.checkpoints import read_checkpoint
+from vae_experiments.training.data.loader import Batches
 from vae_experiments.training.data.options import Folder, Procedural
 from vae_experiments.training.evaluation import mean_psnr_db, reconstruct
-from vae_experiments.training.recipes import Autoencoder, Vae, VideoVae, Vqvae
-from vae_experiments.training.train_step import MOST_SKIPPED
 from vae_experiments.training.networks.build import split_parameters
-from vae_experiments.training.precision import settle_precision
+from vae_experiments.training.networks.modules import Draws
 from vae_experiments.training.networks.vector_quantized import Quantised
+from vae_experiments.training.precision import settle_precision
+from vae_experiments.training.recipes import Autoencoder, Vae, VideoVae, Vqvae
 from vae_experiments.training.resuming import CHECKPOINT, last_training
 from vae_experiments.training.settings import Precision, Training
-from vae_experiments.training.networks.modules import Draws
+from vae_experiments.training.train_step import MOST_SKIPPED
 from vae_experiments.training.trainer import MODEL, Trainer
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import pytest
 
 from vae_experiments.sources import Plasma
 from vae_experiments.tensors import to_pixels
+from vae_experiments.web.requests.run_request import Asked
 from vae_experiments.web.service import Bench
 from vae_experiments.web.state.job_queue import Ticket
-from vae_experiments.web.requests.run_request import Asked
 from vae_experiments.writers import open_mp4
 
 SMALL = {"size": "48", "frames": 3}

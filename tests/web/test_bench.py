@@ -12,13 +12,13 @@ import pytest
 
 from tests.web.conftest import small, until, waited
 from vae_experiments.errors import VaeExperimentsError
-from vae_experiments.web.ui import html as cards
+from vae_experiments.web.requests.run_request import Asked
+from vae_experiments.web.server.fault_page import FAULT
+from vae_experiments.web.server.log_records import without_paths
 from vae_experiments.web.service import Bench
 from vae_experiments.web.state.job_queue import Desk, State, Ticket
-from vae_experiments.web.server.fault_page import FAULT
-from vae_experiments.web.requests.run_request import Asked
-from vae_experiments.web.server.log_records import without_paths
 from vae_experiments.web.state.uploads import Limits
+from vae_experiments.web.ui import html as cards
 
 
 def test_a_run_gives_videos_numbers_a_line_an_archive_and_a_place_in_the_history(bench: Bench) -> None:

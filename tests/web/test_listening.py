@@ -10,10 +10,10 @@ import pytest
 
 from tests.web.conftest import small, waited
 from vae_experiments.web.server import abandonment as listening
+from vae_experiments.web.server.abandonment import SILENT_SECONDS, Listeners, Patience
+from vae_experiments.web.server.request_guard import ANSWERS
 from vae_experiments.web.service import Bench
 from vae_experiments.web.state.job_queue import State, Ticket
-from vae_experiments.web.server.request_guard import ANSWERS
-from vae_experiments.web.server.abandonment import SILENT_SECONDS, Listeners, Patience
 
 
 def test_a_page_listens_as_long_as_it_holds_a_stream_open_also_when_that_breaks() -> None:

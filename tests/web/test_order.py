@@ -15,13 +15,13 @@ from tests.conftest import REPOSITORY
 from tests.test_config import composed
 from tests.web.conftest import small, waited
 from vae_experiments.cli.config import experiment_from
-from vae_experiments.errors import SettingError, SourceError, VaeExperimentsError, WriteError
 from vae_experiments.cli.overrides import quoted
-from vae_experiments.web.service import Bench
+from vae_experiments.errors import SettingError, SourceError, VaeExperimentsError, WriteError
 from vae_experiments.web.requests.catalog import offered
-from vae_experiments.web.requests.run_request import Asked, Order, order_of
-from vae_experiments.web.requests.preview import preview_of
 from vae_experiments.web.requests.controls import SECOND, Control
+from vae_experiments.web.requests.preview import preview_of
+from vae_experiments.web.requests.run_request import Asked, Order, order_of
+from vae_experiments.web.service import Bench
 from vae_experiments.web.state.uploads import Limits, Uploads
 
 LIMITS = Limits()

@@ -9,15 +9,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vae_experiments.cache.latent_files import load_latents
 from vae_experiments.errors import NumbersError, SourceError
 from vae_experiments.files import read_json
-from vae_experiments.cache.latent_files import load_latents
 from vae_experiments.manipulations import Clip
-from vae_experiments.runtime.progress import Progress
 from vae_experiments.pipeline.run_folder import FINISHED, TABLE
+from vae_experiments.runtime.progress import Progress
+from vae_experiments.runtime.streams import read_ahead
 from vae_experiments.sources import SourceInfo
 from vae_experiments.tensors import Size, check_finite
-from vae_experiments.runtime.streams import read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

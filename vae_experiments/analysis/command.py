@@ -16,16 +16,16 @@ from omegaconf import DictConfig, OmegaConf
 from vae_experiments.analysis.output import FINISHED, WRITTEN
 from vae_experiments.analysis.settings import Analysis
 from vae_experiments.analysis.study import Study
-from vae_experiments.pipeline.folder_lock import held
+from vae_experiments.cli.config import option_from, refuse_unknown
 from vae_experiments.cli.entry import one_line_mistakes
 from vae_experiments.cli.hydra_setup import CONF, ClaimFolder
-from vae_experiments.cli.config import option_from, refuse_unknown
-from vae_experiments.runtime.device import Device
-from vae_experiments.errors import SettingError
-from vae_experiments.pipeline.experiment import Run
-from vae_experiments.models import Model
 from vae_experiments.cli.multirun import ending_in_one_line
 from vae_experiments.cli.run_folders import RUN, claim_run
+from vae_experiments.errors import SettingError
+from vae_experiments.models import Model
+from vae_experiments.pipeline.experiment import Run
+from vae_experiments.pipeline.folder_lock import held
+from vae_experiments.runtime.device import Device
 from vae_experiments.sources import Source
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import csv
 import io
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.analysis.statistics import MOMENTS, gaussian, histograms, principal_components
 from vae_experiments.analysis.pca_images import component_pictures, enlarged
 from vae_experiments.analysis.settings import Plots
+from vae_experiments.analysis.statistics import MOMENTS, gaussian, histograms, principal_components
 from vae_experiments.files import write_json, write_text
 from vae_experiments.writers import open_mp4
 from vae_experiments.writers.pages.analysis_report import AnalysisPage, write_analysis_page

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vae_experiments.errors import SettingError
 from vae_experiments.cache.latent_files import CHANGED, ENCODED
+from vae_experiments.errors import SettingError
 from vae_experiments.options import Choice, Option, setting
 
 if TYPE_CHECKING:

@@ -6,8 +6,10 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from vae_experiments.analysis.clip_latents import encoded, saved
 from vae_experiments.analysis.comparison import frechet_distance, mean_shifts
 from vae_experiments.analysis.output import write_study
+from vae_experiments.analysis.settings import Analysis
 from vae_experiments.analysis.statistics import (
     channel_moments,
     correlation,
@@ -19,11 +21,9 @@ from vae_experiments.analysis.statistics import (
     power_spectrum,
     principal_components,
 )
-from vae_experiments.analysis.settings import Analysis
-from vae_experiments.analysis.clip_latents import encoded, saved
+from vae_experiments.models import Bundled
 from vae_experiments.pipeline.second_video import Companions
 from vae_experiments.runtime.device import Device, give_threads_back
-from vae_experiments.models import Bundled
 from vae_experiments.runtime.progress import announce, waiting
 from vae_experiments.runtime.provenance import provenance
 from vae_experiments.sources import Content, MovingCircle
@@ -31,8 +31,8 @@ from vae_experiments.sources import Content, MovingCircle
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vae_experiments.analysis.statistics import Components, Gaussian
     from vae_experiments.analysis.clip_latents import Subject
+    from vae_experiments.analysis.statistics import Components, Gaussian
     from vae_experiments.models import Model
     from vae_experiments.sources import Source
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vae_experiments.cache.store import Store
     from vae_experiments.cache.latent_files import LatentFolder
+    from vae_experiments.cache.store import Store
     from vae_experiments.tensors import Frames
 
 log = logging.getLogger(__name__)

@@ -18,9 +18,9 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from vae_experiments.cache.latent_files import LatentFolder, checked_chunks
 from vae_experiments.errors import WriteError
 from vae_experiments.files import hidden_beside
-from vae_experiments.cache.latent_files import LatentFolder, checked_chunks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -1,1 +1,1 @@
-"""TODO."""
+"""From what was typed to an experiment; nothing else knows Hydra."""

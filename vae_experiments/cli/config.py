@@ -12,17 +12,17 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vae_experiments.cache import Cache
-from vae_experiments.calibration import Target
-from vae_experiments.cli.hydra_setup import FAMILIES, register
-from vae_experiments.runtime.device import Device
-from vae_experiments.errors import SettingError, VaeExperimentsError
-from vae_experiments.pipeline.experiment import Experiment, Run
-from vae_experiments.manipulations import Link
 from vae_experiments.cli.hydra_errors import type_mistake, unknown_setting
-from vae_experiments.models import Model
+from vae_experiments.cli.hydra_setup import FAMILIES, register
 from vae_experiments.cli.multirun import Sweep, SweepFolder
+from vae_experiments.errors import SettingError, VaeExperimentsError
+from vae_experiments.manipulations import Link
+from vae_experiments.models import Model
 from vae_experiments.options import Option, dotted, kind_named
+from vae_experiments.pipeline.calibration import Target
+from vae_experiments.pipeline.experiment import Experiment, Run
 from vae_experiments.pipeline.run_folder import Output
+from vae_experiments.runtime.device import Device
 from vae_experiments.sources import Source
 
 if TYPE_CHECKING:

@@ -20,16 +20,16 @@ from hydra.errors import OverrideParseException
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from vae_experiments.pipeline.folder_lock import RefusedError, end_all, one_held
 from vae_experiments.cli.config import experiment_from, sweep_from
-from vae_experiments.errors import SettingError
-from vae_experiments.files import write_error
-from vae_experiments.runtime.interruption import SIGNALS, asked, check, promise, take_signals
-from vae_experiments.messages import one_line
 from vae_experiments.cli.hydra_errors import mistake_of, no_name_of_a_choice
 from vae_experiments.cli.multirun import SweepFolder, conclude
 from vae_experiments.cli.overrides import quoted
 from vae_experiments.cli.run_folders import RUN, SWEEP, claim_run, fail_job, finished_job
+from vae_experiments.errors import SettingError
+from vae_experiments.files import write_error
+from vae_experiments.messages import one_line
+from vae_experiments.pipeline.folder_lock import RefusedError, end_all, one_held
+from vae_experiments.runtime.interruption import SIGNALS, asked, check, promise, take_signals
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -20,14 +20,14 @@ from hydra.experimental.callback import Callback
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vae_experiments.errors import SettingError
+from vae_experiments.cli.plugins import plugin_confs
 from vae_experiments.cli.settings_help import HELP_FLAGS, asked_for, explain, listed
+from vae_experiments.cli.trusted_config import Loader, guard_hydra
+from vae_experiments.errors import SettingError
 from vae_experiments.files import write_text
 from vae_experiments.messages import Printable
 from vae_experiments.options import kinds
-from vae_experiments.cli.plugins import plugin_confs
 from vae_experiments.pipeline.run_folder import FINISHED
-from vae_experiments.cli.trusted_config import Loader, guard_hydra
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vae_experiments.pipeline.folder_lock import CLAIM, CONFIG_FOLDER, Claim, RefusedError, take
+from vae_experiments.cli.hydra_errors import mistake_of
 from vae_experiments.cli.hydra_setup import ClaimFolder, is_typed, typed_words
+from vae_experiments.cli.run_folders import CLAIMED, FREE, RUN, SWEEP, claim_run, refuse_others
+from vae_experiments.cli.sweep_folders import planned, refuse_shared_folders
 from vae_experiments.errors import SettingError, VaeExperimentsError
 from vae_experiments.files import digest_of, write_error
-from vae_experiments.runtime.interruption import promise
 from vae_experiments.messages import one_line
-from vae_experiments.cli.hydra_errors import mistake_of
 from vae_experiments.options import Choice, Option, setting
-from vae_experiments.cli.sweep_folders import planned, refuse_shared_folders
-from vae_experiments.cli.run_folders import CLAIMED, FREE, RUN, SWEEP, claim_run, refuse_others
+from vae_experiments.pipeline.folder_lock import CLAIM, CONFIG_FOLDER, Claim, RefusedError, take
 from vae_experiments.pipeline.run_folder import FINISHED
+from vae_experiments.runtime.interruption import promise
 from vae_experiments.yaml_files import LARGEST, read_yaml
 
 if TYPE_CHECKING:

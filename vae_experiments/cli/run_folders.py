@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from vae_experiments.errors import VaeExperimentsError
+from vae_experiments.files import digest_of, is_whole, read_sums, write_json
 from vae_experiments.pipeline.folder_lock import (
     CONFIG_FOLDER,
     ELSEWHERE,
@@ -19,8 +21,6 @@ from vae_experiments.pipeline.folder_lock import (
     obstacle,
     take,
 )
-from vae_experiments.errors import VaeExperimentsError
-from vae_experiments.files import digest_of, is_whole, read_sums, write_json
 from vae_experiments.pipeline.run_folder import FINISHED, WRITTEN
 from vae_experiments.yaml_files import read_yaml
 

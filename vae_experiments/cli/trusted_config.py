@@ -24,10 +24,10 @@ from omegaconf import Container, DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
+from vae_experiments.cli.overrides import quoted
 from vae_experiments.errors import SettingError, VaeExperimentsError
 from vae_experiments.messages import remember
 from vae_experiments.options import is_text
-from vae_experiments.cli.overrides import quoted
 from vae_experiments.yaml_files import CURE, read_yaml
 
 if TYPE_CHECKING:

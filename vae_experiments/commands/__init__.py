@@ -1,1 +1,1 @@
-"""TODO."""
+"""The small commands: python -m vae_experiments COMMAND."""

@@ -21,19 +21,19 @@ from typing import TYPE_CHECKING, Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 
+from vae_experiments.cli.config import option_from, refuse_unknown
 from vae_experiments.cli.entry import command_line, one_line_mistakes
 from vae_experiments.cli.hydra_setup import CONF, register
-from vae_experiments.cli.config import option_from, refuse_unknown
-from vae_experiments.runtime.device import Device, Dtype
+from vae_experiments.commands.timings import Timing, as_line, best, overrides, timed
 from vae_experiments.files import write_json, write_text
-from vae_experiments.runtime.interruption import check
-from vae_experiments.runtime.memory import forget_peak_memory, peak_memory_bytes
 from vae_experiments.models import Model
 from vae_experiments.options import Option, setting
+from vae_experiments.runtime.device import Device, Dtype
+from vae_experiments.runtime.interruption import check
+from vae_experiments.runtime.memory import forget_peak_memory, peak_memory_bytes
 from vae_experiments.runtime.progress import announce, waiting
 from vae_experiments.runtime.provenance import provenance
 from vae_experiments.sources import BouncingShapes
-from vae_experiments.commands.timings import Timing, as_line, best, overrides, timed
 from vae_experiments.writers import plot_benchmark
 
 if TYPE_CHECKING:

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import hydra
 
+from vae_experiments.cli.config import option_from, refuse_unknown
 from vae_experiments.cli.entry import command_line, one_line_mistakes
 from vae_experiments.cli.hydra_setup import CONF, register
-from vae_experiments.cli.config import option_from, refuse_unknown
-from vae_experiments.runtime.device import Device, DeviceName, Dtype
 from vae_experiments.errors import VaeExperimentsError
-from vae_experiments.pipeline.metrics import Fidelity
 from vae_experiments.models import Model
 from vae_experiments.models.tiling import SMALLEST_TILE, Tiling
 from vae_experiments.options import Option, setting
+from vae_experiments.pipeline.metrics import Fidelity
+from vae_experiments.runtime.device import Device, DeviceName, Dtype
 from vae_experiments.runtime.progress import announce
 from vae_experiments.sources import BouncingShapes
 from vae_experiments.tensors import Size, to_pixels

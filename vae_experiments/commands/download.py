@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import shlex
+import sys
 from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
-from vae_experiments.cli.entry import one_line_mistakes
-from vae_experiments.cli.hydra_setup import CONF
 from vae_experiments.cli.config import option_from, refuse_unknown
+from vae_experiments.cli.entry import command_line, one_line_mistakes
+from vae_experiments.cli.hydra_setup import CONF, register
 from vae_experiments.commands.model_catalog import hubs, small
 from vae_experiments.commands.model_downloads import Delivery
 from vae_experiments.errors import SettingError, closest
@@ -29,10 +30,10 @@ log = logging.getLogger(__name__)
 FAMILIES = ("model", "download")
 HELP = """Download autoencoders from the Hugging Face hub, to use them offline.
 
-    python -m vae_experiments.download model=sd
-    python -m vae_experiments.download model=sd,taesd
-    python -m vae_experiments.download --all-small
-    python -m vae_experiments.download model=sd download.dry_run=true
+    python -m vae_experiments.commands.download model=sd
+    python -m vae_experiments.commands.download model=sd,taesd
+    python -m vae_experiments.commands.download --all-small
+    python -m vae_experiments.commands.download model=sd download.dry_run=true
 
 Choose one or several:
 
@@ -113,3 +114,9 @@ def main(config: DictConfig) -> None:
         words = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
         typed = [str(word) for word in words]  # type: ignore[union-attr]
         Delivery(download.wanted(model, typed)).run(download.dry_run)
+
+
+if __name__ == "__main__":
+    register(families=FAMILIES, help_text=HELP, named=())
+    sys.argv[1:] = translated(sys.argv[1:])
+    command_line(main)

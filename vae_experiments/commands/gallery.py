@@ -18,20 +18,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import hydra
 from hydra.core.hydra_config import HydraConfig
 
-from vae_experiments.cli.entry import command_line, one_line_mistakes
-from vae_experiments.pipeline.second_video import clip_of
-from vae_experiments.cli.hydra_setup import CONF, register
 from vae_experiments.cli.config import option_from, refuse_unknown
-from vae_experiments.runtime.device import Device
-from vae_experiments.errors import SettingError, closest
+from vae_experiments.cli.entry import command_line, one_line_mistakes
+from vae_experiments.cli.hydra_setup import CONF, register
 from vae_experiments.cli.settings_help import grouped, sentence
+from vae_experiments.errors import SettingError, closest
 from vae_experiments.files import write_text
 from vae_experiments.manipulations import Link, chain
-from vae_experiments.pipeline.metrics import Fidelity
 from vae_experiments.models import Model
 from vae_experiments.options import Option, kinds, setting
-from vae_experiments.runtime.progress import Progress, announce, waiting
+from vae_experiments.pipeline.metrics import Fidelity
 from vae_experiments.pipeline.runner import bent
+from vae_experiments.pipeline.second_video import clip_of
+from vae_experiments.runtime.device import Device
+from vae_experiments.runtime.progress import Progress, announce, waiting
 from vae_experiments.sources import Source
 from vae_experiments.tensors import to_pixels
 from vae_experiments.writers import Tile, write_gallery

@@ -7,10 +7,10 @@ import logging
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import ModelError
-from vae_experiments.runtime.interruption import check
-from vae_experiments.models.hub.remote_files import free_bytes, megabytes
-from vae_experiments.models.hub.hub_errors import UnreachableError
 from vae_experiments.models.hub.download import size_bytes
+from vae_experiments.models.hub.hub_errors import UnreachableError
+from vae_experiments.models.hub.remote_files import free_bytes, megabytes
+from vae_experiments.runtime.interruption import check
 from vae_experiments.runtime.progress import waiting
 
 if TYPE_CHECKING:

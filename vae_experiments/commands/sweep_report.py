@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from vae_experiments.cli.entry import HOW_TO_TRACE, UNREADABLE, WRONG, complain, fault, wants_trace
+from vae_experiments.cli.hydra_errors import mistake_of
 from vae_experiments.cli.hydra_setup import claim
 from vae_experiments.errors import VaeExperimentsError, WriteError
-from vae_experiments.cli.hydra_errors import mistake_of
 from vae_experiments.sweep import write_sweep
 from vae_experiments.sweep.jobs import read_jobs
 

@@ -13,8 +13,8 @@ from vae_experiments.tensors import Size, to_pixels
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from vae_experiments.runtime.device import Device
     from vae_experiments.models import Autoencoder
+    from vae_experiments.runtime.device import Device
     from vae_experiments.tensors import Frames
 
 

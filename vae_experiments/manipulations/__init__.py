@@ -1,6 +1,7 @@
 """Manipulations: small classes, latents in, latents out, grouped by what they disturb."""
 
 from vae_experiments.manipulations.chain import chain, lengths_differ, outcome
+from vae_experiments.manipulations.clip import Clip
 from vae_experiments.manipulations.effects.channels import (
     ChannelBias,
     ChannelGain,
@@ -10,9 +11,8 @@ from vae_experiments.manipulations.effects.channels import (
     Invert,
     Truncation,
 )
-from vae_experiments.manipulations.clip import Clip
 from vae_experiments.manipulations.effects.frequency import FrequencyFilter, PhaseSwap
-from vae_experiments.manipulations.manipulation import Link, Manipulation, WholeClip
+from vae_experiments.manipulations.effects.mixing import Arithmetic, Blend, Interpolate
 from vae_experiments.manipulations.effects.motion import (
     MotionGain,
     MotionMagnify,
@@ -20,7 +20,7 @@ from vae_experiments.manipulations.effects.motion import (
     StyleSwap,
     TemporalBand,
 )
-from vae_experiments.manipulations.effects.time_remap import Retime
+from vae_experiments.manipulations.effects.network_bending import Bend
 from vae_experiments.manipulations.effects.slit_scan import SlitScan
 from vae_experiments.manipulations.effects.space import Blur, ErodeDilate, Flip, Mosaic, Sharpen
 from vae_experiments.manipulations.effects.statistics import Adain, PcaDirection, PcaTruncate, Whiten
@@ -31,7 +31,6 @@ from vae_experiments.manipulations.effects.stochastic import (
     Quantize,
     VariancePreservingNoise,
 )
-from vae_experiments.manipulations.strength import weakened
 from vae_experiments.manipulations.effects.temporal import (
     Echo,
     Freeze,
@@ -42,9 +41,10 @@ from vae_experiments.manipulations.effects.temporal import (
     TemporalSmooth,
 )
 from vae_experiments.manipulations.effects.textures import FractalNoise, PyramidNoise
-from vae_experiments.manipulations.effects.mixing import Arithmetic, Blend, Interpolate
+from vae_experiments.manipulations.effects.time_remap import Retime
 from vae_experiments.manipulations.effects.warps import Rotate, Shift, Wave, Zoom
-from vae_experiments.manipulations.effects.network_bending import Bend
+from vae_experiments.manipulations.manipulation import Link, Manipulation, WholeClip
+from vae_experiments.manipulations.strength import weakened
 
 __all__ = [
     "Adain",

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import Self
 
-from vae_experiments.manipulations.masks import MASKS, Mask, check_mask
 from vae_experiments.manipulations.frame_range import RANGES, Range
+from vae_experiments.manipulations.masks import MASKS, Mask, check_mask
 from vae_experiments.options import Option, Scheduled, setting
+from vae_experiments.runtime.streams import twice
 from vae_experiments.schedules import parse_schedule
 from vae_experiments.tensors import Joined
-from vae_experiments.runtime.streams import twice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from vae_experiments.errors import DeviceError, ModelError
 from vae_experiments.models.autoencoder import Autoencoder
-from vae_experiments.models.memory_estimate import Forecast
 from vae_experiments.models.chunking import EACH, MismatchError, Ratio
-from vae_experiments.models.normalisation import Normalisation
 from vae_experiments.models.execution import Passage, compile_parts
+from vae_experiments.models.memory_estimate import Forecast
+from vae_experiments.models.normalisation import Normalisation
 from vae_experiments.models.tiling import Tiles, Tiling, tile_cells
 from vae_experiments.runtime.seeding import normal_frames
 from vae_experiments.tensors import Size, check_finite
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vae_experiments.runtime.device import Chosen
     from vae_experiments.models.chunking import Group
     from vae_experiments.models.model import Model
     from vae_experiments.models.way import Call
+    from vae_experiments.runtime.device import Chosen
     from vae_experiments.tensors import Frames, Latents
 
 

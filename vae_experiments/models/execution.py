@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vae_experiments.errors import DeviceError
-from vae_experiments.runtime.memory import ran_out_of_memory
 from vae_experiments.models.tiling import SMALLEST_TILE, Tiling
 from vae_experiments.models.way import Way
+from vae_experiments.runtime.memory import ran_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from vae_experiments.runtime.device import Chosen
     from vae_experiments.models.memory_estimate import Forecast
     from vae_experiments.models.way import Call
+    from vae_experiments.runtime.device import Chosen
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from vae_experiments.errors import ModelError
 from vae_experiments.files import digest, read_json
 from vae_experiments.models.framewise import Framewise
+from vae_experiments.models.hub.weight_files import Weights
 from vae_experiments.models.strangers import stranger
 from vae_experiments.models.temporal.adapter import Temporal
-from vae_experiments.models.hub.weight_files import Weights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

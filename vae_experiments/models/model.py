@@ -11,8 +11,8 @@ from vae_experiments.models.tiling import SMALLEST_TILE, Tiling
 from vae_experiments.options import Choice, Option, setting
 
 if TYPE_CHECKING:
-    from vae_experiments.runtime.device import Chosen
     from vae_experiments.models.autoencoder import Autoencoder
+    from vae_experiments.runtime.device import Chosen
 
 
 class Posterior(Choice):

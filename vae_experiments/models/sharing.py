@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from vae_experiments.runtime.device import Chosen
     from vae_experiments.models.autoencoder import Autoencoder
     from vae_experiments.models.model import Model
+    from vae_experiments.runtime.device import Chosen
 
 _loaded: dict[Hashable, Any] = {}
 """The last model by all that decides it: one, since two may be more than the memory holds."""

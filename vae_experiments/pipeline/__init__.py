@@ -1,1 +1,1 @@
-"""TODO."""
+"""The experiment: encode, change, decode, measure, write."""

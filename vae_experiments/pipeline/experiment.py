@@ -7,33 +7,33 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.cache import Cache, Shelf
-from vae_experiments.calibration import Sample, Target, calibrated
-from vae_experiments.pipeline.folder_lock import claimed
-from vae_experiments.pipeline.second_video import clip_of
-from vae_experiments.runtime.device import Device, give_threads_back
 from vae_experiments.errors import SourceError
 from vae_experiments.files import digest_of
 from vae_experiments.manipulations import Noise, lengths_differ
-from vae_experiments.runtime.memory import forget_peak_memory, peak_memory_bytes
 from vae_experiments.models import Bundled, shared
 from vae_experiments.options import Option, foreign_settings, setting
-from vae_experiments.runtime.progress import Progress, announce, waiting
-from vae_experiments.runtime.provenance import provenance, version_of
+from vae_experiments.pipeline.calibration import Sample, Target, calibrated
+from vae_experiments.pipeline.folder_lock import claimed
 from vae_experiments.pipeline.run_folder import RECONSTRUCTED, WRITTEN, Output, RunFolder
 from vae_experiments.pipeline.runner import stream
-from vae_experiments.sources import Content, MovingCircle
+from vae_experiments.pipeline.second_video import clip_of
+from vae_experiments.runtime.device import Device, give_threads_back
+from vae_experiments.runtime.memory import forget_peak_memory, peak_memory_bytes
+from vae_experiments.runtime.progress import Progress, announce, waiting
+from vae_experiments.runtime.provenance import provenance, version_of
 from vae_experiments.runtime.stopwatch import Stopwatch
 from vae_experiments.runtime.streams import WriteBehind
+from vae_experiments.sources import Content, MovingCircle
 from vae_experiments.writers import spoken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from vae_experiments.calibration import Calibration
-    from vae_experiments.runtime.device import Chosen
     from vae_experiments.manipulations import Clip, Link
     from vae_experiments.models import Autoencoder, Model
+    from vae_experiments.pipeline.calibration import Calibration
+    from vae_experiments.runtime.device import Chosen
     from vae_experiments.sources import Source, SourceInfo
 
 log = logging.getLogger(__name__)

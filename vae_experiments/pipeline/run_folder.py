@@ -8,11 +8,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.pipeline.folder_lock import FAILURE
-from vae_experiments.files import SUMS, write_json, write_sums, write_text
 from vae_experiments.cache.latent_files import CHANGED, ENCODED, LatentFolder
-from vae_experiments.pipeline.metrics import NUMBERS, REACH, Fidelity, LatentStatistics, as_table, psnr_db
+from vae_experiments.files import SUMS, write_json, write_sums, write_text
 from vae_experiments.options import Option, setting
+from vae_experiments.pipeline.folder_lock import FAILURE
+from vae_experiments.pipeline.metrics import NUMBERS, REACH, Fidelity, LatentStatistics, as_table, psnr_db
 from vae_experiments.tensors import to_pixels
 from vae_experiments.writers import (
     Comparison,

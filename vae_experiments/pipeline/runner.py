@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from vae_experiments.manipulations import chain, lengths_differ, outcome
-from vae_experiments.tensors import Joined, check_finite
 from vae_experiments.runtime.streams import read_ahead, twice
+from vae_experiments.tensors import Joined, check_finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from vae_experiments.cache import Shelf
     from vae_experiments.manipulations import Clip, Link
     from vae_experiments.models import Autoencoder
-    from vae_experiments.sources import Source
     from vae_experiments.runtime.stopwatch import Stopwatch
+    from vae_experiments.sources import Source
     from vae_experiments.tensors import Frames, Latents
 
 

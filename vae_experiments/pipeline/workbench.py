@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from vae_experiments.pipeline.second_video import clip_of
-from vae_experiments.runtime.device import Device
 from vae_experiments.errors import NumbersError, VaeExperimentsError
 from vae_experiments.manipulations import chain
-from vae_experiments.pipeline.metrics import Fidelity
 from vae_experiments.models import Bundled, shared
+from vae_experiments.pipeline.metrics import Fidelity
+from vae_experiments.pipeline.second_video import clip_of
+from vae_experiments.runtime.device import Device
 from vae_experiments.sources import MovingCircle
 from vae_experiments.tensors import Size, to_pixels
 from vae_experiments.writers import Player

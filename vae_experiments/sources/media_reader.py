@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from vae_experiments.sources.paths import refuse, stamp
 from vae_experiments.sources.frame_rate import WHOLE, Stretch
+from vae_experiments.sources.paths import refuse, stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

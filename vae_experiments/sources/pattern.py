@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from vae_experiments.files import digest_of
 from vae_experiments.options import setting
-from vae_experiments.sources.source import Source, SourceInfo
 from vae_experiments.sources.frame_rate import FPS_HELP, FPS_RULE, parse_fps
+from vae_experiments.sources.source import Source, SourceInfo
 from vae_experiments.tensors import Size, parse_size, to_frames
 
 if TYPE_CHECKING:

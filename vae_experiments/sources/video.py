@@ -10,12 +10,7 @@ from typing import TYPE_CHECKING
 from vae_experiments.errors import SourceError
 from vae_experiments.files import digest, digest_of
 from vae_experiments.options import setting
-from vae_experiments.sources.video_file.reader import Film
-from vae_experiments.sources.resize import Fit, fit
-from vae_experiments.sources.paths import locate, refuse, stamp
-from vae_experiments.sources.image_files import Animation, Folder
 from vae_experiments.sources.file_type import sniff
-from vae_experiments.sources.source import Source, SourceInfo
 from vae_experiments.sources.frame_rate import (
     FPS_HELP,
     FPS_RULE,
@@ -25,13 +20,18 @@ from vae_experiments.sources.frame_rate import (
     say_fps,
     say_uneven,
 )
+from vae_experiments.sources.image_files import Animation, Folder
+from vae_experiments.sources.paths import locate, refuse, stamp
+from vae_experiments.sources.resize import Fit, fit
+from vae_experiments.sources.source import Source, SourceInfo
+from vae_experiments.sources.video_file.reader import Film
 from vae_experiments.tensors import parse_size, to_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vae_experiments.sources.media_reader import Medium, Survey
     from vae_experiments.sources.frame_rate import Choice
+    from vae_experiments.sources.media_reader import Medium, Survey
     from vae_experiments.tensors import Frames, Pixels, Size
 
 # Part of every digest: raised when the same file and settings come to give other pixels.

@@ -10,11 +10,11 @@ from vae_experiments.files import write_text
 from vae_experiments.pipeline.run_folder import ORIGINAL, RECONSTRUCTED
 from vae_experiments.sweep.baselines import LABEL, baselines, has_own_row
 from vae_experiments.sweep.contact_frames import MOST_BASELINES, moment, tiles_of_baselines, tiles_of_jobs
-from vae_experiments.sweep.plot_selection import draw_plots
-from vae_experiments.sweep.jobs import Status, read_jobs
-from vae_experiments.sweep.table_rows import baseline_cards, baseline_row, columns_of, job_card, job_row
-from vae_experiments.sweep.swept import in_order, in_words, shared_settings, swept_settings, values_of
 from vae_experiments.sweep.csv_table import as_csv
+from vae_experiments.sweep.jobs import Status, read_jobs
+from vae_experiments.sweep.plot_selection import draw_plots
+from vae_experiments.sweep.swept import in_order, in_words, shared_settings, swept_settings, values_of
+from vae_experiments.sweep.table_rows import baseline_cards, baseline_row, columns_of, job_card, job_row
 from vae_experiments.sweep.verdicts import BATCH_SIZE, determinism, recommend, throughputs
 from vae_experiments.writers import SweepPage, write_sheet, write_sweep_page
 
@@ -139,6 +139,11 @@ class Sweep:
         )
 
     def _command(self) -> str:
-        words = ["python", "-m", "vae_experiments.commands.sweep_report", *(str(folder) for folder in self.folders)]
+        words = [
+            "python",
+            "-m",
+            "vae_experiments.commands.sweep_report",
+            *(str(folder) for folder in self.folders),
+        ]
         alone = len(self.folders) == 1 and self.folders[0].resolve() == self.into.resolve()
         return shlex.join(words if alone else [*words, "--into", str(self.into)])

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from vae_experiments.pipeline.run_folder import RECONSTRUCTED
 from vae_experiments.sweep.baselines import LABEL
+from vae_experiments.sweep.csv_table import relative
 from vae_experiments.sweep.jobs import Status
 from vae_experiments.sweep.swept import as_number, in_words, values_of
-from vae_experiments.sweep.csv_table import relative
 from vae_experiments.writers import Card, Cell, Row
 
 if TYPE_CHECKING:

@@ -10,14 +10,14 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vae_experiments.pipeline.folder_lock import held
+from vae_experiments.cli.config import option_from, refuse_unknown
 from vae_experiments.cli.entry import one_line_mistakes
 from vae_experiments.cli.hydra_setup import CONF, ClaimFolder
-from vae_experiments.cli.config import option_from, refuse_unknown
-from vae_experiments.runtime.device import Device
-from vae_experiments.errors import SettingError, StoppedError
-from vae_experiments.runtime.interruption import promise
 from vae_experiments.cli.multirun import ending_in_one_line
+from vae_experiments.errors import SettingError, StoppedError
+from vae_experiments.pipeline.folder_lock import held
+from vae_experiments.runtime.device import Device
+from vae_experiments.runtime.interruption import promise
 from vae_experiments.training.data.options import Data
 from vae_experiments.training.recipes import Autoencoder, Vae, VideoVae, Vqvae
 from vae_experiments.training.resuming import (

@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 
 from vae_experiments.errors import WriteError
 from vae_experiments.files import hidden_beside, publish, settle, write_json
-from vae_experiments.runtime.interruption import held
 from vae_experiments.models.normalisation import STATISTICS_FILE
+from vae_experiments.runtime.interruption import held
 from vae_experiments.training.evaluation import raw_latents
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.pipeline.folder_lock import Claim, held, take
 from vae_experiments.errors import SettingError, TrainingError
 from vae_experiments.files import SUMS
 from vae_experiments.options import Choice, dotted
+from vae_experiments.pipeline.folder_lock import Claim, held, take
 from vae_experiments.training.settings import FREE
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ import torch
 
 from vae_experiments.errors import TrainingError
 from vae_experiments.training.checkpoints import load_optimiser_state, load_weights, optimiser_state
-from vae_experiments.training.networks.losses import psnr_db, reconstruction_loss, structure_loss
-from vae_experiments.training.networks.muon import Muon
 from vae_experiments.training.networks.build import split_parameters
+from vae_experiments.training.networks.losses import psnr_db, reconstruction_loss, structure_loss
 from vae_experiments.training.networks.modules import Draws
+from vae_experiments.training.networks.muon import Muon
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from vae_experiments.tensors import Frames
     from vae_experiments.training.checkpoints import Weights
-    from vae_experiments.training.settings import Training
     from vae_experiments.training.networks.modules import Answer, Trainee
+    from vae_experiments.training.settings import Training
 
 log = logging.getLogger(__name__)
 

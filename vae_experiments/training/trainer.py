@@ -17,17 +17,17 @@ from vae_experiments.errors import StoppedError, TrainingError
 from vae_experiments.files import write_json
 from vae_experiments.runtime.interruption import Interrupted, asked, held
 from vae_experiments.runtime.progress import Progress
-from vae_experiments.training.data.loader import Batches
 from vae_experiments.training.checkpoints import read_checkpoint, write_checkpoint
+from vae_experiments.training.data.loader import Batches
 from vae_experiments.training.evaluation import mean_psnr_db, reconstruct, worst_primary_db
 from vae_experiments.training.export import export_model, exported_step
 from vae_experiments.training.log_files import History
-from vae_experiments.training.train_step import LARGEST_LOSS, Learner
 from vae_experiments.training.networks.losses import reconstruction_loss
 from vae_experiments.training.pace import Pace
 from vae_experiments.training.precision import settle_precision
 from vae_experiments.training.resuming import CHECKPOINT, MODEL, SETTINGS, check_resumed, described
 from vae_experiments.training.trackers import Trackers
+from vae_experiments.training.train_step import LARGEST_LOSS, Learner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -125,8 +125,8 @@ def _serve(opened: socket.socket, outputs: Path, hosts: Sequence[str], port: int
     warnings.simplefilter("ignore")  # of Gradio's own dependencies; there is nobody to read them
     import uvicorn
 
-    from vae_experiments.web.service import Bench
     from vae_experiments.web.server.fault_page import keep_traces_in
+    from vae_experiments.web.service import Bench
 
     # Raised again by uvicorn when it has ended in good order; its default would leave the scratch behind.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))

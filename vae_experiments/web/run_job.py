@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from vae_experiments.cli.hydra_setup import claim
 from vae_experiments.errors import WriteError
-from vae_experiments.runtime.progress import shown_to
 from vae_experiments.pipeline.run_folder import Output
+from vae_experiments.runtime.progress import shown_to
 from vae_experiments.web.server.log_records import recorded
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from vae_experiments.pipeline.experiment import Result
     from vae_experiments.sources import Source
     from vae_experiments.tensors import Frames
-    from vae_experiments.web.state.job_queue import Ticket
     from vae_experiments.web.requests.run_request import Order
+    from vae_experiments.web.state.job_queue import Ticket
 
 READING, DECODING = 0.3, 0.7
 """How much of a run it is, about, to read and encode, and to decode twice."""

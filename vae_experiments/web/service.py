@@ -10,19 +10,19 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, TypeVar
 
-from vae_experiments.pipeline.second_video import said_of
 from vae_experiments.errors import SourceError
-from vae_experiments.web.state.job_queue import Desk, Ticket
-from vae_experiments.web.state.browser_session import Guest
-from vae_experiments.web.run_job import SMALL, check_room, new_folder, run_order
-from vae_experiments.web.requests.run_request import VIDEO, Asked, order_of
+from vae_experiments.pipeline.second_video import said_of
+from vae_experiments.web.requests.controls import SECOND
 from vae_experiments.web.requests.preview import preview_of
+from vae_experiments.web.requests.run_request import VIDEO, Asked, order_of
+from vae_experiments.web.run_job import SMALL, check_room, new_folder, run_order
 from vae_experiments.web.server.log_records import without_paths
+from vae_experiments.web.state.browser_session import Guest
+from vae_experiments.web.state.job_queue import Desk, Ticket
 from vae_experiments.web.state.results import Kept, Results
 from vae_experiments.web.state.scratch import Scratch
-from vae_experiments.web.requests.controls import SECOND
-from vae_experiments.web.sweep_job import Range, orders_of, run_sweep, sweep_command
 from vae_experiments.web.state.uploads import Limits, Uploads
+from vae_experiments.web.sweep_job import Range, orders_of, run_sweep, sweep_command
 
 if TYPE_CHECKING:
     from vae_experiments.errors import VaeExperimentsError

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, cast
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Link
 from vae_experiments.web.requests.catalog import offered
-from vae_experiments.web.run_job import run_order
 from vae_experiments.web.requests.run_request import with_value
+from vae_experiments.web.run_job import run_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from vae_experiments.web.state.job_queue import Ticket
     from vae_experiments.web.requests.run_request import Asked, Order
+    from vae_experiments.web.state.job_queue import Ticket
 
 FEWEST, MOST = 2, 9
 

@@ -1,9 +1,9 @@
 """Everything that is written for people to look at: videos, plots, the page."""
 
-from vae_experiments.writers.video.comparison import Comparison
 from vae_experiments.writers.pages.contact_sheet import Tile, write_gallery
-from vae_experiments.writers.video.mp4 import Mp4, open_mp4
-from vae_experiments.writers.video.player import Player
+from vae_experiments.writers.pages.run_report import spoken, write_report
+from vae_experiments.writers.pages.sweep_contact_sheet import Sheet, SheetTile, write_sheet
+from vae_experiments.writers.pages.sweep_report import Card, Cell, Plot, Row, SweepPage, write_sweep_page
 from vae_experiments.writers.plots.run_plots import (
     LatentPicture,
     plot_benchmark,
@@ -11,9 +11,7 @@ from vae_experiments.writers.plots.run_plots import (
     plot_metrics,
     plot_training,
 )
-from vae_experiments.writers.pages.run_report import spoken, write_report
 from vae_experiments.writers.plots.sweep_heatmap import plot_metrics_map
-from vae_experiments.writers.pages.sweep_report import Card, Cell, Plot, Row, SweepPage, write_sweep_page
 from vae_experiments.writers.plots.sweep_plots import (
     MOST_LINES,
     Measurement,
@@ -21,7 +19,9 @@ from vae_experiments.writers.plots.sweep_plots import (
     plot_metrics_along,
     plot_metrics_by_choice,
 )
-from vae_experiments.writers.pages.sweep_contact_sheet import Sheet, SheetTile, write_sheet
+from vae_experiments.writers.video.comparison import Comparison
+from vae_experiments.writers.video.mp4 import Mp4, open_mp4
+from vae_experiments.writers.video.player import Player
 
 __all__ = [
     "MOST_LINES",

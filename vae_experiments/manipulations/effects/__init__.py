@@ -1,1 +1,1 @@
-"""TODO."""
+"""The manipulations themselves, by what they change."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from vae_experiments.manipulations.manipulation import Manipulation, WholeClip
 from vae_experiments.manipulations.effects.statistics import channel_moments, standardised
+from vae_experiments.manipulations.manipulation import Manipulation, WholeClip
 from vae_experiments.options import Scheduled, setting
 from vae_experiments.runtime.seeding import normal
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from vae_experiments.manipulations.second_video import Accompanied
-from vae_experiments.manipulations.manipulation import Manipulation, WholeClip
-from vae_experiments.manipulations.effects.space import each_frames
 from vae_experiments.manipulations.effects.mixing import in_step
+from vae_experiments.manipulations.effects.space import each_frames
+from vae_experiments.manipulations.manipulation import Manipulation, WholeClip
+from vae_experiments.manipulations.second_video import Accompanied
 from vae_experiments.options import Choice, Scheduled, setting
 
 if TYPE_CHECKING:

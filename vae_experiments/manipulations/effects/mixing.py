@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vae_experiments.manipulations.second_video import Accompanied
-from vae_experiments.manipulations.manipulation import Manipulation
 from vae_experiments.manipulations.interpolation import slerp
+from vae_experiments.manipulations.manipulation import Manipulation
+from vae_experiments.manipulations.second_video import Accompanied
 from vae_experiments.options import Choice, Scheduled, setting
 
 if TYPE_CHECKING:

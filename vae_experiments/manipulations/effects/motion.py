@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vae_experiments.manipulations.second_video import Accompanied
 from vae_experiments.manipulations.manipulation import Manipulation, WholeClip
+from vae_experiments.manipulations.second_video import Accompanied
 from vae_experiments.options import Choice, Scheduled, setting
 from vae_experiments.tensors import Joined
 

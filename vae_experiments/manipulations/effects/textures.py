@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vae_experiments.manipulations.manipulation import Manipulation
 from vae_experiments.manipulations.effects.stochastic import noise_over_time
+from vae_experiments.manipulations.manipulation import Manipulation
 from vae_experiments.options import Scheduled, setting
 from vae_experiments.runtime.seeding import normal_frames
 

@@ -10,8 +10,8 @@ from functools import partial
 from math import ceil, cos, pi, radians, sin
 from typing import TYPE_CHECKING
 
-from vae_experiments.manipulations.manipulation import Manipulation
 from vae_experiments.manipulations.effects.space import frame_by_frame
+from vae_experiments.manipulations.manipulation import Manipulation
 from vae_experiments.options import Choice, Scheduled, setting
 
 if TYPE_CHECKING:

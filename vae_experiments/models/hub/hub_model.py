@@ -6,16 +6,16 @@ import logging
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import ModelError
-from vae_experiments.models.model import Model
 from vae_experiments.models.hub.repo import Place
+from vae_experiments.models.model import Model
 from vae_experiments.options import setting
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vae_experiments.runtime.device import Chosen
     from vae_experiments.models.autoencoder import Autoencoder
     from vae_experiments.models.hub.remote_files import Offer
+    from vae_experiments.runtime.device import Chosen
 
 log = logging.getLogger(__name__)
 

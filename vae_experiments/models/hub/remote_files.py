@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vae_experiments.errors import ModelError
-from vae_experiments.models.hub.hub_errors import refusal
 from vae_experiments.models.hub.download import Wanted, part_of, size_bytes, transfer
+from vae_experiments.models.hub.hub_errors import refusal
 from vae_experiments.models.hub.weight_files import PICKLED, Weights
 from vae_experiments.runtime.progress import Progress
 

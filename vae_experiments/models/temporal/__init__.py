@@ -1,1 +1,1 @@
-"""TODO."""
+"""Adapters for autoencoders that see several frames at once."""

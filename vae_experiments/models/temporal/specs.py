@@ -16,10 +16,10 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from vae_experiments.models.chunking import Plan, Ratio
 from vae_experiments.models.temporal import streaming as causal
 from vae_experiments.models.temporal import windowed
 from vae_experiments.models.temporal.streaming_state import GROUP
-from vae_experiments.models.chunking import Plan, Ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from vae_experiments import manipulations
 from vae_experiments.manipulations import chain
 from vae_experiments.models.framewise import Framewise
-from vae_experiments.runtime.progress import Progress
 from vae_experiments.pipeline.runner import bent, finite, regrouped
-from vae_experiments.tensors import Joined, to_pixels
+from vae_experiments.runtime.progress import Progress
 from vae_experiments.runtime.streams import read_ahead
+from vae_experiments.tensors import Joined, to_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -6,17 +6,17 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.pipeline.calibration.target import Trial
 from vae_experiments.manipulations import weakened
+from vae_experiments.pipeline.calibration.target import Trial
 from vae_experiments.pipeline.metrics import psnr_db
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from vae_experiments.pipeline.calibration.sample import Sample
-    from vae_experiments.pipeline.calibration.target import Target
     from vae_experiments.errors import SettingError
     from vae_experiments.manipulations import Link
+    from vae_experiments.pipeline.calibration.sample import Sample
+    from vae_experiments.pipeline.calibration.target import Target
 
 MOST_DECODES = 8
 DIGITS = 4

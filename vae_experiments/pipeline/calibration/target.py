@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import lengths_differ
-from vae_experiments.pipeline.metrics import psnr_db
 from vae_experiments.options import Option, setting
+from vae_experiments.pipeline.metrics import psnr_db
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

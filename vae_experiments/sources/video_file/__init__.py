@@ -1,1 +1,1 @@
-"""TODO."""
+"""Video files, read with PyAV frame by frame."""

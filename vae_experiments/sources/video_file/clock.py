@@ -5,8 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from vae_experiments.sources.video_file.decoding import BROADCAST_FORMATS, RAW_FORMATS, Damage
 from vae_experiments.sources.frame_rate import MAX_FPS, exact, steady
+from vae_experiments.sources.video_file.decoding import BROADCAST_FORMATS, RAW_FORMATS, Damage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,13 +12,13 @@ from io import BufferedReader, FileIO
 from time import monotonic
 from typing import IO, TYPE_CHECKING
 
-from vae_experiments.sources.video_file.clock import Clock
-from vae_experiments.sources.integrity import inspect
-from vae_experiments.sources.video_file.decoding import ERROR_DETECTION, FORMATS, Damage, Decoding, Walk, walk
-from vae_experiments.sources.resize import Turn
-from vae_experiments.sources.video_file.ffmpeg_log import listening
-from vae_experiments.sources.media_reader import GO_ON, Medium, Survey
 from vae_experiments.sources.file_type import Kind, sniff
+from vae_experiments.sources.integrity import inspect
+from vae_experiments.sources.media_reader import GO_ON, Medium, Survey
+from vae_experiments.sources.resize import Turn
+from vae_experiments.sources.video_file.clock import Clock
+from vae_experiments.sources.video_file.decoding import ERROR_DETECTION, FORMATS, Damage, Decoding, Walk, walk
+from vae_experiments.sources.video_file.ffmpeg_log import listening
 from vae_experiments.tensors import Size
 from vae_experiments.tracks import playable_track, unplayable_remark
 

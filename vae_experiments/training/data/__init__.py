@@ -1,1 +1,1 @@
-"""TODO."""
+"""What a training sees: painted frames, or clips cut from videos."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from vae_experiments.errors import SourceError
 from vae_experiments.files import digest_of
-from vae_experiments.sources.video_file.clip_reader import Excerpts, look_over
 from vae_experiments.sources.paths import locate, refuse, say_name
+from vae_experiments.sources.video_file.clip_reader import Excerpts, look_over
 from vae_experiments.training.data.video_dataset import Footage, Stretch, mistake, reason
 
 if TYPE_CHECKING:

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from vae_experiments.tensors import Frames
     from vae_experiments.training.data.options import Piece, Prepared
-    from vae_experiments.training.settings import Training
     from vae_experiments.training.procedural.textures import Array, Random
+    from vae_experiments.training.settings import Training
 
 _STREAM = 2  # keeps the choices of a batch apart from those of frames and textures
 _AHEAD = 64  # pieces that workers may be ahead of the network

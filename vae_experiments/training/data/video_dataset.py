@@ -11,8 +11,8 @@ from PIL import Image
 
 from vae_experiments.errors import SourceError, TrainingError
 from vae_experiments.files import digest_of
-from vae_experiments.sources.video_file.clip_reader import REACH
 from vae_experiments.sources.paths import say_name
+from vae_experiments.sources.video_file.clip_reader import REACH
 from vae_experiments.training.data.options import Piece, Prepared
 
 if TYPE_CHECKING:

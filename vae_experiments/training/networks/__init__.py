@@ -1,1 +1,1 @@
-"""TODO."""
+"""The networks that can be trained, and their losses."""

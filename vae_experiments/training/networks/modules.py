@@ -14,8 +14,8 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from vae_experiments.training.networks.losses import kl_loss, prior_loss
 from vae_experiments.training.networks.build import feature_caches
+from vae_experiments.training.networks.losses import kl_loss, prior_loss
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

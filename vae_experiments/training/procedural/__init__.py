@@ -1,1 +1,1 @@
-"""TODO."""
+"""Frames and clips that this package paints, to train on."""

@@ -17,7 +17,14 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-from vae_experiments.training.procedural.frames import SIDE, palette, photograph, plain_picture, scene, to_bytes
+from vae_experiments.training.procedural.frames import (
+    SIDE,
+    palette,
+    photograph,
+    plain_picture,
+    scene,
+    to_bytes,
+)
 from vae_experiments.training.procedural.shapes import Surfaces, outline
 from vae_experiments.training.procedural.textures import CANVAS, Array, Random
 

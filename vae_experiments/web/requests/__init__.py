@@ -1,1 +1,1 @@
-"""TODO."""
+"""What a person asked the page for, checked."""

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from vae_experiments.cli.hydra_setup import CONF
+from vae_experiments.cli.plugins import plugin_confs
 from vae_experiments.errors import ModelError, SettingError
 from vae_experiments.models import Bundled, Hub
 from vae_experiments.options import Option, kind_named, snake_case
-from vae_experiments.cli.plugins import plugin_confs
 from vae_experiments.web.requests.controls import Control, control, defaults_of, typed
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vae_experiments.pipeline.second_video import clip_of
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.models import shared
+from vae_experiments.pipeline.second_video import clip_of
 
 if TYPE_CHECKING:
     from vae_experiments.models import Autoencoder

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The HTTP server of the page, and what it refuses."""

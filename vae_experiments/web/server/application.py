@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.web.server.upload_files import Arrivals
+from vae_experiments.web.server.abandonment import Listeners
 from vae_experiments.web.server.event_guard import Events
 from vae_experiments.web.server.request_guard import Guard
+from vae_experiments.web.server.upload_files import Arrivals
 from vae_experiments.web.state.browser_session import Greeter
-from vae_experiments.web.server.abandonment import Listeners
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

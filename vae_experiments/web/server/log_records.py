@@ -11,8 +11,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf, open_dict
 
 from vae_experiments.cli.hydra_setup import CONF, JOB_LOGGING
-from vae_experiments.files import write_error, write_text
 from vae_experiments.cli.overrides import quoted
+from vae_experiments.files import write_error, write_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What the server remembers: sessions, uploads, jobs and their results."""

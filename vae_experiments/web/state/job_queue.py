@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.cli.hydra_errors import mistake_of
+from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.web.server.fault_page import tell_fault
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The page as a person sees it."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from vae_experiments.cli.settings_help import grouped, sentence
 from vae_experiments.manipulations import Link
 from vae_experiments.web.requests.catalog import DEFAULT, models, offered
-from vae_experiments.web.requests.run_request import LONGEST_CHAIN, NOT_ASKED, VIDEO, Asked
 from vae_experiments.web.requests.controls import SECOND, Control
+from vae_experiments.web.requests.run_request import LONGEST_CHAIN, NOT_ASKED, VIDEO, Asked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from vae_experiments.web.ui import html as cards
 from vae_experiments.web.sweep_job import FEWEST, MOST, sweepable, usual_range
+from vae_experiments.web.ui import html as cards
 
 if TYPE_CHECKING:
     from vae_experiments.web.ui.form import Form

@@ -9,23 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from vae_experiments.web.ui import html as cards
 from vae_experiments.web.requests.catalog import offered
-from vae_experiments.web.state.job_queue import State, sentence_of
-from vae_experiments.web.ui.form import PATTERN, Form, Key, in_order, names_in
-from vae_experiments.web.state.browser_session import guest_of
-from vae_experiments.web.ui.layout import TITLE, Layout
-from vae_experiments.web.server.abandonment import Patience
-from vae_experiments.web.requests.run_request import VIDEO, first_settings
 from vae_experiments.web.requests.controls import SECOND
+from vae_experiments.web.requests.run_request import VIDEO, first_settings
+from vae_experiments.web.server.abandonment import Patience
+from vae_experiments.web.state.browser_session import guest_of
+from vae_experiments.web.state.job_queue import State, sentence_of
 from vae_experiments.web.sweep_job import Range, sweepable, usual_range
+from vae_experiments.web.ui import html as cards
+from vae_experiments.web.ui.form import PATTERN, Form, Key, in_order, names_in
+from vae_experiments.web.ui.layout import TITLE, Layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from vae_experiments.web.requests.run_request import Asked
     from vae_experiments.web.service import Bench, Visit
     from vae_experiments.web.state.job_queue import Ticket
-    from vae_experiments.web.requests.run_request import Asked
     from vae_experiments.web.state.results import Kept
     from vae_experiments.web.state.uploads import Upload
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""HTML pages that open from disk, and contact sheets."""

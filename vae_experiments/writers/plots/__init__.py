@@ -1,1 +1,1 @@
-"""TODO."""
+"""Pictures of numbers, drawn with matplotlib."""

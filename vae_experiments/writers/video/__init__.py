@@ -1,1 +1,1 @@
-"""TODO."""
+"""Videos with each frame's own time, and their sound."""

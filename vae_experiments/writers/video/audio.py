@@ -7,9 +7,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vae_experiments.tracks import playable_track
-from vae_experiments.writers.video.clock import LARGEST
 from vae_experiments.writers.video.audio_samples import Samples
 from vae_experiments.writers.video.audio_trial import trial
+from vae_experiments.writers.video.clock import LARGEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

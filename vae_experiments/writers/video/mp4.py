@@ -11,8 +11,8 @@ from zlib import crc32
 
 from vae_experiments.errors import WriteError
 from vae_experiments.files import whole
-from vae_experiments.writers.video.clock import Clock
 from vae_experiments.writers.video.audio import Soundtrack
+from vae_experiments.writers.video.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -1,1 +1,0 @@
-"""Downloading autoencoders before they are needed, for offline use."""
