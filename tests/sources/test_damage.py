@@ -250,3 +250,28 @@ def test_a_hole_in_the_last_packets_of_a_transport_stream_is_no_end(tmp_path: Pa
     with pytest.raises(SourceError, match="damaged: what stands at byte .* is no part of a film"):
         _ = Video(path=str(path)).info
     assert 22 <= Video(path=str(path), allow_partial=True).info.frames < 24
+
+
+SHARP = {"b": "400k"}
+
+
+@pytest.mark.parametrize("damage", ["zeroed", "missing", "doubled"])
+def test_no_sector_of_an_ogg_leaves_frames_out_in_silence(tmp_path: Path, damage: str) -> None:
+    whole = tmp_path / "a.ogv"
+    film = write_film(tmp_path / "a.webm", 24, (160, 120), codec="libvpx", pix_fmt="yuv420p", options=SHARP)
+    with av.open(film) as container, av.open(whole, "w", options={"page_duration": "1000000"}) as pages:
+        stream = pages.add_stream_from_template(container.streams.video[0])
+        for packet in container.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                pages.mux(packet)
+    assert Video(path=str(whole)).info.frames == 24
+    data, path, silent = whole.read_bytes(), tmp_path / "b.ogv", []
+    for place in range(0, len(data), 512):
+        sector = data[place : place + 512]
+        instead = {"zeroed": bytes(len(sector)), "missing": b"", "doubled": 2 * sector}[damage]
+        path.write_bytes(data[:place] + instead + data[place + 512 :])
+        with contextlib.suppress(SourceError):
+            if Video(path=str(path)).info.frames != 24:
+                silent.append(place)
+    assert silent == []

@@ -19,7 +19,7 @@ _TORN = "damaged: the fragment at byte {place} does not say where its frames are
 _UNKNOWN = "damaged: {name!r} is no part of a film in fragments"
 _NO_END = "the file is cut short: its end is missing"
 _NO_LENGTH = "this kind of file carries no length: a missing end cannot be noticed"
-_LARGEST_PAGE = 65307
+_LAST_PAGE = 4
 _IN_A_FRAGMENTED_FILE = frozenset(
     b"ftyp moov styp sidx ssix prft emsg moof mdat imda mfra free skip wide uuid meta pdin udta".split()
 )
@@ -49,7 +49,7 @@ def inspect(path: Path, kind: Kind) -> Wholeness:
         if kind is Kind.AVI:
             return _walk_riff(path, file, size)
         if kind is Kind.OGG:
-            return _find_last_page(file, size)
+            return _walk_pages(file, size)
         if kind is Kind.FLV:
             return _measure_flv(file, size)
         if kind is Kind.TRANSPORT:
@@ -159,15 +159,27 @@ def _walk_riff(path: Path, file: IO[bytes], size: int) -> Wholeness:
     return Wholeness()
 
 
-def _find_last_page(file: IO[bytes], size: int) -> Wholeness:
-    """Ask the last page of an ogg whether it ends its stream (RFC 3533, section 6)."""
-    file.seek(max(size - 2 * _LARGEST_PAGE, 0))
-    tail = file.read()
-    place = tail.rfind(b"OggS")
-    ends = place >= 0 and len(tail) > place + 26 and bool(tail[place + 5] & 4)
-    lengths = tail[place + 27 : place + 27 + tail[place + 26]] if ends else b""
-    is_there = ends and len(tail) >= place + 27 + len(lengths) + sum(lengths)
-    return Wholeness(cut="" if is_there else _NO_END)
+def _walk_pages(file: IO[bytes], size: int) -> Wholeness:
+    """Follow the pages of an ogg: they tile the file, each stream numbers its own, and the last one says so.
+
+    RFC 3533, section 6.
+    """
+    place, flags = 0, 0
+    numbers: dict[bytes, int] = {}
+    while place < size:
+        file.seek(place)
+        header = file.read(27 + 255)
+        if header[:4] != b"OggS"[: size - place]:
+            return Wholeness(cut=_BROKEN.format(place=place))
+        lengths = header[27 : 27 + header[26]] if len(header) > 26 else b""
+        end = place + 27 + len(lengths) + sum(lengths)
+        if len(header) < 27 or len(lengths) < header[26] or end > size:
+            return Wholeness(cut=_NO_END)
+        flags, stream, number = header[5], header[14:18], int.from_bytes(header[18:22], "little")
+        if numbers.get(stream, number - 1) != number - 1:
+            return Wholeness(cut=_BROKEN.format(place=place))
+        numbers[stream], place = number, end
+    return Wholeness(cut="" if flags & _LAST_PAGE else _NO_END)
 
 
 def _find_lost_packets(file: IO[bytes], size: int) -> Wholeness:
