@@ -90,7 +90,7 @@ def test_the_command_leaves_a_table_a_plot_and_what_to_type(
         "benchmark.frames=8",
         "benchmark.repeats=1",
     ]
-    done = type_command("-m", "vae_experiments.commands.benchmark", *words, folder=tmp_path / "benchmark")
+    done = type_command("-m", "vae_experiments", "benchmark", *words, folder=tmp_path / "benchmark")
     assert (done.returncode, done.stderr) == (0, "")
     typed = re.search(
         r"fastest within 0.1 dB of float32, (\S+) times the default: (batch_size=\d+.*)", done.stdout

@@ -124,7 +124,7 @@ def test_a_word_alone_is_shown_how_it_is_typed(
     ("words", "sentence"),
     [
         (["noise.scale", "0.5"], "cannot read 'noise.scale': a setting is typed as KEY=VALUE, as in noise.scale=..."),
-        (["train"], "cannot read 'train': a setting is typed as KEY=VALUE, and a command as python -m vae_experiments.training"),
+        (["train"], "cannot read 'train': a setting is typed as KEY=VALUE, and a command as vae-experiments train"),
         (["a" * 500], f"cannot read '{'a' * 250}"),
         (["--noise.scale=1"], "--noise.scale=1: a setting has no dashes in front; type noise.scale=1"),
         (["seed=1", "--nope"], "--nope: no such flag; a setting is typed as KEY=VALUE, and --help lists all of them"),
@@ -464,7 +464,7 @@ def test_help_ends_with_settings_in_words_and_with_commands_to_try(type_command:
     for words in (
         ["run.py"],
         ["-m", "vae_experiments.analysis"],
-        ["-m", "vae_experiments.commands.benchmark"],
+        ["-m", "vae_experiments", "benchmark"],
     ):
         said = type_command(*words, "--help").stdout
         assert "kind:" not in said

@@ -89,7 +89,7 @@ def test_the_machine_is_described() -> None:
 def test_the_command_passes_on_the_bundled_model(
     type_command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    done = type_command("-m", "vae_experiments.commands.doctor", "doctor.size=64", folder=tmp_path / "doctor")
+    done = type_command("-m", "vae_experiments", "doctor", "doctor.size=64", folder=tmp_path / "doctor")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.strip().endswith("all is well")
     assert "round trip" in done.stdout

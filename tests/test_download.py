@@ -1,4 +1,4 @@
-"""``python -m vae_experiments.commands.download``: says what comes, brings it, verifies it, and says how to use it."""
+"""``vae-experiments download``: says what comes, brings it, verifies it, and says how to use it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["run_with", "saved", "small_hub"]  # fixtures, which pytest finds by name
-COMMAND = ("-m", "vae_experiments.commands.download")
+COMMAND = ("-m", "vae_experiments", "download")
 
 
 @pytest.fixture

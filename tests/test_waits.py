@@ -19,8 +19,8 @@ from vae_experiments.runtime import progress
 COMMANDS = {
     "run": ("run.py",),
     "analysis": ("-m", "vae_experiments.analysis"),
-    "benchmark": ("-m", "vae_experiments.commands.benchmark"),
-    "gallery": ("-m", "vae_experiments.commands.gallery"),
+    "benchmark": ("-m", "vae_experiments", "benchmark"),
+    "gallery": ("-m", "vae_experiments", "gallery"),
     "training": ("-m", "vae_experiments.training"),
 }
 SIGNALLED = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"

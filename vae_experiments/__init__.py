@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vae_experiments.runtime.interruption import take_signals
 
-# Of a command, `python -m vae_experiments.training`, these are the first lines; "-m" stands there while
+# Of a command, `vae-experiments train`, these are the first lines; "-m" stands there while
 # Python looks for the module.
 if sys.argv[:1] == ["-m"] and any(word.partition(".")[0] == __name__ for word in sys.orig_argv):
     take_signals()
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
 _HOMES = {
     "Bundled": "models",
     "Clip": "manipulations",
-    "Device": "device",
-    "Experiment": "experiment",
+    "Device": "runtime.device",
+    "Experiment": "pipeline.experiment",
     "Folder": "models",
     "Hub": "models",
     "Manipulation": "manipulations",
     "MovingCircle": "sources",
     "Noise": "manipulations",
-    "Output": "run_folder",
+    "Output": "pipeline.run_folder",
     "Scheduled": "options",
     "Source": "sources",
     "VaeExperimentsError": "errors",
     "Video": "sources",
     "WholeClip": "manipulations",
-    "Workbench": "workbench",
-    "load_latents": "latents",
+    "Workbench": "pipeline.workbench",
+    "load_latents": "cache.latent_files",
     "setting": "options",
 }
 """Where each name is at home; it is loaded with the first one that is asked for, so that a signal finds us ready."""

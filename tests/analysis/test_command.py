@@ -98,7 +98,7 @@ def test_a_person_analyses_a_clip_beside_another(
     assert "Frechet distance from rainbow: " in result.stdout
     numbers: dict[str, Any] = json.loads((tmp_path / "analysis.json").read_text())
     assert numbers["shape"] == [5, 8, 4, 4]
-    assert numbers["provenance"]["command"].startswith("python -m vae_experiments.analysis model=folder ")
+    assert numbers["provenance"]["command"].startswith("vae-experiments analysis model=folder ")
     assert (tmp_path / "distances.png").exists()
 
 

@@ -1,4 +1,4 @@
-"""``python -m vae_experiments.cache`` lists, verifies and clears."""
+"""``vae-experiments cache`` lists, verifies and clears."""
 
 from __future__ import annotations
 
@@ -65,5 +65,5 @@ def test_a_mistake_is_one_line(words: list[str], capsys: pytest.CaptureFixture[s
     assert end.value.code == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ")
-    assert said.endswith("; try python -m vae_experiments.cache --help\n")
+    assert said.endswith("; try vae-experiments cache --help\n")
     assert said.count("\n") == 1

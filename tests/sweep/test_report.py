@@ -1,4 +1,4 @@
-"""``python -m vae_experiments.commands.sweep_report``: the page again, over several sweeps too."""
+"""``vae-experiments report``: the page again, over several sweeps too."""
 
 from __future__ import annotations
 
@@ -84,12 +84,12 @@ def test_several_sweeps_go_to_a_new_folder_or_where_they_are_told_to(
         (
             [],
             2,
-            "the following arguments are required: DIR; try python -m vae_experiments.commands.sweep_report --help",
+            "the following arguments are required: DIR; try vae-experiments report --help",
         ),
         (
             ["sweep", "--out"],
             2,
-            "unrecognized arguments: --out; try python -m vae_experiments.commands.sweep_report --help",
+            "unrecognized arguments: --out; try vae-experiments report --help",
         ),
     ],
 )
@@ -138,10 +138,10 @@ def test_the_command_runs_and_helps(
     type_command: Callable[..., subprocess.CompletedProcess[str]], scattered: Callable[..., Path]
 ) -> None:
     sweep = scattered(["seed=1"], ["seed=2"])
-    said = type_command("-m", "vae_experiments.commands.sweep_report", str(sweep))
+    said = type_command("-m", "vae_experiments", "report", str(sweep))
     assert (said.returncode, said.stderr) == (0, "")
     assert said.stdout == f"2 jobs, 2 finished: {sweep / 'sweep.html'}\n"
-    helped = type_command("-m", "vae_experiments.commands.sweep_report", "--help")
+    helped = type_command("-m", "vae_experiments", "report", "--help")
     assert helped.returncode == 0
     assert "--into FOLDER" in helped.stdout
 

@@ -1,1 +1,1 @@
-"""Numbers and pictures of a clip's latents: ``python -m vae_experiments.analysis``."""
+"""Numbers and pictures of a clip's latents: ``vae-experiments analysis``."""

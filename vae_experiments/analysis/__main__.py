@@ -1,9 +1,8 @@
-"""``python -m vae_experiments.analysis source=video source.path=clip.mp4 source.size=256``."""
+"""``python -m vae_experiments.analysis``: the same as ``vae-experiments analysis``."""
 
-from vae_experiments.analysis.command import FAMILIES, HELP, ClaimAnalysisFolder, main
-from vae_experiments.cli.entry import command_line
-from vae_experiments.cli.hydra_setup import register
+import sys
+
+from vae_experiments.analysis.command import main
 
 if __name__ == "__main__":
-    register(ClaimAnalysisFolder, FAMILIES, HELP, named=())
-    command_line(main)
+    sys.exit(main())

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -16,9 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 from vae_experiments.analysis.output import FINISHED, WRITTEN
 from vae_experiments.analysis.settings import Analysis
 from vae_experiments.analysis.study import Study
+from vae_experiments.cli.app import command
 from vae_experiments.cli.config import option_from, refuse_unknown
 from vae_experiments.cli.entry import one_line_mistakes
-from vae_experiments.cli.hydra_setup import CONF, ClaimFolder
+from vae_experiments.cli.hydra_setup import ClaimFolder
 from vae_experiments.cli.multirun import ending_in_one_line
 from vae_experiments.cli.run_folders import RUN, claim_run
 from vae_experiments.errors import SettingError
@@ -89,7 +89,7 @@ def study_from(config: DictConfig, typed: Sequence[str] = ()) -> Study:
     )
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="analyze")
+@command("analyze", FAMILIES, HELP, ClaimAnalysisFolder)
 def main(config: DictConfig) -> None:
     """Analyse what the command line composed, into the folder that Hydra made for it."""
     hydra_config = HydraConfig.get()

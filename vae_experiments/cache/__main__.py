@@ -1,7 +1,8 @@
-"""``python -m vae_experiments.cache list``: look after the cache."""
+"""``python -m vae_experiments.cache``: the same as ``vae-experiments cache``."""
 
 import sys
 
 from vae_experiments.cache.command import main
 
-sys.exit(main(sys.argv[1:]))
+if __name__ == "__main__":
+    sys.exit(main())

@@ -27,10 +27,10 @@ class Parser(argparse.ArgumentParser):
         sys.exit(2)
 
 
-def main(words: Sequence[str]) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Do what was typed; the exit status is 1 where an entry is damaged."""
     parser = Parser(
-        prog="python -m vae_experiments.cache",
+        prog="vae-experiments cache",
         description="Look after the cache of latents and decodings that runs share.",
     )
     parser.add_argument("action", choices=("list", "verify", "clear"))

@@ -36,7 +36,7 @@ _ENTRY = re.compile(r"[0-9a-f]{40}-(latents|frames)")
 
 
 class Entry(NamedTuple):
-    """One entry as ``python -m vae_experiments.cache list`` shows it."""
+    """One entry as ``vae-experiments cache list`` shows it."""
 
     name: str
     size_bytes: int

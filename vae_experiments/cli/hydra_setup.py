@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 
     from vae_experiments.options import Option
 
-CONF = Path(__file__).resolve().parents[1] / "conf"
+PACKAGE = Path(__file__).resolve().parents[1]
+CONF = next(place / "conf" for place in (PACKAGE, PACKAGE.parent) if (place / "conf").is_dir())
+"""In the package where it was installed from a wheel, and beside it in a checkout."""
 ENGINES = CONF / "engines"
 """Our defaults for Hydra's launchers; a folder of its own, which a rerun from a saved config finds as well."""
 FAMILIES = ("run", "model", "device", "source", "manipulation", "output", "cache", "sweep", "target")

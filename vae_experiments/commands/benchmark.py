@@ -1,7 +1,7 @@
 """The benchmark: how fast a model encodes and decodes here, and the setting to type for it.
 
-    python -m vae_experiments.commands.benchmark
-    python -m vae_experiments.commands.benchmark model=sd 'benchmark.batch_sizes=[1,4,16]' 'benchmark.sizes=[256,512]'
+    vae-experiments benchmark
+    vae-experiments benchmark model=sd 'benchmark.batch_sizes=[1,4,16]' 'benchmark.sizes=[256,512]'
 
 Every combination of dtype, compile, size and batch size is timed on the same frames, after a warm-up.
 The frames are made before, so that only the network is timed; a plain loop over the same network, without
@@ -18,12 +18,11 @@ from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 
+from vae_experiments.cli.app import command
 from vae_experiments.cli.config import option_from, refuse_unknown
-from vae_experiments.cli.entry import command_line, one_line_mistakes
-from vae_experiments.cli.hydra_setup import CONF, register
+from vae_experiments.cli.entry import one_line_mistakes
 from vae_experiments.commands.timings import Timing, as_line, best, overrides, timed
 from vae_experiments.files import write_json, write_text
 from vae_experiments.models import Model
@@ -125,7 +124,7 @@ def write(folder: Path, timings: Sequence[Timing], recommended: Timing, device: 
     write_json(folder / "benchmark.json", provenance() | facts)
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="benchmark")
+@command("benchmark", FAMILIES, HELP)
 def main(config: DictConfig) -> None:
     """Time what the command line composed."""
     with one_line_mistakes():
@@ -154,8 +153,3 @@ def main(config: DictConfig) -> None:
             overrides(recommended, device),
         )
         log.info("%s", folder / "benchmark.csv")
-
-
-if __name__ == "__main__":
-    register(families=FAMILIES, help_text=HELP, named=())
-    command_line(main)

@@ -1,7 +1,7 @@
 """The doctor: what is installed, which devices are there, and whether a model is well on this machine.
 
-    python -m vae_experiments.commands.doctor
-    python -m vae_experiments.commands.doctor model=folder model.path=DIR device=mps
+    vae-experiments doctor
+    vae-experiments doctor model=folder model.path=DIR device=mps
 
 A model is sent a small clip through this machine's device and through the CPU, at other batch sizes, in
 other dtypes and lengths. Each line ends in a verdict; the exit status is 1 where one of them is "ill".
@@ -15,11 +15,9 @@ import shutil
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, NamedTuple
 
-import hydra
-
+from vae_experiments.cli.app import command
 from vae_experiments.cli.config import option_from, refuse_unknown
-from vae_experiments.cli.entry import command_line, one_line_mistakes
-from vae_experiments.cli.hydra_setup import CONF, register
+from vae_experiments.cli.entry import one_line_mistakes
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.models import Model
 from vae_experiments.models.tiling import SMALLEST_TILE, Tiling
@@ -217,7 +215,7 @@ def machine() -> Iterator[Finding]:
     yield Finding("cpu threads", str(torch.get_num_threads()), WELL)
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="doctor")
+@command("doctor", FAMILIES, HELP)
 def main(config: DictConfig) -> None:
     """Examine what the command line composed."""
     with one_line_mistakes():
@@ -238,8 +236,3 @@ def main(config: DictConfig) -> None:
 def _said(finding: Finding) -> Finding:
     log.info("%-20s %-70s %s", *finding)
     return finding
-
-
-if __name__ == "__main__":
-    register(families=FAMILIES, help_text=HELP, named=())
-    command_line(main)

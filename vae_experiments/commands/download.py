@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 import shlex
-import sys
 from typing import TYPE_CHECKING
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from vae_experiments.cli.app import command
 from vae_experiments.cli.config import option_from, refuse_unknown
-from vae_experiments.cli.entry import command_line, one_line_mistakes
-from vae_experiments.cli.hydra_setup import CONF, register
+from vae_experiments.cli.entry import one_line_mistakes
 from vae_experiments.commands.model_catalog import hubs, small
 from vae_experiments.commands.model_downloads import Delivery
 from vae_experiments.errors import SettingError, closest
@@ -30,10 +28,10 @@ log = logging.getLogger(__name__)
 FAMILIES = ("model", "download")
 HELP = """Download autoencoders from the Hugging Face hub, to use them offline.
 
-    python -m vae_experiments.commands.download model=sd
-    python -m vae_experiments.commands.download model=sd,taesd
-    python -m vae_experiments.commands.download --all-small
-    python -m vae_experiments.commands.download model=sd download.dry_run=true
+    vae-experiments download model=sd
+    vae-experiments download model=sd,taesd
+    vae-experiments download --all-small
+    vae-experiments download model=sd download.dry_run=true
 
 Choose one or several:
 
@@ -103,7 +101,7 @@ def _several(word: str) -> str:
     return f"download.names=[{value.strip('[]')}]" if key == "model" and set(value) & set(",[") else word
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="download")
+@command("download", FAMILIES, HELP, translated=translated)
 def main(config: DictConfig) -> None:
     """Download what the command line composed."""
     with one_line_mistakes():
@@ -114,9 +112,3 @@ def main(config: DictConfig) -> None:
         words = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
         typed = [str(word) for word in words]  # type: ignore[union-attr]
         Delivery(download.wanted(model, typed)).run(download.dry_run)
-
-
-if __name__ == "__main__":
-    register(families=FAMILIES, help_text=HELP, named=())
-    sys.argv[1:] = translated(sys.argv[1:])
-    command_line(main)

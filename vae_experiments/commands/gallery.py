@@ -1,7 +1,7 @@
 """The gallery: every manipulation at three strengths on one clip, as a picture and as numbers.
 
-    python -m vae_experiments.commands.gallery
-    python -m vae_experiments.commands.gallery source=video source.path=clip.mp4 source.size=256 'gallery.names=[noise,echo]'
+    vae-experiments gallery
+    vae-experiments gallery source=video source.path=clip.mp4 source.size=256 'gallery.names=[noise,echo]'
 
 The clip is encoded once; its latents are held.
 """
@@ -15,12 +15,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 
+from vae_experiments.cli.app import command
 from vae_experiments.cli.config import option_from, refuse_unknown
-from vae_experiments.cli.entry import command_line, one_line_mistakes
-from vae_experiments.cli.hydra_setup import CONF, register
+from vae_experiments.cli.entry import one_line_mistakes
 from vae_experiments.cli.settings_help import grouped, sentence
 from vae_experiments.errors import SettingError, closest
 from vae_experiments.files import write_text
@@ -191,7 +190,7 @@ def _as_csv(rows: Sequence[Shown]) -> str:
     return text.getvalue()
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="gallery")
+@command("gallery", FAMILIES, HELP)
 def main(config: DictConfig) -> None:
     """Make the gallery that the command line composed."""
     with one_line_mistakes():
@@ -208,8 +207,3 @@ def main(config: DictConfig) -> None:
             studio = Studio(gallery, source, model.load(chosen))
         write(folder, groups, studio)
         log.info("%s; its numbers are in %s and %s beside it", folder / PICTURE, NUMBERS, TABLE)
-
-
-if __name__ == "__main__":
-    register(families=FAMILIES, help_text=HELP, named=())
-    command_line(main)

@@ -26,10 +26,10 @@ Made by `{COMMAND}` from the files in `conf/model/`.
 
 A model is downloaded when it is first used, or before:
 
-    python -m vae_experiments.commands.download model=sd
-    python -m vae_experiments.commands.download model=sd,taesd
-    python -m vae_experiments.commands.download --all-small
-    python -m vae_experiments.commands.download model=wan download.dry_run=true
+    vae-experiments download model=sd
+    vae-experiments download model=sd,taesd
+    vae-experiments download --all-small
+    vae-experiments download model=wan download.dry_run=true
 
 The command says how large the files are and then fetches config and safetensors weights, nothing else. A
 download that broke off goes on where it was when the command is typed again. Sizes and SHA-256 are compared

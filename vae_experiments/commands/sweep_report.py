@@ -1,15 +1,13 @@
 """The page over the jobs of a sweep, made again; or one page over several sweeps, or several runs.
 
-python -m vae_experiments.commands.sweep_report outputs/sweeps/2026-01-31/12-30-00
-python -m vae_experiments.commands.sweep_report SWEEP SWEEP --into FOLDER
-python -m vae_experiments.commands.sweep_report RUN RUN
+vae-experiments report outputs/sweeps/2026-01-31/12-30-00
+vae-experiments report SWEEP SWEEP --into FOLDER
+vae-experiments report RUN RUN
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -32,14 +30,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with the sentence that argparse has found."""
-        complain(f"{message}; try python -m vae_experiments.commands.sweep_report --help")
+        complain(f"{message}; try vae-experiments report --help")
         raise SystemExit(UNREADABLE)
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Make the page that the command line asks for, say where it is, and give the exit status."""
     parser = Parser(
-        prog="python -m vae_experiments.commands.sweep_report",
+        prog="vae-experiments report",
         description="Write sweep.html, sweep.csv and their pictures over the jobs of sweeps, or over several runs.",
     )
     parser.add_argument(
@@ -82,12 +80,3 @@ def _target(wish: Path | None, sweeps: Sequence[Path]) -> Path:
         reason = (error.strerror or str(error)).lower()
         raise WriteError(f"cannot make {error.filename} ({reason})", ELSEWHERE) from error
     return wish
-
-
-if __name__ == "__main__":
-    status = main()
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise SystemExit(status)

@@ -1,9 +1,8 @@
-"""``python -m vae_experiments.training training=vae training.steps=200``."""
+"""``python -m vae_experiments.training``: the same as ``vae-experiments train``."""
 
-from vae_experiments.cli.entry import command_line
-from vae_experiments.cli.hydra_setup import register
-from vae_experiments.training.command import FAMILIES, HELP, ClaimTrainingFolder, main
+import sys
+
+from vae_experiments.training.command import main
 
 if __name__ == "__main__":
-    register(ClaimTrainingFolder, FAMILIES, HELP, named=())
-    command_line(main)
+    sys.exit(main())

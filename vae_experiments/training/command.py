@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from vae_experiments.cli.app import command
 from vae_experiments.cli.config import option_from, refuse_unknown
 from vae_experiments.cli.entry import one_line_mistakes
-from vae_experiments.cli.hydra_setup import CONF, ClaimFolder
+from vae_experiments.cli.hydra_setup import ClaimFolder
 from vae_experiments.cli.multirun import ending_in_one_line
 from vae_experiments.errors import SettingError, StoppedError
 from vae_experiments.pipeline.folder_lock import held
@@ -102,7 +102,7 @@ def _parts(config: DictConfig) -> tuple[Training, Data]:
     return training, option_from(Data, config, "data")  # type: ignore[type-abstract]
 
 
-@hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")
+@command("train", FAMILIES, HELP, ClaimTrainingFolder)
 def main(config: DictConfig) -> None:
     """Train what the command line composed, into the folder that Hydra made for it."""
     hydra_config = HydraConfig.get()

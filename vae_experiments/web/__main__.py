@@ -1,7 +1,8 @@
-"""``python -m vae_experiments.web``: serve the page on this machine."""
+"""``python -m vae_experiments.web``: the same as ``vae-experiments web``."""
 
 import sys
 
 from vae_experiments.web.command import main
 
-sys.exit(main(sys.argv[1:]))
+if __name__ == "__main__":
+    sys.exit(main())

@@ -27,7 +27,7 @@ SWITCH_SECONDS = 0.001
 MISSING = "the page needs gradio, which is not installed; pip install 'vae_experiments[web]'"
 
 
-def main(words: Sequence[str]) -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Serve until interrupted; the exit status is 1 where that cannot begin."""
     typed = _Parser().parse_args(words)
     if find_spec("gradio") is None:
@@ -68,7 +68,7 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self) -> None:
         super().__init__(
-            prog="python -m vae_experiments.web", description="Serve the page to play on, on this machine."
+            prog="vae-experiments web", description="Serve the page to play on, on this machine."
         )
         self.add_argument(
             "--host", default=LOCAL[0], help="address to listen on (%(default)s: this machine only)"
