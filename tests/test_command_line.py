@@ -193,11 +193,13 @@ def test_a_wrong_source_is_told_of_before_the_model_is_loaded(type_command: Comm
     assert "loading the model" not in result.stdout
 
 
-@pytest.mark.parametrize("command", ["training", "analysis", "download", "doctor", "benchmark", "gallery"])
+@pytest.mark.parametrize(
+    "command", ["run", "train", "analysis", "download", "doctor", "benchmark", "gallery"]
+)
 def test_every_command_refuses_a_strange_flag_in_one_line(
     command: str, type_command: Command, tmp_path: Path
 ) -> None:
-    result = type_command("-m", f"vae_experiments.{command}", "--nope", where=tmp_path)
+    result = type_command("-m", "vae_experiments", command, "--nope", where=tmp_path)
     assert said_in_one_line(result).startswith("--nope: no such flag; ")
     assert result.returncode == 2
 

@@ -173,9 +173,7 @@ def test_the_page_of_the_models_is_the_one_that_the_code_writes() -> None:
     assert (REPOSITORY / "docs" / "models.md").read_text(encoding="utf-8") == page()
 
 
-@pytest.mark.parametrize(
-    "words", re.findall(r"^    python -m vae_experiments\.download (.*)$", page(), re.MULTILINE)
-)
+@pytest.mark.parametrize("words", re.findall(r"^    vae-experiments download (.*)$", page(), re.MULTILINE))
 def test_a_command_of_the_page_composes_to_what_is_wanted(
     words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

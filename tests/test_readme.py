@@ -16,11 +16,11 @@ from tests.conftest import REPOSITORY
 from tests.test_config import composed
 from vae_experiments.analysis import command as analysis
 from vae_experiments.cli.config import experiment_from
-from vae_experiments.cli.hydra_setup import register
+from vae_experiments.cli.hydra_setup import CONF, register
 from vae_experiments.cli.overrides import quoted
 from vae_experiments.options import kinds
 from vae_experiments.schedules import split_outside_brackets
-from vae_experiments.training.command import CONF, FAMILIES, training_from
+from vae_experiments.training.command import FAMILIES, training_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ def test_a_command_of_the_readme_composes_to_an_experiment(command: str) -> None
         experiment_from(composed(*map(quoted, chosen)))
 
 
-TRAININGS = re.findall(r"^    python -m vae_experiments\.training (.*)$", EVERY_PAGE, re.MULTILINE)
+TRAININGS = re.findall(r"^    vae-experiments train (.*)$", EVERY_PAGE, re.MULTILINE)
 
 
 @pytest.mark.parametrize("words", TRAININGS)
@@ -55,7 +55,7 @@ def test_a_training_command_of_the_readme_composes_to_a_training(words: str, tmp
     assert data.kind == ("folder" if "data=folder" in words else "procedural")
 
 
-ANALYSES = re.findall(r"^    python -m vae_experiments\.analysis (.*)$", EVERY_PAGE, re.MULTILINE)
+ANALYSES = re.findall(r"^    vae-experiments analysis (.*)$", EVERY_PAGE, re.MULTILINE)
 
 
 @pytest.mark.parametrize("words", ANALYSES)

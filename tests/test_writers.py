@@ -17,13 +17,13 @@ from vae_experiments.tensors import Size
 from vae_experiments.writers import (
     Comparison,
     LatentPicture,
-    mp4,
     open_mp4,
     plot_latents,
     plot_metrics,
     write_report,
 )
 from vae_experiments.writers.pages.run_report import spoken
+from vae_experiments.writers.video import mp4
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,7 +23,7 @@ from vae_experiments.models import Bundled
 from vae_experiments.sources import MovingCircle, Video
 
 Command: TypeAlias = Callable[..., "subprocess.CompletedProcess[str]"]
-COMMAND = ("-m", NAME)
+COMMAND = ("-m", "vae_experiments", "analysis")
 
 
 def study_of(*typed: str) -> Study:
@@ -71,7 +71,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("typed", MISTAKES)
 def test_a_mistake_has_its_sentence(typed: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", [NAME, *typed.split()])
+    monkeypatch.setattr("sys.argv", [*NAME, *typed.split()])
     with pytest.raises((VaeExperimentsError, ConfigCompositionException)) as caught:
         study_of(*typed.split())
     assert str(mistake_of(caught.value)).startswith(MISTAKES[typed])

@@ -15,7 +15,6 @@ from tests.models.test_seams import distance, moving
 from tests.test_models import decoded, encoded
 from tests.test_temporal import bytes_of_all_tensors
 from vae_experiments import Folder
-from vae_experiments.models.temporal import streaming as causal
 from vae_experiments.models.temporal.streaming_state import GROUP, GROUPS_ATTENDED, LAYERS, remembered
 from vae_experiments.tensors import Size
 
@@ -119,7 +118,7 @@ def test_groups_of_any_length_go_on_where_the_last_one_ended(
     lengths = [1, 1, 2, 4]
     frames = frames_for(autoencoder, sum(lengths))
     counts = [ratio.frames(length, number == 0) for number, length in enumerate(lengths)]
-    encoding, decoding = causal.nothing_yet(), causal.nothing_yet()
+    encoding, decoding = streaming_state.nothing_yet(), streaming_state.nothing_yet()
     with torch.no_grad():
         raw = network.encode(as_clip(frames)).latent_dist.parameters
         latents = network.encode(as_clip(frames)).latent_dist.mode()
@@ -222,7 +221,7 @@ def test_after_an_error_the_network_is_clean_and_the_same_group_can_go_again(aut
     groups = [
         as_clip(group) for group in latents.split([1 + dialect.decoding.ahead, 4, 4 - dialect.decoding.ahead])
     ]
-    state, undisturbed, memory = traces(network), causal.nothing_yet(), causal.nothing_yet()
+    state, undisturbed, memory = traces(network), streaming_state.nothing_yet(), streaming_state.nothing_yet()
 
     def fail(*_: Any) -> None:
         raise BrokenError
@@ -296,7 +295,7 @@ def test_a_layer_that_is_called_for_parts_of_a_frame_remembers_each_part() -> No
     network = build_network("AutoencoderKLMochi")
     attention = next(layer for layer in network.encoder.modules() if type(layer).__name__ == "Attention")
     whole = torch.nn.Sequential(copy.deepcopy(attention)).eval()
-    clip, memory = torch.randn(6, 8, attention.to_q.in_features), causal.nothing_yet()
+    clip, memory = torch.randn(6, 8, attention.to_q.in_features), streaming_state.nothing_yet()
     streamed = []
     with torch.no_grad():
         expected = whole(clip)

@@ -13,10 +13,10 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from tests.conftest import REPOSITORY
-from vae_experiments.cli.hydra_setup import register
+from vae_experiments.cli.hydra_setup import CONF, register
 from vae_experiments.errors import SettingError
 from vae_experiments.training.checkpoints import read_checkpoint
-from vae_experiments.training.command import CONF, FAMILIES, training_from
+from vae_experiments.training.command import FAMILIES, training_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable

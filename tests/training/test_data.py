@@ -22,7 +22,7 @@ from vae_experiments.training.procedural.clips import clip
 from vae_experiments.training.procedural.frames import frame
 
 if TYPE_CHECKING:
-    from vae_experiments.training.data.options import Prepared
+    from vae_experiments.training.data.dataset import Prepared
 
 
 def shade(path: Path, level: int, count: int = 20, size: tuple[int, int] = (48, 40), apart: int = 12) -> Path:

@@ -18,6 +18,7 @@ from vae_experiments.errors import StoppedError, TrainingError
 from vae_experiments.files import SUMS, hidden_beside
 from vae_experiments.pipeline.folder_lock import CLAIM, RefusedError
 from vae_experiments.runtime.device import Device
+from vae_experiments.training import train
 from vae_experiments.training import trainer as trainer_module
 from vae_experiments.training.checkpoints import read_checkpoint
 from vae_experiments.training.data.options import Procedural
@@ -150,7 +151,9 @@ def test_what_is_prepared_before_the_first_step_is_said(
 
 
 def run(folder: Path, **changes: Any) -> Path:
-    return settings(Autoencoder, steps=2, log_every=1, **changes).run(folder, Procedural(), Device(threads=1))
+    return train(
+        settings(Autoencoder, steps=2, log_every=1, **changes), folder, Procedural(), Device(threads=1)
+    )
 
 
 @pytest.mark.parametrize("name", ["metrics.csv", "samples.png", CHECKPOINT, MODEL, SUMS])

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from vae_experiments.web import arrivals as module
+from vae_experiments.web.server import upload_files as module
 from vae_experiments.web.server.request_guard import UPLOAD, RefusalError
 from vae_experiments.web.server.upload_files import Arrivals
 from vae_experiments.web.state.scratch import PREFIX, Scratch

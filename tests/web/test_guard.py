@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from vae_experiments.web import guard as module
+from vae_experiments.web.server import request_guard as module
 from vae_experiments.web.server.fault_page import keep_traces_in, traces
 from vae_experiments.web.server.request_guard import ANSWERS, JOIN, PAUSE_SECONDS, UPLOAD, Guard, RefusalError
 

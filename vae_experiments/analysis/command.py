@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 FAMILIES = ("run", "model", "device", "source", "analysis")
-NAME = "vae_experiments.analysis"
+NAME = ("vae-experiments", "analysis")
 
 HELP = """Measure the latents of a video: their channels, how these hang together, and how they move.
 
@@ -100,5 +100,5 @@ def main(config: DictConfig) -> None:
     with one_line_mistakes(), held(folder) or contextlib.nullcontext():
         study = study_from(config, typed)
         shown = typed if hydra_config.mode is RunMode.MULTIRUN else sys.argv[1:]
-        study.command = shlex.join(["python", "-m", NAME, *shown])
+        study.command = shlex.join([*NAME, *shown])
         study.run(folder)

@@ -38,20 +38,7 @@ IN_A_FILE = re.compile(
     r"In '(.+?)': \w+ raised while composing config:\n(.*)\n\s+full_key: (\S+)\n\s+object_type=(\w+)"
 )
 GROUPS = ("source", "model")
-COMMANDS = {"train": "training"} | {
-    name: name
-    for name in (
-        "analysis",
-        "benchmark",
-        "cache",
-        "doctor",
-        "download",
-        "gallery",
-        "report",
-        "training",
-        "web",
-    )
-}
+COMMANDS = ("train", "web", "analysis", "benchmark", "doctor", "download", "gallery", "cache", "report")
 TYPOGRAPHIC = str.maketrans(
     dict.fromkeys("\u2018\u2019\u201a\u201b\u2032", "'")
     | dict.fromkeys("\u201c\u201d\u201e\u201f\u2033", '"')
@@ -219,7 +206,7 @@ def _mistake_in_a_file(error: ConfigCompositionException) -> str:
 def _for_a_word(word: str) -> str:
     """Say what was probably meant by a word without an equals sign."""
     if word in COMMANDS:
-        return f"and a command as python -m vae_experiments.{COMMANDS[word]}"
+        return f"and a command as vae-experiments {word}"
     block, dot, _ = word.partition(".")
     if dot and block in {*families(), *kinds("manipulation")} and not _is_there(word):
         return f"as in {word}=..."

@@ -29,14 +29,14 @@ GROUPS = {
     "channels": "Channels",
     "motion": "Motion and time",
     "temporal": "Motion and time",
-    "retiming": "Motion and time",
+    "time_remap": "Motion and time",
     "slit_scan": "Motion and time",
     "space": "Space",
     "warps": "Space",
     "frequency": "Frequency and statistics",
     "statistics": "Frequency and statistics",
-    "two_videos": "Two videos, and the decoder's weights",
-    "weights": "Two videos, and the decoder's weights",
+    "mixing": "Two videos, and the decoder's weights",
+    "network_bending": "Two videos, and the decoder's weights",
 }
 """What each module of manipulations is about, in the order in which people read of them."""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from vae_experiments.cli.app import command
 from vae_experiments.cli.entry import run_configured
+from vae_experiments.cli.multirun import SweepFolder
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -16,4 +17,4 @@ def run(config: DictConfig) -> float:
     return run_configured(config)
 
 
-main = command("config", named=("experiment",))(run)
+main = command("config", claim_folder=SweepFolder, named=("experiment",))(run)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vae_experiments.models.chunking import Group
-    from vae_experiments.models.model import Model
     from vae_experiments.models.way import Call
     from vae_experiments.runtime.device import Chosen
     from vae_experiments.tensors import Frames, Latents
@@ -61,12 +60,33 @@ class Adapter(Passage, Autoencoder):
     dialects: ClassVar[Mapping[str, AnyDialect]]
     """The diffusers classes that this adapter speaks to, by name."""
 
-    def __init__(self, network: Any, folder: Path, chosen: Chosen, model: Model) -> None:
+    def __init__(
+        self,
+        network: Any,
+        folder: Path,
+        chosen: Chosen,
+        sample_seed: int | None = None,
+        tiling: Tiling = Tiling.auto,
+        tile: int = 512,
+    ) -> None:
+        """Prepare a network.
+
+        Args:
+            network: of a class of diffusers that ``dialects`` has.
+            folder: where it was read from.
+            chosen: the device and its dtype.
+            sample_seed: of samples of the posterior; None takes its mode.
+            tiling: whether frames go through whole.
+            tile: side of a tile, in pixels.
+
+        Raises:
+            ModelError: it takes no frames, or has no posterior to sample.
+        """
         import torch
 
         self.dialect = self.dialect_of(network)
         self.has_posterior = self.dialect.has_posterior(network)
-        self.is_sampled = model.posterior.name == "sample"
+        self.is_sampled = sample_seed is not None
         if self.is_sampled and not self.has_posterior:
             raise ModelError(
                 f"model.posterior=sample: {type(network).__name__} has no posterior, its latents are exact",
@@ -82,8 +102,8 @@ class Adapter(Passage, Autoencoder):
         if chosen.compiled:
             self._compile()
         self.takes_spread = False
-        self.seed = model.seed if self.is_sampled else None
-        self.tiling, self.tile = model.tiling, model.tile
+        self.seed = sample_seed
+        self.tiling, self.tile = tiling, tile
         self.sides = dict.fromkeys(HALVES, self.tile) if self.tiling is Tiling.on else {}
         self.normalisation, self.stride = Normalisation.none(), 1
         self.stride, self.latent_channels = self._probed(folder)

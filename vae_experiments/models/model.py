@@ -52,7 +52,8 @@ class Model(Option, ABC, family="model"):
 
         network = load_network(folder)
         adapter = ADAPTERS[type(network).__name__]
-        autoencoder = adapter(network, folder, chosen, self)
+        sample_seed = self.seed if self.posterior is Posterior.sample else None
+        autoencoder = adapter(network, folder, chosen, sample_seed, self.tiling, self.tile)
         autoencoder.weights_digest = digest_of(weights_digests(folder))
         return autoencoder
 

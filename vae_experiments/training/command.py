@@ -18,6 +18,7 @@ from vae_experiments.errors import SettingError, StoppedError
 from vae_experiments.pipeline.folder_lock import held
 from vae_experiments.runtime.device import Device
 from vae_experiments.runtime.interruption import promise
+from vae_experiments.training import train
 from vae_experiments.training.data.options import Data
 from vae_experiments.training.recipes import Autoencoder, Vae, VideoVae, Vqvae
 from vae_experiments.training.resuming import (
@@ -111,7 +112,7 @@ def main(config: DictConfig) -> None:
     with one_line_mistakes():
         try:
             training, data, device = training_from(config, folder, list(hydra_config.overrides.task))
-            model = training.run(folder, data, device)
+            model = train(training, folder, data, device)
         except StoppedError as stopped:
             print(stopped)
             raise SystemExit(128 + stopped.signal) from None

@@ -7,13 +7,8 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from vae_experiments.options import Choice, Option, setting
-from vae_experiments.runtime.progress import announce
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from vae_experiments.runtime.device import Device
-    from vae_experiments.training.data.options import Data
     from vae_experiments.training.networks.modules import Trainee
 
 FREE = {"resume", "workers", "log_every", "save_every", "save_seconds", "tensorboard", "wandb"}
@@ -104,22 +99,6 @@ class Training(Option, ABC, family="training"):
     @abstractmethod
     def trainee(self) -> Trainee:
         """Build the network, with fresh weights and its own part of the loss."""
-
-    def run(self, folder: Path, data: Data | None = None, device: Device | None = None) -> Path:
-        """Train into a folder, and give the folder of the finished model, in diffusers format.
-
-        Raises:
-            TrainingError: the training cannot start or cannot go on.
-            StoppedError: somebody stopped it; everything is saved.
-        """
-        announce("torch", "diffusers", "accelerate")
-        from vae_experiments.runtime.device import Device
-        from vae_experiments.training.data.options import Procedural
-        from vae_experiments.training.resuming import claimed
-        from vae_experiments.training.trainer import Trainer
-
-        with claimed(folder):
-            return Trainer(self, data or Procedural(), folder, device or Device()).train()
 
     def __post_init__(self) -> None:
         """Check what single ranges cannot say.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import ModelError
+from vae_experiments.models.hub.repo import NO_SPACE, disk_error
 
 if TYPE_CHECKING:
     from vae_experiments.models.hub.repo import Place
 
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 MALFORMED_TOKEN = "Invalid credentials in Authorization header"
 REASON_LENGTH = 120
 
@@ -27,16 +26,8 @@ def refusal(place: Place, error: Exception) -> ModelError:
     repository, hub = place.repository, constants.ENDPOINT
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
-    if isinstance(error, OSError) and error.errno in NO_SPACE:
-        return ModelError(
-            f"model: no space left in {place.cache.parent} for {repository}",
-            "free some space, or set HF_HOME to a folder on another disk; what has come is kept",
-        )
-    if isinstance(error, OSError) and error.filename:
-        return ModelError(
-            f"model: cannot write {error.filename} ({str(error.strerror).lower()})",
-            "set HF_HOME to a folder that can be written",
-        )
+    if isinstance(error, OSError) and (error.errno in NO_SPACE or error.filename):
+        return disk_error(place, error)
     if status == 401 and response.headers.get("X-Error-Message") == MALFORMED_TOKEN:  # type: ignore[union-attr]
         return ModelError(f"model: {hub} does not know the token that was sent", "renew or unset HF_TOKEN")
     if isinstance(error, GatedRepoError) or status == 403:

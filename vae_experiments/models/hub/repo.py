@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from vae_experiments.errors import ModelError
 from vae_experiments.files import digest
-from vae_experiments.models.hub.hub_errors import refusal
 from vae_experiments.models.hub.weight_files import Weights
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 SHOWN, MEANWHILE = "vae_experiments", "vae_experiments_meanwhile"
 """Folders, beside the library's own in the cache, in which variants are shown under plain names: where the
 hub has nothing else, and where it could not be asked."""
+
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Place(NamedTuple):
@@ -92,7 +95,7 @@ class Place(NamedTuple):
                 weights.as_plain(folder, self._plain(folder, weights, where)) if weights.variant else folder
             )
         except OSError as error:
-            raise refusal(self, error) from error
+            raise disk_error(self, error) from error
 
     def variant(self, folder: Path) -> str:
         """Say which variant ``as_plain`` shows in a folder; empty for plain weights."""
@@ -113,3 +116,16 @@ class Place(NamedTuple):
     def _plain(self, folder: Path, weights: Weights, where: str) -> Path:
         inside = folder.resolve().relative_to(self.cache / "snapshots")
         return self.cache / where / weights.variant / inside
+
+
+def disk_error(place: Place, error: OSError) -> ModelError:
+    """Return what it means for a person that the hub's cache cannot be written."""
+    if error.errno in NO_SPACE:
+        return ModelError(
+            f"model: no space left in {place.cache.parent} for {place.repository}",
+            "free some space, or set HF_HOME to a folder on another disk; what has come is kept",
+        )
+    return ModelError(
+        f"model: cannot write {error.filename or place.cache} ({str(error.strerror or error).lower()})",
+        "set HF_HOME to a folder that can be written",
+    )

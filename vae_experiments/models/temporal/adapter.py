@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from vae_experiments.models.adapter import Adapter
 from vae_experiments.models.chunking import EACH, faded, grouped
 from vae_experiments.models.temporal.specs import DIALECTS, Dialect
-from vae_experiments.models.temporal.streaming import nothing_yet
+from vae_experiments.models.temporal.streaming_state import nothing_yet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -24,7 +24,7 @@ from vae_experiments.models.temporal.streaming_state import GROUP
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from vae_experiments.models.temporal.streaming import Part
+    from vae_experiments.models.temporal.streaming_state import Part
 
 
 def _one(_network: Any) -> int:

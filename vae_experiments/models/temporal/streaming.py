@@ -8,27 +8,15 @@ are those that diffusers' own ``encode`` and ``decode`` make.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from vae_experiments.models.temporal import windowed
 from vae_experiments.models.temporal.streaming_state import remembered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
-Memory: TypeAlias = "defaultdict[Any, Any]"
-"""What a network remembers of a clip so far: empty at its beginning, None for what is not there yet."""
-
-Part: TypeAlias = "Callable[[Any, Tensor, Memory], Tensor]"
-"""One half of a network, on one group ``1 C T H W``: network, group, memory, which it brings up to date."""
-
-
-def nothing_yet() -> Memory:
-    """Begin a clip."""
-    return defaultdict(lambda: None)
+    from vae_experiments.models.temporal.streaming_state import Memory
 
 
 def wan_moments(network: Any, frames: Tensor, memory: Memory) -> Tensor:

@@ -10,6 +10,7 @@ time of one call.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vae_experiments.models.temporal.streaming import Memory
-
     Past: TypeAlias = tuple[Tensor, ...]
     """What a layer has kept of its inputs, in their order."""
 
@@ -28,6 +27,17 @@ GROUP = 4
 """How many latents go through such a network at once: a layer sees two or three inputs again with them."""
 GROUPS_ATTENDED = 3
 """How many groups before its own an attention over time looks back to: in all it sees 16 latents."""
+
+Memory: TypeAlias = "defaultdict[Any, Any]"
+"""What a network remembers of a clip so far: empty at its beginning, None for what is not there yet."""
+
+Part: TypeAlias = "Callable[[Any, Tensor, Memory], Tensor]"
+"""One half of a network, on one group ``1 C T H W``: network, group, memory, which it brings up to date."""
+
+
+def nothing_yet() -> Memory:
+    """Begin a clip."""
+    return defaultdict(lambda: None)
 
 
 @dataclass(frozen=True)

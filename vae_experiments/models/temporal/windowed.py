@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vae_experiments.models.temporal.streaming import Memory
+    from vae_experiments.models.temporal.streaming_state import Memory
 
 
 _CHANCE = Lock()

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from vae_experiments.tensors import Frames
-    from vae_experiments.training.data.options import Piece, Prepared
+    from vae_experiments.training.data.dataset import Piece, Prepared
     from vae_experiments.training.procedural.textures import Array, Random
     from vae_experiments.training.settings import Training
 

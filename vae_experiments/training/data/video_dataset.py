@@ -13,7 +13,7 @@ from vae_experiments.errors import SourceError, TrainingError
 from vae_experiments.files import digest_of
 from vae_experiments.sources.paths import say_name
 from vae_experiments.sources.video_file.clip_reader import REACH
-from vae_experiments.training.data.options import Piece, Prepared
+from vae_experiments.training.data.dataset import Piece, Prepared
 
 if TYPE_CHECKING:
     from pathlib import Path
