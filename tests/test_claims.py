@@ -92,6 +92,7 @@ def test_a_run_vouches_for_exactly_what_it_wrote(type_command: Command, tmp_path
     assert contents(folder) == before
 
 
+@pytest.mark.slow
 def test_an_unfinished_run_is_done_again_by_the_same_command_and_refused_by_another(
     type_command: Command, tmp_path: Path
 ) -> None:
@@ -116,6 +117,7 @@ def test_an_unfinished_run_is_done_again_by_the_same_command_and_refused_by_anot
     assert "of the killed run" not in (folder / "run.log").read_text()
 
 
+@pytest.mark.slow
 def test_what_a_killed_run_left_hidden_is_gone_after_the_next_wherever_it_was_killed(
     type_command: Command, tmp_path: Path
 ) -> None:
@@ -133,6 +135,7 @@ def test_what_a_killed_run_left_hidden_is_gone_after_the_next_wherever_it_was_ki
     assert hidden(training) == []
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_known_by_its_claim_even_before_its_config_is_written(
     type_command: Command, tmp_path: Path
 ) -> None:

@@ -100,6 +100,7 @@ def test_a_mistake_is_one_line_with_the_cure(typed: str, type_command: Command, 
     assert videos_below(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_what_hydras_own_parser_refuses_ends_with_2(type_command: Command, tmp_path: Path) -> None:
     result = type_command("run.py", "noise.scale={", folder=tmp_path / "run")
     assert result.returncode == 2
@@ -204,6 +205,7 @@ def test_every_command_refuses_a_strange_flag_in_one_line(
     assert result.returncode == 2
 
 
+@pytest.mark.slow
 def test_help_explains_every_choice_that_is_named_beside_it(type_command: Command) -> None:
     said = type_command("run.py", "source=video", "manipulation=[noise]", "--help").stdout
     assert "video: Reads a video file" in said
@@ -512,6 +514,7 @@ def test_a_saved_config_is_found_from_where_one_stands(type_command: Command, tm
         assert (again.returncode == 0) == (not sentence)
 
 
+@pytest.mark.slow
 def test_a_named_experiment_is_a_sweep(type_command: Command, tmp_path: Path) -> None:
     settings = ("source.size=32", "source.frames=2", "output=minimal", f"hydra.sweep.dir={tmp_path}")
     result = type_command("run.py", "experiment=noise_ladder", *settings)

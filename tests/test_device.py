@@ -88,6 +88,7 @@ def test_the_cpu_takes_over_on_mps_only_where_that_was_asked_for() -> None:
     assert not Device(fallback=Fallback.cpu).choose().fallback, "on a CPU there is nothing to fall back to"
 
 
+@pytest.mark.slow
 def test_the_share_of_memory_that_mps_may_use_is_said_before_it_takes_any() -> None:
     script = (
         "import os; from vae_experiments import Device; Device(mps_memory=0.5).choose(); "

@@ -102,6 +102,7 @@ def test_the_batch_sizes_name_the_fastest_and_agree(run: Run, tmp_path: Path) ->
     assert all(one["timing"]["encode_seconds"] != "cached" for one in metrics)
 
 
+@pytest.mark.slow
 def test_an_experiment_is_the_same_with_m_and_a_job_of_it_runs_again_alone(run: Run, tmp_path: Path) -> None:
     done = run("-m", "experiment=motion_study", *SMALL)
     assert done.returncode == 0, done.stderr

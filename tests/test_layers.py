@@ -144,9 +144,8 @@ def test_imports_point_down_and_neighbours_do_not_know_each_other(name: str) -> 
             assert floor(below) < floor(above), f"{name} imports {other}"
 
 
-@pytest.mark.parametrize("name", sorted(ARROWS))
-def test_no_import_runs_in_a_circle_not_even_for_types_or_inside_a_function(name: str) -> None:
-    assert circle(name) == []
+def test_no_import_runs_in_a_circle_not_even_for_types_or_inside_a_function() -> None:
+    assert [way for name in sorted(ARROWS) if (way := circle(name))] == []
 
 
 def test_a_stranger_can_read_the_tree() -> None:

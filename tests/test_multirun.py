@@ -120,6 +120,7 @@ def test_a_sweep_that_was_killed_goes_on_and_touches_nothing_that_was_finished(
     assert costs == sorted(costs, reverse=True)
 
 
+@pytest.mark.slow
 def test_the_last_sweep_of_the_same_settings_is_found(type_command: Command, tmp_path: Path) -> None:
     def type_it(*words: str) -> subprocess.CompletedProcess[str]:
         return type_command(str(REPOSITORY / "run.py"), *SMALL[1:], *words, where=tmp_path)
@@ -263,6 +264,7 @@ def test_a_wrong_objective_is_one_line_and_no_failure_of_a_finished_job(
     assert type_command(*command).returncode == 0
 
 
+@pytest.mark.slow
 def test_each_job_goes_to_the_folder_that_its_own_settings_name(
     type_command: Command, tmp_path: Path
 ) -> None:

@@ -120,4 +120,4 @@ def test_every_file_in_the_tree_of_the_readme_is_there_and_every_module_is_in_th
     there = {path.name for path in package.glob("*.py") if path.name != "__init__.py"}
     there |= {f"{path.name}/" for path in package.iterdir() if (path / "__init__.py").exists()}
     assert there <= named
-    assert all((package / name).exists() or (REPOSITORY / name).exists() for name in named)
+    assert all(any(REPOSITORY.glob(name)) or any(package.rglob(name)) for name in named)

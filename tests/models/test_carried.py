@@ -15,6 +15,7 @@ from tests.models.test_seams import distance, moving
 from tests.test_models import decoded, encoded
 from tests.test_temporal import bytes_of_all_tensors
 from vae_experiments import Folder
+from vae_experiments.models.temporal import streaming_state
 from vae_experiments.models.temporal.streaming_state import GROUP, GROUPS_ATTENDED, LAYERS, remembered
 from vae_experiments.tensors import Size
 
@@ -256,6 +257,7 @@ def test_a_bent_decoder_remembers_for_itself(autoencoder: Adapter) -> None:
     assert torch.equal(torch.cat([first, *stream]), expected)
 
 
+@pytest.mark.slow
 def test_what_is_kept_of_a_clip_stops_growing_when_attention_sees_no_further(autoencoder: Adapter) -> None:
     frame = frames_for(autoencoder, 1)
     held = {}

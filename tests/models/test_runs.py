@@ -97,6 +97,7 @@ def test_frames_out_of_a_run_are_frames_in(
         assert metrics["reconstructed"]["psnr_db"] != metrics["reconstructed_with_noise"]["psnr_db"]
 
 
+@pytest.mark.slow
 def test_a_temporal_network_runs_in_tiles_as_it_is_typed(
     type_command: Callable[..., subprocess.CompletedProcess[str]],
     network_folders: dict[str, Path],

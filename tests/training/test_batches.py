@@ -40,6 +40,7 @@ def same(first: list[list[torch.Tensor]], second: list[list[torch.Tensor]]) -> b
     return all(torch.equal(one, other) for one, other in pairs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_batches_are_the_same_for_any_number_of_workers(
     painted_here: list[list[torch.Tensor]], workers: int
@@ -131,6 +132,7 @@ def test_what_is_held_out_is_none_of_what_is_trained_on() -> None:
     assert not any(torch.equal(clip[0], other) for clip in held_out for other in trained_on)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_ends_the_training_in_one_sentence() -> None:
     batches = Batches(settings(workers=1), _Deadly())
     with pytest.raises(TrainingError, match="a process that prepares data ended unasked; free some memory"):

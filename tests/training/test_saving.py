@@ -74,6 +74,7 @@ def test_a_training_saves_by_the_clock_and_goes_on_from_there_bit_for_bit(tmp_pa
     assert len(rows[0]) == 8
 
 
+@pytest.mark.slow
 def test_the_seconds_of_a_training_are_those_of_all_its_parts(tmp_path: Path) -> None:
     first = trainer(tmp_path, steps=4, save_every=2, log_every=1, validation=1)
     first.seconds_before = 1000.0

@@ -420,6 +420,7 @@ def test_widths_that_diffusers_cannot_join_are_refused_in_one_sentence(
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_tensorboard_gets_numbers_and_pictures_and_a_training_that_goes_on_repeats_none(
     tmp_path: Path,
 ) -> None:

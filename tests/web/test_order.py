@@ -116,6 +116,7 @@ def test_an_uploaded_clip_run_on_the_page_and_by_its_line_gives_the_same_numbers
         assert metrics[name] == kept.metrics[name]
 
 
+@pytest.mark.slow
 def test_a_second_upload_is_known_by_its_name_and_its_line_gives_the_same_numbers(
     typed_again: Type, bench: Bench, clip: Path, tmp_path: Path
 ) -> None:
@@ -139,6 +140,7 @@ def test_a_second_upload_is_known_by_its_name_and_its_line_gives_the_same_number
     assert not any(str(bench.scratch) in text for text in texts)
 
 
+@pytest.mark.slow
 def test_the_config_in_the_folder_of_a_run_runs_it_again_to_the_same_numbers(
     type_command: Callable[..., subprocess.CompletedProcess[str]], bench: Bench, tmp_path: Path
 ) -> None:
