@@ -23,7 +23,7 @@ SMALL: dict[str, Any] = {"seed": SEED, "steps": 5, "batch": 4, "crop": 32, "larg
 
 
 def settings(**changes: Any) -> Autoencoder:
-    return Autoencoder(**{**SMALL, "window": 6, "workers": 0, **changes})
+    return Autoencoder(**{**SMALL, "buffer_size": 6, "workers": 0, **changes})
 
 
 def steps(settings: Training, first: int = 0, parts: range = range(1)) -> list[list[torch.Tensor]]:
@@ -53,7 +53,7 @@ def test_batches_are_the_same_for_any_number_of_workers(
 def test_batches_from_a_later_step_on_are_those_of_a_training_that_began_at_the_first(
     first: int, fresh: int
 ) -> None:
-    whole, later = steps(settings(fresh=fresh)), steps(settings(fresh=fresh), first)
+    whole, later = steps(settings(refresh=fresh)), steps(settings(refresh=fresh), first)
     assert same(whole[first:], later)
 
 
@@ -67,12 +67,12 @@ def test_the_parts_of_a_step_are_the_same_whichever_process_asks(
 
 
 def test_a_batch_has_the_size_that_its_step_asks_for() -> None:
-    shapes = [tuple(batch.shape) for (batch,) in steps(settings(large_share=0.4))]
+    shapes = [tuple(batch.shape) for (batch,) in steps(settings(large_fraction=0.4))]
     assert shapes == [(4, 3, 32, 32)] * 3 + [(2, 3, 64, 64)] * 2
 
 
 def test_a_clip_is_cut_turned_and_coloured_as_a_whole() -> None:
-    clips = VideoVae(**{**SMALL, "steps": 2, "window": 3, "workers": 0, "clip_frames": 5})
+    clips = VideoVae(**{**SMALL, "steps": 2, "buffer_size": 3, "workers": 0, "clip_frames": 5})
     ((batch,), _) = steps(clips)
     assert batch.shape == (4, 3, 5, 32, 32)
     still = np.repeat(np.random.default_rng(0).integers(0, 256, (1, 64, 64, 3), np.uint8), 5, axis=0)

@@ -36,7 +36,7 @@ QUICK = [
     "training.decoder_blocks=[0,1,1]",
     "training.latent_channels=4",
     "training.validation=1",
-    "training.window=4",
+    "training.buffer_size=4",
     "training.workers=0",
     "training.tensorboard=false",
     "device.threads=1",
@@ -186,8 +186,10 @@ def test_a_setting_that_was_typed_must_be_the_one_that_the_training_began_with(u
         9,
         12,
     )
-    with pytest.raises(SettingError, match="training.rate=0.5: the training that goes on began with 0.001"):
-        asked("training.rate=0.5")
+    with pytest.raises(
+        SettingError, match="training.learning_rate=0.5: the training that goes on began with 0.001"
+    ):
+        asked("training.learning_rate=0.5")
     with pytest.raises(SettingError, match="training=vae: the training that goes on began with autoencoder"):
         asked("training=vae")
     with pytest.raises(SettingError, match="training.seed=1: the training that goes on began with 0"):
@@ -202,7 +204,7 @@ def test_two_processes_learn_what_one_does_from_twice_the_batches(tmp_path: Path
         folder=tmp_path / "two",
         command="torch.distributed.run --nproc-per-node 2 --master-port 29517 -m vae_experiments.training",
     )
-    alone = start(*words, "training.accumulate=2", folder=tmp_path / "one")
+    alone = start(*words, "training.gradient_accumulation=2", folder=tmp_path / "one")
     for process in (together, alone):
         said, _ = process.communicate(timeout=120)
         assert process.returncode == 0, said
@@ -214,7 +216,10 @@ def test_two_processes_learn_what_one_does_from_twice_the_batches(tmp_path: Path
 @pytest.mark.parametrize(
     ("typed", "sentence"),
     [
-        ("training.rate=-1", "training.rate=-1.0: must be more than 0; the default is 0.001"),
+        (
+            "training.learning_rate=-1",
+            "training.learning_rate=-1.0: must be more than 0; the default is 0.001",
+        ),
         ("+training.stesp=3", "training.stesp=3: training has no such setting; did you mean steps?"),
         ("training=autoencodr", "training=autoencodr: no such choice; did you mean autoencoder?"),
         ("data=folder", "data.path=: has no value; give one: data.path=..."),

@@ -117,8 +117,8 @@ def test_a_piece_depends_on_the_seed_and_its_number_and_not_on_the_process(films
     assert np.array_equal(prepared.piece(0, 5).pixels, expected[5])
 
 
-def test_training_and_validation_share_no_file_and_leave_none_out(films: Path) -> None:
-    prepared = data(films, validation_share=0.25).prepare(3)
+def test_training_and_validation_fraction_no_file_and_leave_none_out(films: Path) -> None:
+    prepared = data(films, validation_fraction=0.25).prepare(3)
     seen, unseen = levels(pieces(prepared, 150)), levels(held_out(prepared))
     assert len(unseen) == 2
     assert seen | unseen == set(range(8))
@@ -128,20 +128,20 @@ def test_training_and_validation_share_no_file_and_leave_none_out(films: Path) -
 
 @pytest.mark.parametrize(("share", "count"), [(0.0, 1), (0.1, 1), (0.3, 2), (0.5, 4)])
 def test_at_least_one_file_is_held_out(films: Path, share: float, count: int) -> None:
-    assert len(levels(held_out(data(films, validation_share=share).prepare(1)))) == count
+    assert len(levels(held_out(data(films, validation_fraction=share).prepare(1)))) == count
 
 
 def test_names_alone_decide_which_files_are_held_out(films: Path, tmp_path: Path) -> None:
-    prepared = data(films, validation_share=0.25).prepare(1)
+    prepared = data(films, validation_fraction=0.25).prepare(1)
     expected = levels(held_out(prepared))
     assert levels(held_out(prepared, seed=9)) == expected
     copy = tmp_path / "elsewhere"
     for number in reversed(range(8)):
         shade(copy / ("deeper" if number % 2 else "") / f"{number}.mkv", 20 * number, count=3)
     (copy / "notes.txt").write_text("not a film")
-    assert levels(held_out(data(copy, validation_share=0.25).prepare(1))) == expected
+    assert levels(held_out(data(copy, validation_fraction=0.25).prepare(1))) == expected
     shade(copy / "00.mkv", 160, count=3)
-    assert levels(held_out(data(copy, validation_share=0.25).prepare(1))) == expected
+    assert levels(held_out(data(copy, validation_fraction=0.25).prepare(1))) == expected
 
 
 def test_of_a_single_film_the_end_is_held_out(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_a_clip_of_at_least_half_the_frames_is_played_forth_and_back_and_a_short
     for name, count in {"long": 12, "half": 5, "short": 4}.items():
         shade(tmp_path / f"{name}.mkv", 100, count)
     write_gif(tmp_path / "still.png", 1)
-    prepared = data(tmp_path, validation_share=0.5).prepare(9)
+    prepared = data(tmp_path, validation_fraction=0.5).prepare(9)
     rows = {tuple(row) for row in numbers(np.concatenate([pieces(prepared), held_out(prepared)]))}
     assert (0, 1, 2, 3, 4, 3, 2, 1, 0) in rows
     assert (2, *range(3, 11)) in rows
@@ -274,7 +274,8 @@ def test_a_folder_that_is_empty_or_missing_or_none_is_one_sentence(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    "settings", [{"size": 16}, {"validation_share": 0.6}, {"validation_share": -0.1}, {"size": float("nan")}]
+    "settings",
+    [{"size": 16}, {"validation_fraction": 0.6}, {"validation_fraction": -0.1}, {"size": float("nan")}],
 )
 def test_settings_keep_their_ranges(settings: dict[str, Any]) -> None:
     with pytest.raises(SettingError, match=f"data.{next(iter(settings))}="):

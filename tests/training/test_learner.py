@@ -17,7 +17,7 @@ from vae_experiments.training.settings import Precision
 def test_the_running_mean_forgets_its_start_fast_and_then_at_its_own_rate(
     averaging: float, tmp_path: Path
 ) -> None:
-    made = trainer(tmp_path, averaging=averaging)
+    made = trainer(tmp_path, ema_decay=averaging)
     learner = made.learner
     expected = [parameter.detach().clone().double() for parameter in learner.average.parameters()]
     for step, batches in enumerate(Batches(made.settings, made.prepared).steps(0, range(1))):
@@ -32,7 +32,7 @@ def test_the_running_mean_forgets_its_start_fast_and_then_at_its_own_rate(
 
 
 def test_the_parts_of_every_step_draw_different_noise(tmp_path: Path) -> None:
-    made = trainer(tmp_path, steps=2, accumulate=3)
+    made = trainer(tmp_path, steps=2, gradient_accumulation=3)
     model, seen = made.learner.model, []
 
     def watched(frames: Any, draws: Any) -> Any:

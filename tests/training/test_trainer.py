@@ -39,13 +39,13 @@ SMALL: dict[str, Any] = {
     "crop": 32,
     "large_batch": 2,
     "large_crop": 48,
-    "warm_up": 4,
+    "warmup_steps": 4,
     "workers": 0,
-    "window": 8,
+    "buffer_size": 8,
     "validation": 3,
     "log_every": 4,
-    "rate": 0.01,
-    "averaging": 0.9,
+    "learning_rate": 0.01,
+    "ema_decay": 0.9,
     "tensorboard": False,
 }
 KINDS: dict[type[Training], dict[str, Any]] = {
@@ -55,15 +55,21 @@ KINDS: dict[type[Training], dict[str, Any]] = {
         "decoder_blocks": [0, 1, 1],
         "latent_channels": 8,
     },
-    Vae: {"widths": [8, 16, 32], "latent_channels": 8, "kl_warm_up": 5},
-    Vqvae: {"widths": [8, 16, 32], "latent_channels": 4, "codes": 64, "revive_after": 10, "free": 10},
+    Vae: {"widths": [8, 16, 32], "latent_channels": 8, "kl_warmup_steps": 5},
+    Vqvae: {
+        "widths": [8, 16, 32],
+        "latent_channels": 4,
+        "codes": 64,
+        "revive_after": 10,
+        "quantize_after": 10,
+    },
     VideoVae: {
         "widths": [8, 16, 16],
         "latent_channels": 8,
         "clip_frames": 5,
         "batch": 2,
         "large_batch": 1,
-        "window": 4,
+        "buffer_size": 4,
         "validation": 2,
     },
 }
@@ -236,9 +242,9 @@ def test_a_huge_rate_stops_in_one_sentence_and_leaves_no_broken_weights(
     kind: type[Training], tmp_path: Path
 ) -> None:
     with pytest.raises(
-        TrainingError, match=r"training diverged: 10 steps in a row.*lower training.rate"
+        TrainingError, match=r"training diverged: 10 steps in a row.*lower training.learning_rate"
     ) as stop:
-        trainer(tmp_path, kind, steps=60, rate=1000, save_every=1, validation=1).train()
+        trainer(tmp_path, kind, steps=60, learning_rate=1000, save_every=1, validation=1).train()
     assert "\n" not in str(stop.value)
     if (tmp_path / CHECKPOINT).exists():
         assert all(tensor.isfinite().all() for tensor in saved(tmp_path).values())
@@ -264,7 +270,7 @@ def test_a_training_that_diverges_keeps_the_last_good_weights(tmp_path: Path) ->
 def test_a_training_can_start_from_a_checkpoint(tmp_path: Path) -> None:
     trainer(tmp_path / "first", steps=2).train()
     checkpoint = tmp_path / "first" / CHECKPOINT
-    made = trainer(tmp_path / "second", start=str(checkpoint))
+    made = trainer(tmp_path / "second", init_from=str(checkpoint))
     average = read_checkpoint(checkpoint)[0]["average"]
     for module in (made.learner.trainee, made.learner.average):
         assert_same(average, module.state_dict())
@@ -273,13 +279,13 @@ def test_a_training_can_start_from_a_checkpoint(tmp_path: Path) -> None:
 def test_a_start_that_cannot_be_is_refused_in_one_sentence(tmp_path: Path) -> None:
     trainer(tmp_path / "first", steps=2).train()
     with pytest.raises(TrainingError, match="there is no checkpoint"):
-        trainer(tmp_path / "second", start=str(tmp_path / "missing"))
+        trainer(tmp_path / "second", init_from=str(tmp_path / "missing"))
     with pytest.raises(TrainingError, match="are of another network; give the widths and blocks"):
-        trainer(tmp_path / "second", start=str(tmp_path / "first" / CHECKPOINT), widths=[8, 16, 64])
+        trainer(tmp_path / "second", init_from=str(tmp_path / "first" / CHECKPOINT), widths=[8, 16, 64])
     broken = tmp_path / "broken"
     broken.write_bytes(b"no checkpoint at all")
     with pytest.raises(TrainingError, match="is no checkpoint of a training"):
-        trainer(tmp_path / "second", start=str(broken))
+        trainer(tmp_path / "second", init_from=str(broken))
 
 
 def test_a_folder_with_a_training_is_not_overwritten(tmp_path: Path) -> None:
@@ -292,8 +298,10 @@ def test_going_on_with_other_settings_is_refused_and_those_that_leave_the_weight
     tmp_path: Path,
 ) -> None:
     trainer(tmp_path, steps=2).train()
-    with pytest.raises(SettingError, match=r"training.rate=0.5: the training that goes on began with 0.01"):
-        trainer(tmp_path, steps=2, resume=True, rate=0.5)
+    with pytest.raises(
+        SettingError, match=r"training.learning_rate=0.5: the training that goes on began with 0.01"
+    ):
+        trainer(tmp_path, steps=2, resume=True, learning_rate=0.5)
     made = trainer(tmp_path, steps=2, resume=True, save_every=1, log_every=1)
     assert made.done == 2
     assert made.train() == tmp_path / MODEL
@@ -329,9 +337,9 @@ def test_a_training_that_was_killed_in_the_middle_of_an_export_makes_it_again(
 
 
 def test_a_training_without_one_usable_step_ends_in_a_sentence_and_not_in_a_model(tmp_path: Path) -> None:
-    made = trainer(tmp_path, steps=3, rate=1e30)
+    made = trainer(tmp_path, steps=3, learning_rate=1e30)
     with pytest.raises(
-        TrainingError, match="after step 3 the weights are of no use; use a lower training.rate"
+        TrainingError, match="after step 3 the weights are of no use; use a lower training.learning_rate"
     ):
         made.train()
     assert not (tmp_path / MODEL).exists()
@@ -434,15 +442,15 @@ def test_tensorboard_gets_numbers_and_pictures_and_a_training_that_goes_on_repea
 
 
 def test_the_rate_rises_and_falls_by_steps(tmp_path: Path) -> None:
-    learner = trainer(tmp_path, steps=100, warm_up=9).learner
+    learner = trainer(tmp_path, steps=100, warmup_steps=9).learner
     rates = []
     for step in range(100):
         learner._set_rates(step)
         rates.append(learner.optimisers[0].param_groups[0]["lr"])
-    assert rates[0] == pytest.approx(learner.settings.rate / 10)
+    assert rates[0] == pytest.approx(learner.settings.learning_rate / 10)
     assert max(rates) == rates[9]
-    assert rates[50] == pytest.approx(learner.settings.rate / 2)
-    assert rates[-1] < learner.settings.rate / 1000
+    assert rates[50] == pytest.approx(learner.settings.learning_rate / 2)
+    assert rates[-1] < learner.settings.learning_rate / 1000
 
 
 @pytest.mark.slow
@@ -498,7 +506,7 @@ def test_a_folder_with_good_and_bad_files_trains_and_names_the_bad_ones_once(
     [
         (Autoencoder, {"crop": 30}, "training.crop=30: must be a multiple of 4, the stride of the network"),
         (Autoencoder, {"encoder_blocks": [1]}, r"encoder_blocks=\[1\]: must have one number a width \(3\)"),
-        (Autoencoder, {"rate": -1.0}, "training.rate=-1.0: must be more than 0"),
+        (Autoencoder, {"learning_rate": -1.0}, "training.learning_rate=-1.0: must be more than 0"),
         (Vae, {"groups": 3}, r"training.groups=3: must divide every width \(8, 16, 32\)"),
         (Vqvae, {"codes": 1}, "training.codes=1: must be at least 2"),
         (
@@ -529,12 +537,12 @@ def test_what_only_the_start_of_a_training_can_find_out_is_a_sentence_too(tmp_pa
 
 
 def test_large_crops_come_last() -> None:
-    made = settings(steps=20, large_share=0.25)
+    made = settings(steps=20, large_fraction=0.25)
     assert [made.sizes(step) for step in range(20)] == [(4, 32)] * 15 + [(2, 48)] * 5
 
 
 def test_a_code_that_nothing_chooses_begins_anew_where_latents_are(tmp_path: Path) -> None:
-    made = trainer(tmp_path, Vqvae, revive_after=3, free=0, steps=9)
+    made = trainer(tmp_path, Vqvae, revive_after=3, quantize_after=0, steps=9)
     trainee = made.learner.trainee
     assert isinstance(trainee, Quantised)
     far = torch.full_like(trainee.codebook, 1e3)
@@ -556,7 +564,7 @@ def test_a_code_that_nothing_chooses_begins_anew_where_latents_are(tmp_path: Pat
 
 
 def test_latents_do_not_snap_before_their_time() -> None:
-    trainee = settings(Vqvae, free=5, steps=100).trainee()
+    trainee = settings(Vqvae, quantize_after=5, steps=100).trainee()
     frames = torch.rand(2, 3, 32, 32)
     free, snapped = (trainee(frames, Draws.of(0, step, 0)).reconstructed for step in (4, 5))
     latents = trainee.encode(frames)

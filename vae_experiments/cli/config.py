@@ -15,6 +15,7 @@ from vae_experiments.cache import Cache
 from vae_experiments.cli.hydra_errors import type_mistake, unknown_setting
 from vae_experiments.cli.hydra_setup import FAMILIES, register
 from vae_experiments.cli.multirun import Sweep, SweepFolder
+from vae_experiments.cli.renamed import under_new_names
 from vae_experiments.errors import SettingError, VaeExperimentsError
 from vae_experiments.manipulations import Link
 from vae_experiments.models import Model
@@ -87,7 +88,7 @@ def _newer(base: type[Kind], config: DictConfig, place: str) -> Kind:
 def option_from(base: type[Kind], config: DictConfig, place: str) -> Kind:
     """Build the option that stands at one place of a config."""
     family, _, name = place.partition(".")
-    values = _values(config, place)
+    values = under_new_names(family, _values(config, place))
     option_class = kind_named(family, values.get("kind") or name or family)
     assert issubclass(option_class, base), (option_class, base)
     address = name or ("" if option_class is Run else family)

@@ -17,6 +17,7 @@ from hydra.errors import (
 )
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from vae_experiments.cli.renamed import RENAMED
 from vae_experiments.errors import SettingError, VaeExperimentsError, closest
 from vae_experiments.options import Option, dotted, families, kinds
 
@@ -123,6 +124,10 @@ def unknown_setting(address: str, key: str, value: Any, known: Iterable[str]) ->
     if owners:
         rule = f"this {address} has no such setting, {address}={' and '.join(owners)} has"
         return SettingError(dotted(address, key), value, rule, f"add {address}={owners[0]}")
+    if new := RENAMED.get(address, {}).get(key):
+        return SettingError(
+            dotted(address, key), value, "has another name now", f"type {dotted(address, new)}"
+        )
     rule = f"{address} has no such setting" if address else "no such setting in this run"
     names = set(known) - {"kind", "hydra", "run"}
     return SettingError(dotted(address, key), value, rule, closest(key, names))

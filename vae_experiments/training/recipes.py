@@ -70,7 +70,7 @@ class Vae(GroupNormed):
     kl: float = setting(
         "weight of the divergence of the posterior from a normal one", default=1e-4, minimum=0
     )
-    kl_warm_up: int = setting(
+    kl_warmup_steps: int = setting(
         "until the divergence has its full weight, rising from none", default=500, unit="steps", minimum=0
     )
 
@@ -80,7 +80,7 @@ class Vae(GroupNormed):
         from vae_experiments.training.networks.modules import Variational
 
         network = build_vae(self.widths, self.blocks, self.groups, self.latent_channels)
-        return Variational(network, self.latent_noise, self.kl, self.kl_warm_up)
+        return Variational(network, self.latent_noise, self.kl, self.kl_warmup_steps)
 
 
 class Vqvae(GroupNormed):
@@ -88,7 +88,7 @@ class Vqvae(GroupNormed):
 
     codes: int = setting("vectors in the codebook", default=1024, minimum=2)
     commitment: float = setting("weight of the pull of the latents to their codes", default=0.25, minimum=0)
-    free: int = setting(
+    quantize_after: int = setting(
         "until latents snap to their codes, a quarter of all at most; before, codes only follow them",
         default=100,
         unit="steps",
@@ -109,7 +109,7 @@ class Vqvae(GroupNormed):
         from vae_experiments.training.networks.vector_quantized import Quantised
 
         network = build_vqvae(self.widths, self.blocks, self.groups, self.latent_channels, self.codes)
-        free = min(self.free, self.steps // 4)
+        free = min(self.quantize_after, self.steps // 4)
         return Quantised(network, self.latent_noise, self.commitment, self.revive_after, free)
 
 
@@ -126,7 +126,7 @@ class VideoVae(Training):
     kl: float = setting(
         "weight of the divergence of the posterior from a normal one", default=1e-4, minimum=0
     )
-    kl_warm_up: int = setting(
+    kl_warmup_steps: int = setting(
         "until the divergence has its full weight, rising from none", default=500, unit="steps", minimum=0
     )
     widths: list[int] = setting(
@@ -136,7 +136,7 @@ class VideoVae(Training):
     crop: int = setting("side of a crop", default=32, unit="pixels", minimum=16)
     large_batch: int = setting("clips at once in the last steps", default=1, minimum=1)
     large_crop: int = setting("side of a crop in the last steps", default=64, unit="pixels", minimum=16)
-    window: int = setting("clips that crops are cut from", default=16, minimum=1)
+    buffer_size: int = setting("clips that crops are cut from", default=16, minimum=1)
     validation: int = setting("clips, never trained on, to measure with", default=4, minimum=1)
     latent_noise: float = setting(
         "more noise on the latents than the posterior has", default=0.0, unit="standard deviations", minimum=0
@@ -180,4 +180,4 @@ class VideoVae(Training):
         from vae_experiments.training.networks.modules import CausalVideo
 
         network = build_video_vae(self.widths, self.blocks, self.latent_channels)
-        return CausalVideo(network, self.latent_noise, self.kl, self.kl_warm_up)
+        return CausalVideo(network, self.latent_noise, self.kl, self.kl_warmup_steps)

@@ -8,6 +8,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from vae_experiments.cli.renamed import under_new_names
 from vae_experiments.errors import SettingError, TrainingError
 from vae_experiments.files import SUMS
 from vae_experiments.options import Choice, dotted
@@ -102,7 +103,7 @@ def saved_settings(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return {name: dict(settings[name]) for name in ("training", "data")}
+        return {name: under_new_names(name, dict(settings[name])) for name in ("training", "data")}
     except (ValueError, KeyError, TypeError) as error:
         raise TrainingError(
             f"{file} is damaged", "put a copy of it in its place, or begin anew in another folder"

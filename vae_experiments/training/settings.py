@@ -30,18 +30,20 @@ class Training(Option, ABC, family="training"):
         "of the data, the first weights and the noise", default=0, minimum=0, maximum=2**32 - 1
     )
     resume: bool = setting("go on where the training in this folder, or the last one, stopped", default=False)
-    start: str = setting(
+    init_from: str = setting(
         "checkpoint whose averaged weights to begin with; fresh ones if left out", default=""
     )
     steps: int = setting("how many updates; the whole schedule hangs on it", default=18000, minimum=1)
     batch: int = setting("crops that go through the network at once", default=16, minimum=1)
-    accumulate: int = setting("batches whose gradients make one update", default=1, minimum=1)
+    gradient_accumulation: int = setting("batches whose gradients make one update", default=1, minimum=1)
     crop: int = setting("side of a crop", default=64, unit="pixels", minimum=16)
     large_batch: int = setting("crops at once in the last steps", default=8, minimum=1)
     large_crop: int = setting("side of a crop in the last steps", default=128, unit="pixels", minimum=16)
-    large_share: float = setting("share of the steps that see large crops", default=0.1, minimum=0, maximum=1)
-    window: int = setting("pieces of data that crops are cut from", default=64, minimum=1)
-    fresh: int = setting("new pieces a step; the oldest in the window leave", default=1, minimum=0)
+    large_fraction: float = setting(
+        "fraction of the steps that see large crops", default=0.1, minimum=0, maximum=1
+    )
+    buffer_size: int = setting("pieces of data that crops are cut from", default=64, minimum=1)
+    refresh: int = setting("new pieces a step; the oldest in the buffer leave", default=1, minimum=0)
     widths: list[int] = setting(
         "channels at each resolution, finest first", default=[16, 48, 96, 128], minimum=1
     )
@@ -55,7 +57,7 @@ class Training(Option, ABC, family="training"):
     perceptual: float = setting(
         "weight of a loss of structure, 1 - SSIM, beside those of pixels and edges", default=0.0, minimum=0
     )
-    rate: float = setting(
+    learning_rate: float = setting(
         "learning rate of the convolutions (Muon); the rest (AdamW) learns at half of it",
         default=0.001,
         above=0,
@@ -63,11 +65,11 @@ class Training(Option, ABC, family="training"):
     weight_decay: float = setting(
         "pull of the convolutions towards zero, as a share of the rate", default=1.0, minimum=0
     )
-    warm_up: int = setting(
+    warmup_steps: int = setting(
         "until the full rate is reached; a tenth of all at most", default=100, unit="steps", minimum=0
     )
-    clip: float = setting("largest norm of the gradient", default=1.0, above=0)
-    averaging: float = setting(
+    max_grad_norm: float = setting("largest norm of the gradient", default=1.0, above=0)
+    ema_decay: float = setting(
         "decay of the running mean of the weights, which is what is kept", default=0.999, minimum=0, maximum=1
     )
     precision: Precision = setting(
@@ -127,5 +129,5 @@ class Training(Option, ABC, family="training"):
 
     def sizes(self, step: int) -> tuple[int, int]:
         """Give batch and crop of a step: small crops first, large ones at the end."""
-        small = step < round(self.steps * (1 - self.large_share))
+        small = step < round(self.steps * (1 - self.large_fraction))
         return (self.batch, self.crop) if small else (self.large_batch, self.large_crop)

@@ -45,8 +45,8 @@ class Learner:
         self.average = copy.deepcopy(self.trainee).requires_grad_(False)
         inner, others = split_parameters(self.trainee.network)
         self.optimisers: list[torch.optim.Optimizer] = [
-            Muon(inner, settings.rate, weight_decay=settings.weight_decay, dtype=dtype),
-            torch.optim.AdamW(others, settings.rate / 2, betas=(0.9, 0.99), weight_decay=1e-3),
+            Muon(inner, settings.learning_rate, weight_decay=settings.weight_decay, dtype=dtype),
+            torch.optim.AdamW(others, settings.learning_rate / 2, betas=(0.9, 0.99), weight_decay=1e-3),
         ]
         self.full_rates = [optimiser.param_groups[0]["lr"] for optimiser in self.optimisers]
         self.skipped = self.skipped_in_a_row = 0
@@ -72,7 +72,7 @@ class Learner:
                 for name, value in self._learn_part(step, part, frames, len(batches)).items():
                     sums[name] = sums.get(name, 0) + value
         counts = sums.pop("counts")
-        norm = torch.nn.utils.clip_grad_norm_(self.trainee.parameters(), self.settings.clip)
+        norm = torch.nn.utils.clip_grad_norm_(self.trainee.parameters(), self.settings.max_grad_norm)
         # Every process sees the same numbers, so that all skip a step or none does.
         numbers = {name: float(self.accelerator.reduce(value, "mean")) for name, value in sums.items()}
         numbers |= {"gradient_norm": float(norm), "rate": float(self.optimisers[0].param_groups[0]["lr"])}
@@ -136,7 +136,7 @@ class Learner:
 
     def _set_rates(self, step: int) -> None:
         """Rise to the full rate during the warm-up, and fall along a cosine to nothing at the end."""
-        warm_up = min(self.settings.warm_up, self.settings.steps // 10)
+        warm_up = min(self.settings.warmup_steps, self.settings.steps // 10)
         rise = min(1.0, (step + 1) / (warm_up + 1))
         fall = 0.5 + 0.5 * math.cos(math.pi * step / self.settings.steps)
         for optimiser, rate in zip(self.optimisers, self.full_rates, strict=True):
@@ -147,7 +147,7 @@ class Learner:
         for optimiser in self.optimisers:
             optimiser.step()
         # A young average forgets its random start faster.
-        decay = min(self.settings.averaging, (1 + step) / (10 + step))
+        decay = min(self.settings.ema_decay, (1 + step) / (10 + step))
         with torch.no_grad():
             for mean, new in zip(self.average.parameters(), self.trainee.parameters(), strict=True):
                 mean.lerp_(new, 1 - decay)
@@ -159,7 +159,7 @@ class Learner:
         if self.skipped_in_a_row >= MOST_SKIPPED:
             raise TrainingError(
                 f"the training diverged: {MOST_SKIPPED} steps in a row up to step {step + 1} had no usable loss",
-                f"use a lower training.rate than {self.settings.rate:g}",
+                f"use a lower training.learning_rate than {self.settings.learning_rate:g}",
             )
 
 

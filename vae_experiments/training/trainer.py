@@ -74,11 +74,13 @@ class Trainer:
         """
         self._introduce()
         processes = self.accelerator.num_processes
-        mine = range(self.settings.accumulate * processes)[self.accelerator.process_index :: processes]
+        mine = range(self.settings.gradient_accumulation * processes)[
+            self.accelerator.process_index :: processes
+        ]
         log.info(
             "preparing %d pieces to measure with, and %d to learn from ...",
             self.settings.validation,
-            self.settings.window,
+            self.settings.buffer_size,
         )
         self.held_out = self.batches.held_out()
         self._catch_up()
@@ -186,7 +188,7 @@ class Trainer:
             raise self._with_what_is_kept(
                 TrainingError(
                     f"after step {self.done} the weights are of no use",
-                    f"use a lower training.rate than {self.settings.rate:g}",
+                    f"use a lower training.learning_rate than {self.settings.learning_rate:g}",
                 )
             )
 
@@ -214,8 +216,8 @@ class Trainer:
                 f"{self.folder} holds a training already",
                 "add training.resume=true, or choose another folder",
             )
-        elif self.settings.start:
-            start = Path(self.settings.start)
+        elif self.settings.init_from:
+            start = Path(self.settings.init_from)
             self.learner.start_from(read_checkpoint(start)[0], start)
         if self.is_main:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -226,7 +228,7 @@ class Trainer:
         if before["data"] != self.prepared.fingerprint:
             raise TrainingError(
                 f"the files of {self.prepared} are not those that the training began with",
-                "put them back as they were, or begin anew with training.start=CHECKPOINT",
+                "put them back as they were, or begin anew with training.init_from=CHECKPOINT",
             )
 
     def _compare(self, before: dict[str, Any]) -> None:

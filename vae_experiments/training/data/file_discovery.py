@@ -22,7 +22,7 @@ _MOST_REMARKS = 100
 _READ = 1 << 16  # bytes at each end by which copies are known
 
 
-def gather(path: str, size: int, validation_share: float, frames: int) -> Footage:
+def gather(path: str, size: int, validation_fraction: float, frames: int) -> Footage:
     """Look over all files below a folder, and hold some out.
 
     Raises:
@@ -46,7 +46,7 @@ def gather(path: str, size: int, validation_share: float, frames: int) -> Footag
     if not usable:
         problem = f"none of its files can be used ({skipped[0]})" if skipped else "there are no files in it"
         raise mistake(folder, problem, "give a folder of videos")
-    training, held_out = _divide(folder, usable, validation_share, frames)
+    training, held_out = _divide(folder, usable, validation_fraction, frames)
     remarks = (*_first(skipped, "files were skipped"), *_first(notes, "remarks about files were made"))
     return Footage(folder, size, frames, training, held_out, len(skipped), remarks)
 

@@ -1,7 +1,7 @@
 """Batches of crops: what the network sees in each step, whatever else the machine does.
 
 A piece of data depends on the seed and its number alone, and a batch on the seed, its step, its
-part and the pieces that are then in the window; so neither timing, nor the number of workers, nor
+part and the pieces that are then in the buffer; so neither timing, nor the number of workers, nor
 a training that stopped and went on changes it.
 """
 
@@ -41,7 +41,7 @@ _AHEAD = 64  # pieces that workers may be ahead of the network
 class Batches:
     """Gives the batches of each step, from any step on.
 
-    Crops are cut out of a window of pieces; after each step some come in and the oldest go.
+    Crops are cut out of a buffer of pieces; after each step some come in and the oldest go.
     """
 
     def __init__(self, settings: Training, prepared: Prepared) -> None:
@@ -56,12 +56,12 @@ class Batches:
         each process and each accumulated batch.
         """
         settings = self.settings
-        pieces = self._pieces(first * settings.fresh)
+        pieces = self._pieces(first * settings.refresh)
         try:
-            window = deque((next(pieces) for _ in range(settings.window)), maxlen=settings.window)
+            buffer = deque((next(pieces) for _ in range(settings.buffer_size)), maxlen=settings.buffer_size)
             for step in range(first, settings.steps):
-                yield [self._crops(step, part, window) for part in parts]
-                window.extend(next(pieces) for _ in range(settings.fresh))
+                yield [self._crops(step, part, buffer) for part in parts]
+                buffer.extend(next(pieces) for _ in range(settings.refresh))
         finally:
             pieces.close()
 
@@ -91,10 +91,10 @@ class Batches:
                 rule = f"must be at most {side} pixels, the side of the data"
                 raise self.settings.mistake(name, rule, "make it smaller, or data.size of data=folder larger")
 
-    def _crops(self, step: int, part: int, window: deque[Array]) -> Frames:
+    def _crops(self, step: int, part: int, buffer: deque[Array]) -> Frames:
         batch, crop = self.settings.sizes(step)
         random = np.random.default_rng([self.settings.seed, _STREAM, step, part])
-        clips = crops(random, window, batch, crop)
+        clips = crops(random, buffer, batch, crop)
         if self.settings.frames == 1:
             return clips[:, :, 0].contiguous(memory_format=torch.channels_last)
         return clips
@@ -129,10 +129,10 @@ class Batches:
         return piece.pixels
 
 
-def crops(random: Random, window: deque[Array], batch: int, crop: int) -> Frames:
-    """Cut crops ``batch 3 T crop crop`` out of pieces in the window, turn them, and change their colours."""
-    chosen = random.choice(len(window), batch, replace=batch > len(window))
-    pixels = np.stack([_cut(random, window[index], crop) for index in chosen])
+def crops(random: Random, buffer: deque[Array], batch: int, crop: int) -> Frames:
+    """Cut crops ``batch 3 T crop crop`` out of pieces in the buffer, turn them, and change their colours."""
+    chosen = random.choice(len(buffer), batch, replace=batch > len(buffer))
+    pixels = np.stack([_cut(random, buffer[index], crop) for index in chosen])
     matrices = torch.from_numpy(np.stack([colour_matrix(random) for _ in range(batch)]))
     frames = to_frames(pixels.reshape(-1, crop, crop, 3)).reshape(batch, -1, 3, crop, crop)
     return torch.einsum("bij,btjhw->bithw", matrices, frames).clamp_(-1, 1).contiguous()

@@ -48,8 +48,8 @@ class Folder(Data):
         unit="pixels",
         minimum=32,
     )
-    validation_share: float = setting(
-        "share of the files that are held out to measure with, at least one; of a single file, its end",
+    validation_fraction: float = setting(
+        "fraction of the files that are held out to measure with, at least one; of a single file, its end",
         default=0.1,
         minimum=0,
         maximum=0.5,
@@ -63,7 +63,7 @@ class Folder(Data):
         """
         from vae_experiments.training.data.file_discovery import gather
 
-        return gather(self.path, self.size, self.validation_share, frames)
+        return gather(self.path, self.size, self.validation_fraction, frames)
 
 
 @dataclass(frozen=True)
