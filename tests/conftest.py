@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from vae_experiments.models import Autoencoder
-    from vae_experiments.runtime.device import Chosen
+    from vae_experiments.runtime.device import DeviceChoice
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # There are as many workers as cores: threads of torch's own would only wait for each other.
@@ -273,7 +273,7 @@ def network_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
 
 
 @pytest.fixture(scope="session")
-def loaded(network_folders: dict[str, Path], cpu: Chosen) -> Callable[[str], Autoencoder]:
+def loaded(network_folders: dict[str, Path], cpu: DeviceChoice) -> Callable[[str], Autoencoder]:
     """Load a small network on the CPU, once for all tests: a clip leaves nothing behind."""
     from vae_experiments.models import Folder
 
@@ -292,12 +292,12 @@ def load(loaded: Callable[[str], Autoencoder]) -> Iterator[Callable[[str], Autoe
 
 
 @pytest.fixture(scope="session")
-def cpu() -> Chosen:
+def cpu() -> DeviceChoice:
     import torch
 
-    from vae_experiments.runtime.device import Chosen
+    from vae_experiments.runtime.device import DeviceChoice
 
-    return Chosen(torch.device("cpu"), torch.float32, "a test", exact=False)
+    return DeviceChoice(torch.device("cpu"), torch.float32, "a test", exact=False)
 
 
 @pytest.fixture(scope="session")

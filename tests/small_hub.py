@@ -83,7 +83,7 @@ class SmallHub:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         hub = self
 
-        class Handler(Answer):
+        class Handler(StepOutput):
             pass
 
         Handler.hub = hub
@@ -95,7 +95,7 @@ def is_large(name: str) -> bool:
     return name.endswith((".safetensors", ".bin"))
 
 
-class Answer(BaseHTTPRequestHandler):
+class StepOutput(BaseHTTPRequestHandler):
     """Answers one request."""
 
     hub: SmallHub

@@ -84,8 +84,8 @@ def test_half_way_between_two_latents_lies_a_picture_and_not_noise(
 ) -> None:
     (latents,) = tiny.encode([painted[:2]])
     (between,) = tiny.decode([latents.mean(0, keepdim=True)], Size(192, 192))
-    faded = painted[:2].mean(0, keepdim=True)
-    assert psnr_db(between, faded) > 22
+    crossfade = painted[:2].mean(0, keepdim=True)
+    assert psnr_db(between, crossfade) > 22
 
 
 def test_the_weights_are_small_enough_to_bundle() -> None:

@@ -15,10 +15,10 @@ import torch
 
 from tests.test_config import composed
 from vae_experiments import Bundled, Device, Experiment, Folder, Noise, Output
-from vae_experiments.cache import Cache, Slot
+from vae_experiments.cache import Cache, CachedStream
 from vae_experiments.cli.config import experiment_from
 from vae_experiments.errors import SettingError
-from vae_experiments.manipulations import Bend, Blur, Link, Retime, Reverse, StyleSwap, weakened
+from vae_experiments.manipulations import Bend, Blur, ChainStep, Retime, Reverse, StyleSwap, weakened
 from vae_experiments.manipulations.strength import schedule_times
 from vae_experiments.models import shared
 from vae_experiments.models.framewise import Framewise
@@ -45,7 +45,7 @@ CLIP = BouncingShapes(size="64", frames=6)
 
 def sample_of(source: Source = CLIP, model: Any = None, frames: int = 4) -> Sample:
     autoencoder = shared(model or Bundled(), Device().choose())
-    return Sample(source, autoencoder, clip_of(source, autoencoder, 8), 8, Slot(), frames)
+    return Sample(source, autoencoder, clip_of(source, autoencoder, 8), 8, CachedStream(), frames)
 
 
 @pytest.fixture(scope="module")
@@ -375,7 +375,7 @@ def test_another_video_is_encoded_once_for_all_trials() -> None:
         return latents_of(path)
 
     object.__setattr__(clip, "latents_of", counted)
-    sample = Sample(CLIP, autoencoder, clip, 8, Slot(), 4)
+    sample = Sample(CLIP, autoencoder, clip, 8, CachedStream(), 4)
     swap = StyleSwap(path="moving_circle")
     found = calibrated(Target(psnr_db=25), [swap], sample)
     assert found.decodes > 2
@@ -406,10 +406,10 @@ def test_trials_do_not_repeat_what_a_manipulation_remarks(
             "target.psnr_db=28: retime changes the length, and frames of other moments would be compared; "
             "leave retime, or target.psnr_db, out",
         ),
-        ([Link()], "target.psnr_db=28: link has no strength; leave it, or target.psnr_db, out"),
+        ([ChainStep()], "target.psnr_db=28: link has no strength; leave it, or target.psnr_db, out"),
     ],
 )
-def test_a_chain_without_a_strength_to_search_is_refused(links: list[Link], sentence: str) -> None:
+def test_a_chain_without_a_strength_to_search_is_refused(links: list[ChainStep], sentence: str) -> None:
     with pytest.raises(SettingError) as caught:
         Target(psnr_db=28).check(links)
     assert str(caught.value) == sentence
@@ -450,7 +450,7 @@ def test_without_a_target_every_chain_passes() -> None:
     ],
 )
 def test_a_target_out_of_reach_is_refused_with_what_it_costs_and_nothing_is_written(
-    wanted: float, links: list[Link], sentence: str, run: Runner, tmp_path: Path
+    wanted: float, links: list[ChainStep], sentence: str, run: Runner, tmp_path: Path
 ) -> None:
     with pytest.raises(SettingError, match=sentence):
         run(manipulations=links, target=Target(psnr_db=wanted), output=Output(latents=True))

@@ -17,21 +17,21 @@ from vae_experiments import Experiment, Folder, MovingCircle, Noise, Output, loa
 from vae_experiments.errors import SettingError, SourceError
 from vae_experiments.manipulations import Freeze, MotionTransfer, PosteriorTemperature, Retime, Reverse, chain
 from vae_experiments.manipulations.masks import Mask
-from vae_experiments.pipeline.second_video import Companions, clip_of
+from vae_experiments.pipeline.second_video import SecondVideos, clip_of
 from vae_experiments.sources import BouncingShapes, Source, Video
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from vae_experiments.models import Autoencoder
-    from vae_experiments.runtime.device import Chosen
+    from vae_experiments.runtime.device import DeviceChoice
 
 SOURCE = MovingCircle(size="48x40", frames=9, fps="12")
 FEW = Output(comparison=True, table=True, pictures=False, report=False, provenance=False, latents=True)
 
 
 @pytest.fixture
-def autoencoder(network_folders: dict[str, Path], cpu: Chosen) -> Autoencoder:
+def autoencoder(network_folders: dict[str, Path], cpu: DeviceChoice) -> Autoencoder:
     return Folder(path=str(network_folders["AutoencoderKL"])).load(cpu)
 
 
@@ -49,14 +49,14 @@ def test_the_content_of_another_video_is_told_and_a_name_may_stand_for_its_place
     film = str(write_film(tmp_path / "film.mkv", count=8))
     clip = clip_of(SOURCE, autoencoder, 4, {"shown.mp4": film})
     MotionTransfer(path="shown.mp4").named("motion").check(clip)
-    by_path = Companions(SOURCE.info, autoencoder, 4)
+    by_path = SecondVideos(SOURCE.info, autoencoder, 4)
     assert clip.digests() == {"motion.path": by_path.source(film).digest()}
     assert clip.latents_of is not None
     assert torch.equal(first(clip.latents_of("shown.mp4"), 3), first(by_path.latents(film), 3))
 
 
 def test_a_pattern_takes_the_size_the_rate_and_the_length_of_the_source(autoencoder: Autoencoder) -> None:
-    frames = first(Companions(SOURCE.info, autoencoder, 4).frames("bouncing_shapes"), 9)
+    frames = first(SecondVideos(SOURCE.info, autoencoder, 4).frames("bouncing_shapes"), 9)
     assert torch.equal(frames, frames_of(BouncingShapes(size="48x40", frames=9, fps="12")))
 
 
@@ -64,15 +64,15 @@ def test_a_film_is_cropped_resampled_and_begun_again(autoencoder: Autoencoder, t
     film = str(write_film(tmp_path / "other.mkv", count=8, size=(64, 48), fps=24))
     once = frames_of(Video(path=film, size="48x40", fps="12"))
     assert len(once) == 4
-    frames = first(Companions(SOURCE.info, autoencoder, 3).frames(film), 9)
+    frames = first(SecondVideos(SOURCE.info, autoencoder, 3).frames(film), 9)
     assert torch.equal(frames, torch.cat([once, once, once[:1]]))
 
 
 def test_the_latents_of_a_companion_are_those_of_the_same_network(autoencoder: Autoencoder) -> None:
-    latents = first(Companions(SOURCE.info, autoencoder, 4).latents("plasma"), 9)
+    latents = first(SecondVideos(SOURCE.info, autoencoder, 4).latents("plasma"), 9)
     clip = clip_of(SOURCE, autoencoder, 4)
     expected = torch.cat(
-        list(autoencoder.encode(Companions(SOURCE.info, autoencoder, 4).source("plasma").chunks(4)))
+        list(autoencoder.encode(SecondVideos(SOURCE.info, autoencoder, 4).source("plasma").chunks(4)))
     )
     assert torch.equal(latents, expected)
     assert torch.equal(clip.second("plasma").take(9), expected)
@@ -83,7 +83,7 @@ def test_a_mask_of_an_odd_frame_is_read_as_large_as_that_and_covers_whole_cells(
     autoencoder: Autoencoder,
 ) -> None:
     odd = MovingCircle(size="51x37", frames=2)
-    assert first(Companions(odd.info, autoencoder, 2).frames("plasma"), 2).shape == (2, 3, 37, 51)
+    assert first(SecondVideos(odd.info, autoencoder, 2).frames("plasma"), 2).shape == (2, 3, 37, 51)
     latents = torch.zeros(2, 4, 5, 7)
     assert Mask.read("plasma").over(clip_of(odd, autoencoder, 2))(latents, 0).shape == (2, 1, 5, 7)
 
@@ -102,13 +102,13 @@ def test_a_still_mask_is_decoded_once_however_long_the_clip_is(
         yield from own(self, count)
 
     monkeypatch.setattr(Video, "chunks", chunks)
-    frames = first(Companions(SOURCE.info, autoencoder, 3).frames(str(tmp_path / "mask.png")), 100)
+    frames = first(SecondVideos(SOURCE.info, autoencoder, 3).frames(str(tmp_path / "mask.png")), 100)
     assert torch.equal(frames, torch.ones(100, 3, 40, 48))
     assert len(read) == 1
 
 
 def test_a_mask_has_as_many_cells_as_the_latents_of_a_network_that_needs_two_at_least(
-    network_folders: dict[str, Path], cpu: Chosen
+    network_folders: dict[str, Path], cpu: DeviceChoice
 ) -> None:
     autoencoder = Folder(path=str(network_folders["AutoencoderKLLTX2Video"])).load(cpu)
     source = MovingCircle(size="37x33", frames=2)
@@ -173,7 +173,7 @@ def test_a_run_with_a_companion_moves_the_first_latent_by_the_others_motion(
 ) -> None:
     folder = run(MotionTransfer(path="plasma"))["folder"]
     own, changed = load_latents(folder), load_latents(folder, "changed")
-    other = first(Companions(SOURCE.info, autoencoder, 4).latents("plasma"), 9)
+    other = first(SecondVideos(SOURCE.info, autoencoder, 4).latents("plasma"), 9)
     assert torch.allclose(changed, own[:1] + other - other[:1], atol=1e-4)
 
 
@@ -261,11 +261,13 @@ def test_the_temperature_of_the_posterior_scales_what_the_encoder_is_unsure_of(
 ) -> None:
     folder = run(PosteriorTemperature(temperature=2))["folder"]
     change = load_latents(folder, "changed") - load_latents(folder)
-    spread = torch.cat(list(autoencoder.spreads(SOURCE.chunks(4))))
+    spread = torch.cat(list(autoencoder.posterior_std(SOURCE.chunks(4))))
     assert (spread > 0).all()
     assert float((change / spread).std()) == pytest.approx(2, rel=0.05)
 
 
-def test_an_encoder_with_one_answer_has_no_spread(network_folders: dict[str, Path], cpu: Chosen) -> None:
+def test_an_encoder_with_one_answer_has_no_spread(
+    network_folders: dict[str, Path], cpu: DeviceChoice
+) -> None:
     autoencoder = Folder(path=str(network_folders["AutoencoderDC"])).load(cpu)
-    assert not torch.cat(list(autoencoder.spreads(SOURCE.chunks(4)))).any()
+    assert not torch.cat(list(autoencoder.posterior_std(SOURCE.chunks(4)))).any()

@@ -103,11 +103,11 @@ def test_correlated_noise_flickers_less_than_half_as_much(tmp_path: Path) -> Non
 
 def test_a_bent_decoder_never_touches_the_reconstruction(tmp_path: Path) -> None:
     plain = run(tmp_path / "plain", "manipulation=none", "source.frames=4")
-    bent = run(tmp_path / "bent", "manipulation=bend", "source.frames=4")
+    with_bent_decoder = run(tmp_path / "bent", "manipulation=bend", "source.frames=4")
     # To the last bit of every frame; not of the file, for which x264 does not vouch (docs/measured.md).
-    assert bent["reconstructed"] == plain["reconstructed"]
-    assert bent["changed_latents"] == bent["latents"]
-    assert bent["reconstructed_with_bend"]["psnr_db_against_reconstructed"] < 45
+    assert with_bent_decoder["reconstructed"] == plain["reconstructed"]
+    assert with_bent_decoder["changed_latents"] == with_bent_decoder["latents"]
+    assert with_bent_decoder["reconstructed_with_bend"]["psnr_db_against_reconstructed"] < 45
 
 
 def test_every_manipulation_has_a_sentence_a_group_and_its_row_in_the_readme() -> None:
@@ -139,7 +139,7 @@ def test_the_gallery_is_a_picture_a_table_and_numbers(tmp_path: Path) -> None:
     assert len(rows) == 1 + 4 * 3
     noise = [float(row.split(",")[-1]) for row in rows if row.startswith("noise,")]
     assert noise == sorted(noise, reverse=True)
-    assert Noise.ladder[0] == rows[1].split(",")[1]
+    assert Noise.gallery_values[0] == rows[1].split(",")[1]
     assert (tmp_path / TABLE).read_text().count("\n| `") == 4
     with Image.open(tmp_path / PICTURE) as picture:
         assert picture.width > 1200

@@ -239,7 +239,7 @@ def test_numbers_beyond_all_bounds_stop_the_run_and_leave_no_video(run: Runner, 
 class Backwards(Manipulation, family="a manipulation of a test"):
     """Gives the clip's latents from the last to the first: it must hold all of them."""
 
-    holds_clip = True
+    needs_whole_clip = True
 
     def stream(self, chunks: Iterable[torch.Tensor], clip: Clip) -> Iterator[torch.Tensor]:
         held = list(chunks)
@@ -290,7 +290,7 @@ def test_memory_does_not_grow_with_the_clip(network_folders: dict[str, Path], tm
 class AllAtOnce(Manipulation, family="a manipulation of a test"):
     """Gives the whole clip as one chunk."""
 
-    holds_clip = True
+    needs_whole_clip = True
 
     def stream(self, chunks: Iterable[torch.Tensor], clip: Clip) -> Iterator[torch.Tensor]:
         yield torch.cat(list(chunks))

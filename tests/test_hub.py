@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.small_hub import Files
-    from vae_experiments.runtime.device import Chosen
+    from vae_experiments.runtime.device import DeviceChoice
 
 NAME = "someone/small"
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -96,7 +96,7 @@ def same_weights(folder: Path, files: Files, name: str = WEIGHTS) -> bool:
 
 
 def test_a_model_is_fetched_once_and_never_asked_for_again(
-    small_hub: SmallHub, saved: Path, cpu: Chosen
+    small_hub: SmallHub, saved: Path, cpu: DeviceChoice
 ) -> None:
     autoencoder = Hub(repository=NAME).load(cpu)
     frames = torch.rand(2, 3, 32, 32) * 2 - 1
@@ -111,7 +111,7 @@ def test_a_model_is_fetched_once_and_never_asked_for_again(
 
 @pytest.mark.parametrize(("name", "wrong"), [("stride", 99), ("time_stride", 4), ("latent_channels", 5)])
 def test_what_is_said_of_a_model_and_is_not_true_is_refused(
-    name: str, wrong: int, small_hub: SmallHub, cpu: Chosen
+    name: str, wrong: int, small_hub: SmallHub, cpu: DeviceChoice
 ) -> None:
     autoencoder = Hub(repository=NAME).load(cpu)
     true = getattr(autoencoder, name)
@@ -210,7 +210,7 @@ def test_the_plain_weights_are_taken_where_there_are_any(
 
 
 def test_a_variant_stands_in_with_a_remark_online_and_offline(
-    small_hub: SmallHub, cpu: Chosen, caplog: pytest.LogCaptureFixture
+    small_hub: SmallHub, cpu: DeviceChoice, caplog: pytest.LogCaptureFixture
 ) -> None:
     files = small_hub.repositories[NAME]
     files[HALF] = files.pop(WEIGHTS)
@@ -280,7 +280,7 @@ def test_weights_are_whole_or_all_of_their_shards(
 
 
 def test_weights_in_shards_are_fetched_and_loaded(
-    small_hub: SmallHub, saved: Path, cpu: Chosen, tmp_path: Path
+    small_hub: SmallHub, saved: Path, cpu: DeviceChoice, tmp_path: Path
 ) -> None:
     tiny_network().save_pretrained(tmp_path / "shards", max_shard_size="60KB")
     small_hub.repositories[NAME] = files_of(tmp_path / "shards")

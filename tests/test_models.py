@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vae_experiments.models import Autoencoder
-    from vae_experiments.runtime.device import Chosen
+    from vae_experiments.runtime.device import DeviceChoice
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 every_network = pytest.mark.parametrize("name", NETWORKS)
@@ -104,7 +104,7 @@ def test_a_network_arrives_whole_with_tiling_and_slicing_off(
 
 @pytest.mark.parametrize("name", ["AutoencoderKL", "AutoencoderKLFlux2", "AutoencoderKLCosmos", *WAN])
 def test_statistics_beside_the_weights_win_normalise_each_channel_and_are_undone(
-    name: str, network_folders: dict[str, Path], cpu: Chosen, tmp_path: Path
+    name: str, network_folders: dict[str, Path], cpu: DeviceChoice, tmp_path: Path
 ) -> None:
     plain = Folder(path=str(network_folders[name])).load(cpu)
     frames = frames_of(3)
@@ -122,7 +122,7 @@ def test_statistics_beside_the_weights_win_normalise_each_channel_and_are_undone
 
 
 def test_means_and_deviations_of_the_config_are_applied_as_diffusers_pipelines_do(
-    network_folders: dict[str, Path], cpu: Chosen, tmp_path: Path
+    network_folders: dict[str, Path], cpu: DeviceChoice, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(network_folders["AutoencoderKL"], tmp_path / "model")
     raw = encoded(Folder(path=str(folder)).load(cpu), frames_of(2)) / 0.18215 + 0.1
@@ -146,7 +146,7 @@ def test_means_and_deviations_of_the_config_are_applied_as_diffusers_pipelines_d
     ],
 )
 def test_statistics_that_cannot_be_used_are_one_sentence(
-    text: str, network_folders: dict[str, Path], cpu: Chosen, tmp_path: Path
+    text: str, network_folders: dict[str, Path], cpu: DeviceChoice, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(network_folders["AutoencoderTiny"], tmp_path / "model")
     (folder / "latent_statistics.json").write_text(text)
@@ -156,7 +156,7 @@ def test_statistics_that_cannot_be_used_are_one_sentence(
 
 @every_network
 def test_a_posterior_sample_belongs_to_its_latents_number(
-    name: str, network_folders: dict[str, Path], load: Callable[[str], Autoencoder], cpu: Chosen
+    name: str, network_folders: dict[str, Path], load: Callable[[str], Autoencoder], cpu: DeviceChoice
 ) -> None:
     plain = load(name)
     if not plain.has_posterior:  # type: ignore[attr-defined]
@@ -184,7 +184,7 @@ def test_a_posterior_sample_is_the_mode_and_its_spread_times_the_noise_of_each_l
         return
     frames = frames_of(41, 16, 16)
     mode, spread = (
-        torch.cat(list(give(frames.split(4)))) for give in (autoencoder.encode, autoencoder.spreads)
+        torch.cat(list(give(frames.split(4)))) for give in (autoencoder.encode, autoencoder.posterior_std)
     )
     autoencoder.seed = 5  # type: ignore[attr-defined]
     noise = normal_frames(0, mode.shape, 5, "posterior")
@@ -192,7 +192,7 @@ def test_a_posterior_sample_is_the_mode_and_its_spread_times_the_noise_of_each_l
 
 
 def test_a_sample_is_refused_where_there_is_no_posterior(
-    network_folders: dict[str, Path], cpu: Chosen
+    network_folders: dict[str, Path], cpu: DeviceChoice
 ) -> None:
     model = Folder(path=str(network_folders["AutoencoderDC"]), posterior=Posterior.sample)
     with pytest.raises(
@@ -202,7 +202,7 @@ def test_a_sample_is_refused_where_there_is_no_posterior(
 
 
 def test_values_that_are_not_finite_stop_the_run_with_a_sentence(
-    network_folders: dict[str, Path], cpu: Chosen
+    network_folders: dict[str, Path], cpu: DeviceChoice
 ) -> None:
     autoencoder = Folder(path=str(network_folders["AutoencoderDC"])).load(cpu)
     frames, latents = frames_of(7), torch.zeros(7, 8, 5, 6)
@@ -228,7 +228,7 @@ def test_what_is_missing_of_whole_cells_is_filled_with_the_border(
 
 @pytest.mark.parametrize("name", ["AutoencoderKL", "AutoencoderKLWan"])
 def test_a_network_that_takes_no_rgb_frames_is_refused_with_a_sentence(
-    name: str, cpu: Chosen, tmp_path: Path
+    name: str, cpu: DeviceChoice, tmp_path: Path
 ) -> None:
     build_network(name, in_channels=4, out_channels=4).save_pretrained(tmp_path)
     sentence = f"{name} in .* cannot encode an RGB frame: it takes 4 channels .*; give an autoencoder of RGB"
@@ -238,7 +238,7 @@ def test_a_network_that_takes_no_rgb_frames_is_refused_with_a_sentence(
 
 @pytest.mark.parametrize("blocks", [6, 7, 8])
 def test_a_network_whose_cells_are_larger_than_the_usual_probe_is_loaded_with_its_real_stride(
-    blocks: int, cpu: Chosen, tmp_path: Path
+    blocks: int, cpu: DeviceChoice, tmp_path: Path
 ) -> None:
     """DC-AE f32, f64 and f128."""
     small = dict.fromkeys(
@@ -259,7 +259,7 @@ def test_a_network_whose_cells_are_larger_than_the_usual_probe_is_loaded_with_it
 
 
 def test_a_network_that_fails_for_another_cause_is_not_said_to_want_other_colours(
-    network_folders: dict[str, Path], cpu: Chosen, monkeypatch: pytest.MonkeyPatch
+    network_folders: dict[str, Path], cpu: DeviceChoice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from vae_experiments.models.framewise import Framewise
 
@@ -276,7 +276,7 @@ def test_a_network_that_fails_for_another_cause_is_not_said_to_want_other_colour
 
 @pytest.mark.parametrize("name", ["VQModel", "VQModel spatial"])
 def test_decoding_snaps_changed_latents_to_the_codebook(
-    name: str, network_folders: dict[str, Path], cpu: Chosen
+    name: str, network_folders: dict[str, Path], cpu: DeviceChoice
 ) -> None:
     autoencoder = Folder(path=str(network_folders[name])).load(cpu)
     codes = build_network(name).quantize.embedding.weight.detach()[:30]
@@ -287,7 +287,7 @@ def test_decoding_snaps_changed_latents_to_the_codebook(
     assert not torch.allclose(decoded(autoencoder, latents + 0.1, size), untouched, atol=1e-2)
 
 
-def test_the_bundled_model_turns_256x256x3_into_32x32x16_of_unit_variance(cpu: Chosen) -> None:
+def test_the_bundled_model_turns_256x256x3_into_32x32x16_of_unit_variance(cpu: DeviceChoice) -> None:
     from vae_experiments.sources import MovingCircle
 
     autoencoder = Bundled().load(cpu)
@@ -297,7 +297,7 @@ def test_the_bundled_model_turns_256x256x3_into_32x32x16_of_unit_variance(cpu: C
 
 
 def test_other_weights_have_another_digest(
-    network_folders: dict[str, Path], cpu: Chosen, tmp_path: Path
+    network_folders: dict[str, Path], cpu: DeviceChoice, tmp_path: Path
 ) -> None:
     folder = shutil.copytree(network_folders["AutoencoderTiny"], tmp_path / "copy")
     original = Folder(path=str(network_folders["AutoencoderTiny"])).load(cpu).weights_digest
@@ -436,7 +436,7 @@ FAULTS = {
 def test_a_faulty_folder_is_one_sentence(
     fault: str,
     network_folders: dict[str, Path],
-    cpu: Chosen,
+    cpu: DeviceChoice,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -487,7 +487,7 @@ def set_in_config(folder: Path, **values: Any) -> None:
 def test_diffusers_own_lines_never_stand_before_ours(
     values: dict[str, Any],
     network_folders: dict[str, Path],
-    cpu: Chosen,
+    cpu: DeviceChoice,
     tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -500,7 +500,7 @@ def test_diffusers_own_lines_never_stand_before_ours(
 
 @pytest.mark.parametrize("shard", [None, "16KB"])
 def test_weights_that_were_saved_as_a_variant_alone_load_and_are_remarked(
-    shard: str | None, cpu: Chosen, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    shard: str | None, cpu: DeviceChoice, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     network = build_network("AutoencoderTiny").half()
     network.save_pretrained(tmp_path, variant="fp16", **({"max_shard_size": shard} if shard else {}))
@@ -536,7 +536,7 @@ SHARDED = {
 
 @pytest.mark.parametrize("fault", [None, *SHARDED])
 def test_weights_in_several_files_are_all_there_or_one_sentence(
-    fault: str | None, cpu: Chosen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fault: str | None, cpu: DeviceChoice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("tried to reach the network"))
     build_network("AutoencoderTiny").save_pretrained(tmp_path, max_shard_size="16KB")
@@ -551,14 +551,16 @@ def test_weights_in_several_files_are_all_there_or_one_sentence(
     assert "\n" not in str(caught.value)
 
 
-def test_a_mistyped_path_never_turns_into_a_hub_request(cpu: Chosen, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistyped_path_never_turns_into_a_hub_request(
+    cpu: DeviceChoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("tried to reach the network"))
     with pytest.raises(ModelError, match="model.path=someone/model does not exist; give a directory"):
         Folder(path="someone/model").load(cpu)
 
 
 def test_a_pipeline_folder_says_which_folder_below_it_to_give(
-    cpu: Chosen, network_folders: dict[str, Path], tmp_path: Path
+    cpu: DeviceChoice, network_folders: dict[str, Path], tmp_path: Path
 ) -> None:
     shutil.copytree(network_folders["AutoencoderTiny"], tmp_path / "vae")
     with pytest.raises(ModelError, match="no config.json in .*; it has vae below it: give one of these"):
@@ -566,7 +568,7 @@ def test_a_pipeline_folder_says_which_folder_below_it_to_give(
 
 
 def test_a_hub_that_cannot_be_reached_says_what_to_download_and_how(
-    cpu: Chosen, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    cpu: DeviceChoice, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))

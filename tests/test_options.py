@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 import vae_experiments.cli.config  # noqa: F401  there every option is known
 from vae_experiments.errors import SettingError
-from vae_experiments.manipulations import Link, Noise
+from vae_experiments.manipulations import ChainStep, Noise
 from vae_experiments.options import Choice, Option, kind_named, kinds, setting, snake_case
 
 FAMILIES = ("run", "model", "device", "source", "manipulation", "output")
@@ -101,4 +101,4 @@ def test_an_unknown_kind_names_the_one_that_was_meant() -> None:
 
 def test_a_manipulation_is_addressed_by_its_own_name() -> None:
     assert Noise().address() == "noise"
-    assert all(issubclass(kind, Link) for kind in kinds("manipulation").values())
+    assert all(issubclass(kind, ChainStep) for kind in kinds("manipulation").values())

@@ -192,8 +192,8 @@ def test_a_hole_is_silence_of_its_length_and_what_comes_twice_is_taken_once() ->
     _, wave = laid(8000, Fraction(0), (0, 8000, 800), (float(Fraction(1, 10) + hole), 8000, 800))
     assert len(wave) == 1600 + hole * 8000
     assert (wave == 0).sum() == hole * 8000
-    _, twice = laid(8000, Fraction(0), (0, 8000, 800), (0.05, 8000, 800))
-    assert len(twice) == 1200
+    _, tee = laid(8000, Fraction(0), (0, 8000, 800), (0.05, 8000, 800))
+    assert len(tee) == 1200
 
 
 def test_sound_before_the_first_picture_is_cut_to_the_sample() -> None:

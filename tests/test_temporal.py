@@ -13,7 +13,7 @@ from tests.conftest import WAN, build_network
 from tests.test_experiment import Backwards, video
 from tests.test_models import decoded, encoded, frames_of
 from vae_experiments import Device, Experiment, Folder, Noise, Output, load_latents
-from vae_experiments.cache import Shelf
+from vae_experiments.cache import RunCache
 from vae_experiments.models import Posterior
 from vae_experiments.pipeline.runner import stream
 from vae_experiments.pipeline.second_video import clip_of
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vae_experiments.models import Autoencoder
     from vae_experiments.models.temporal.adapter import Temporal
     from vae_experiments.pipeline.experiment import Result
-    from vae_experiments.runtime.device import Chosen
+    from vae_experiments.runtime.device import DeviceChoice
 
 SIZE = Size(48, 40)
 OTHER_STRIDES = {"temperal_downsample": [False, False, True]}
@@ -39,7 +39,7 @@ every_temporal_network = pytest.mark.parametrize("name", WAN)
 def adapter(
     request: pytest.FixtureRequest,
     loaded: Callable[[str], Autoencoder],
-    cpu: Chosen,
+    cpu: DeviceChoice,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Temporal:
     """Load each temporal network, and one that takes two frames a latent."""
@@ -146,7 +146,7 @@ def test_no_more_frames_are_read_than_the_next_latent_needs(adapter: Temporal) -
 
 @pytest.mark.parametrize("name", WAN)
 def test_a_posterior_sample_is_the_same_bit_for_bit_at_any_chunk_size(
-    name: str, network_folders: dict[str, Path], cpu: Chosen
+    name: str, network_folders: dict[str, Path], cpu: DeviceChoice
 ) -> None:
     adapter = Folder(path=str(network_folders[name]), posterior=Posterior.sample, seed=3).load(cpu)
     assert torch.equal(encoded(adapter, frames_of(9), 2), encoded(adapter, frames_of(9)))
@@ -183,7 +183,7 @@ def bytes_of_all_tensors() -> int:
 @pytest.mark.parametrize("batch_size", [1, 8])
 @every_temporal_network
 def test_what_is_held_of_a_clip_does_not_grow_with_it(
-    name: str, batch_size: int, network_folders: dict[str, Path], cpu: Chosen
+    name: str, batch_size: int, network_folders: dict[str, Path], cpu: DeviceChoice
 ) -> None:
     """A frame is 23 kB here, and 48 frames lie between the first measurement and the last."""
     count_from_here()
@@ -191,13 +191,13 @@ def test_what_is_held_of_a_clip_does_not_grow_with_it(
     source = MovingCircle(size="48x40", frames=72)
     held = []
     clip = clip_of(source, autoencoder, batch_size)
-    steps = stream(source, autoencoder, [Noise()], clip, batch_size, Stopwatch(), Nobody(), Shelf())
+    steps = stream(source, autoencoder, [Noise()], clip, batch_size, Stopwatch(), Nobody(), RunCache())
     for number, _ in enumerate(steps):
         if (number + 1) * batch_size % 16 == 8:
             held.append(bytes_of_all_tensors())
-    read_ahead = 4 * batch_size * 48 * 40 * 3 * 4
+    prefetch = 4 * batch_size * 48 * 40 * 3 * 4
     assert len(held) >= 4
-    assert max(held[1:]) < held[1] + read_ahead
+    assert max(held[1:]) < held[1] + prefetch
 
 
 class Lengths(Nobody):
@@ -212,12 +212,12 @@ class Lengths(Nobody):
 
 @pytest.mark.parametrize(("batch_size", "lengths"), [(1, [1] * 6), (8, [2, 2, 2]), (12, [3, 3])])
 def test_a_chunk_of_changed_latents_stands_for_about_a_batch_of_frames(
-    batch_size: int, lengths: list[int], network_folders: dict[str, Path], cpu: Chosen
+    batch_size: int, lengths: list[int], network_folders: dict[str, Path], cpu: DeviceChoice
 ) -> None:
     autoencoder = Folder(path=str(network_folders[WAN[0]])).load(cpu)
     source, seen = MovingCircle(size="48x40", frames=21), Lengths()
     clip = clip_of(source, autoencoder, batch_size)
-    list(stream(source, autoencoder, [Noise()], clip, batch_size, Stopwatch(), seen, Shelf()))
+    list(stream(source, autoencoder, [Noise()], clip, batch_size, Stopwatch(), seen, RunCache()))
     assert seen.changed == lengths
 
 

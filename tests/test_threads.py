@@ -11,11 +11,11 @@ from types import SimpleNamespace
 import pytest
 
 from vae_experiments.runtime.stopwatch import Stopwatch
-from vae_experiments.runtime.streams import CHUNKS_AHEAD, WriteBehind, read_ahead, twice
+from vae_experiments.runtime.streams import CHUNKS_AHEAD, BackgroundWriter, prefetch, tee
 
 
 def test_reading_ahead_keeps_every_item_in_order() -> None:
-    assert list(read_ahead(range(50))) == list(range(50))
+    assert list(prefetch(range(50))) == list(range(50))
 
 
 def test_reading_ahead_stays_a_few_chunks_ahead_at_most() -> None:
@@ -26,7 +26,7 @@ def test_reading_ahead_stays_a_few_chunks_ahead_at_most() -> None:
             pulled.append(number)
             yield number
 
-    reader = read_ahead(numbers())  # type: ignore[arg-type]
+    reader = prefetch(numbers())  # type: ignore[arg-type]
     assert next(reader) == 0
     time.sleep(0.1)
     assert len(pulled) <= CHUNKS_AHEAD + 2
@@ -38,7 +38,7 @@ def test_an_error_of_the_reader_comes_out_where_the_items_do() -> None:
         yield 1
         raise OSError("damaged")
 
-    reader = read_ahead(numbers())  # type: ignore[arg-type]
+    reader = prefetch(numbers())  # type: ignore[arg-type]
     assert next(reader) == 1
     with pytest.raises(OSError, match="damaged"):
         next(reader)
@@ -46,7 +46,7 @@ def test_an_error_of_the_reader_comes_out_where_the_items_do() -> None:
 
 def test_a_reader_that_is_given_up_ends_its_thread() -> None:
     before = threading.active_count()
-    reader = read_ahead(iter(range(1000)))
+    reader = prefetch(iter(range(1000)))
     next(reader)
     reader.close()
     assert threading.active_count() == before
@@ -54,7 +54,7 @@ def test_a_reader_that_is_given_up_ends_its_thread() -> None:
 
 def test_writing_behind_takes_every_item_in_order_before_the_block_ends() -> None:
     taken: list[int] = []
-    with WriteBehind(taken.append) as behind:
+    with BackgroundWriter(taken.append) as behind:
         for number in range(50):
             behind.put(number)
     assert taken == list(range(50))
@@ -65,7 +65,7 @@ def test_an_error_of_the_writer_stops_the_run() -> None:
         if number == 3:
             raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"), WriteBehind(take) as behind:
+    with pytest.raises(OSError, match="disk full"), BackgroundWriter(take) as behind:
         for number in range(1000):
             behind.put(number)
 
@@ -78,7 +78,7 @@ def test_after_an_error_of_the_writer_not_another_item_is_made() -> None:
         raise OSError("disk full")
 
     made = []
-    with pytest.raises(OSError, match="disk full"), WriteBehind(take) as behind:
+    with pytest.raises(OSError, match="disk full"), BackgroundWriter(take) as behind:
         for number in range(1000):
             made.append(number)
             behind.put(number)
@@ -91,7 +91,7 @@ def test_an_error_of_the_block_is_not_hidden_by_the_writer() -> None:
     def take(number: int) -> None:
         raise OSError("disk full")
 
-    with pytest.raises(RuntimeError, match="the model failed"), WriteBehind(take) as behind:
+    with pytest.raises(RuntimeError, match="the model failed"), BackgroundWriter(take) as behind:
         behind.put(1)
         raise RuntimeError("the model failed")
 
@@ -141,7 +141,7 @@ def test_two_readers_of_a_stream_keep_only_what_one_has_not_read(lead: int) -> N
             yield chunk
             del chunk
 
-    first, second = twice(chunks())
+    first, second = tee(chunks())
     for _ in range(lead):
         next(first)
     for _ in range(100 - lead):
@@ -152,7 +152,7 @@ def test_two_readers_of_a_stream_keep_only_what_one_has_not_read(lead: int) -> N
 
 
 def test_two_readers_see_the_same_items_in_the_same_order() -> None:
-    first, second = twice(range(10))
+    first, second = tee(range(10))
     seen = [next(first) for _ in range(4)] + [next(second) for _ in range(7)]
     assert seen == [0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6]
     assert [list(first), list(second)] == [[4, 5, 6, 7, 8, 9], [7, 8, 9]]
@@ -175,7 +175,7 @@ def test_a_signal_while_the_writer_finishes_is_neither_lost_nor_does_it_leave_th
         time.sleep(0.05)
         taken.append(number)
 
-    with pytest.raises(KeyboardInterrupt), WriteBehind(take) as behind:
+    with pytest.raises(KeyboardInterrupt), BackgroundWriter(take) as behind:
         for number in range(CHUNKS_AHEAD):
             behind.put(number)
         leaving.set()
@@ -191,7 +191,7 @@ def test_a_signal_and_a_full_disk_at_once_are_both_told(caplog: pytest.LogCaptur
         time.sleep(0.05)
         raise OSError("disk full")
 
-    with pytest.raises(KeyboardInterrupt), WriteBehind(take) as behind:
+    with pytest.raises(KeyboardInterrupt), BackgroundWriter(take) as behind:
         behind.put(0)
         leaving.set()
     assert caplog.messages == ["what was being written failed too: disk full"]
@@ -205,7 +205,7 @@ def test_what_the_writer_says_is_told_where_the_block_fails_as_well(caplog: pyte
         failed.wait(5)
         raise OSError("disk full")
 
-    with pytest.raises(KeyboardInterrupt), WriteBehind(take) as behind:
+    with pytest.raises(KeyboardInterrupt), BackgroundWriter(take) as behind:
         behind.put(0)
         begun.wait(5)
         threading.Timer(0.1, failed.set).start()
@@ -220,7 +220,7 @@ def test_a_writer_that_fails_while_its_queue_is_full_lets_nobody_wait() -> None:
         full.wait(5)
         raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"), WriteBehind(take) as behind:
+    with pytest.raises(OSError, match="disk full"), BackgroundWriter(take) as behind:
         threading.Timer(0.1, full.set).start()
         for number in range(CHUNKS_AHEAD + 5):
             behind.put(number)

@@ -27,7 +27,7 @@ from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Clip, Retime, Wave
 from vae_experiments.manipulations.frame_range import Range
 from vae_experiments.manipulations.masks import Mask
-from vae_experiments.pipeline.second_video import Companions
+from vae_experiments.pipeline.second_video import SecondVideos
 from vae_experiments.schedules import Timeline, parse_schedule
 from vae_experiments.sources import MovingCircle, SourceInfo
 from vae_experiments.tensors import Size, to_pixels
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from vae_experiments.runtime.device import Chosen
+    from vae_experiments.runtime.device import DeviceChoice
 
 SIZE = Size(48, 40)
 THIRTY_THEN_FIVE = [Fraction(number, 30) for number in range(4)] + [
@@ -354,7 +354,7 @@ def test_masks_waves_and_retiming_read_the_frames_own_times() -> None:
 
 
 def test_another_video_is_shown_at_the_moments_of_the_clip(
-    uneven: Callable[..., MovingCircle], small_model: Path, cpu: Chosen, tmp_path: Path
+    uneven: Callable[..., MovingCircle], small_model: Path, cpu: DeviceChoice, tmp_path: Path
 ) -> None:
     film = tmp_path / "film.mp4"
     pixels = np.arange(10, dtype=np.uint8)[:, None, None, None] * 20 + np.zeros((1, 40, 48, 3), np.uint8)
@@ -362,7 +362,7 @@ def test_another_video_is_shown_at_the_moments_of_the_clip(
         video.write(pixels)
     source = uneven(TIMES)
     autoencoder = Folder(path=str(small_model)).load(cpu)
-    frames = Companions(source.info, autoencoder, 3).frames(str(film))
+    frames = SecondVideos(source.info, autoencoder, 3).frames(str(film))
     levels = np.concatenate([to_pixels(next(frames)).mean((1, 2, 3)) for _ in range(3)])[:8]
     # The film lasts half a second and begins again.
     expected = [int(float(moment) % 0.5 * 20 + 1e-9) * 20 for moment in TIMES[:-1]]
@@ -373,7 +373,7 @@ def test_another_video_is_shown_at_the_moments_of_the_clip(
 def test_an_analysis_has_the_times_of_what_it_encodes_and_of_a_run_that_it_reads(
     uneven: Callable[..., MovingCircle],
     small_model: Path,
-    cpu: Chosen,
+    cpu: DeviceChoice,
     run: Callable[..., Any],
     tmp_path: Path,
 ) -> None:

@@ -134,7 +134,7 @@ class Keyframes(Schedule):
 
 
 @dataclass(frozen=True)
-class Wave(Schedule):
+class Oscillation(Schedule):
     """Goes up and down for ever, from low to high and back in a period."""
 
     shape: Callable[[float], float]
@@ -257,4 +257,4 @@ def _wave(name: str, plain: list[str], named: dict[str, str]) -> Schedule:
     if period.amount == 0:
         raise ValueError("a period is more than 0")
     low, high, phase = (number(words.get(key, usual)) for key, usual in WAVE_DEFAULTS)
-    return Wave(WAVES[name], period, low, high, phase)
+    return Oscillation(WAVES[name], period, low, high, phase)

@@ -19,7 +19,7 @@ from vae_experiments.files import read_sums, write_sums
 from vae_experiments.sources import MovingCircle
 
 if TYPE_CHECKING:
-    from vae_experiments.runtime.device import Chosen
+    from vae_experiments.runtime.device import DeviceChoice
 
 MINIMAL = Output(comparison=False, table=False, pictures=False, report=False, provenance=False, latents=True)
 
@@ -33,7 +33,9 @@ def run(small_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_all_latents_of_a_source_are_held_whatever_the_batch_size(small_model: Path, cpu: Chosen) -> None:
+def test_all_latents_of_a_source_are_held_whatever_the_batch_size(
+    small_model: Path, cpu: DeviceChoice
+) -> None:
     autoencoder = Folder(path=str(small_model)).load(cpu)
     source = MovingCircle(size="48x40", frames=7, fps="12")
     found = encoded(source, autoencoder, 3)
@@ -43,14 +45,14 @@ def test_all_latents_of_a_source_are_held_whatever_the_batch_size(small_model: P
     assert (found.title, found.fps, found.size, found.clip.stride) == ("moving circle", 12, (48, 40), 8)
 
 
-def test_a_second_video_is_read_no_longer_than_it_is_needed(small_model: Path, cpu: Chosen) -> None:
+def test_a_second_video_is_read_no_longer_than_it_is_needed(small_model: Path, cpu: DeviceChoice) -> None:
     autoencoder = Folder(path=str(small_model)).load(cpu)
     found = encoded(MovingCircle(size="32", frames=10**9), autoencoder, 2, most=3)
     assert len(found.latents) == 3
 
 
 def test_in_a_temporal_model_the_first_latent_is_not_even_with_the_others(
-    temporal_model: Path, cpu: Chosen
+    temporal_model: Path, cpu: DeviceChoice
 ) -> None:
     found = encoded(MovingCircle(size="32", frames=9, fps="8"), Folder(path=str(temporal_model)).load(cpu), 4)
     assert len(found.latents) == 3
@@ -108,7 +110,7 @@ def test_latents_with_a_flipped_bit_are_not_loaded_and_the_file_is_named(
 
 
 def test_in_a_model_of_equal_groups_all_latents_are_even(
-    network_folders: dict[str, Path], cpu: Chosen
+    network_folders: dict[str, Path], cpu: DeviceChoice
 ) -> None:
     autoencoder = Folder(path=str(network_folders["AutoencoderKLAllegro"])).load(cpu)
     found = encoded(MovingCircle(size="32", frames=8, fps="8"), autoencoder, 4)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cache.test_store import NAME, OTHER, PLENTY, computed
-from vae_experiments.cache import Slot, Store
+from vae_experiments.cache import CachedStream, Store
 from vae_experiments.cache.command import main
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     for name in (NAME, OTHER):
-        list(Slot(Store(tmp_path / "store", PLENTY), name).through(computed([])))
+        list(CachedStream(Store(tmp_path / "store", PLENTY), name).through(computed([])))
     return tmp_path / "store"
 
 

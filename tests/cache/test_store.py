@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from vae_experiments.cache import Cache, Shelf, Slot, Store
+from vae_experiments.cache import Cache, CachedStream, RunCache, Store
 from vae_experiments.cache.latent_files import FILE_BYTES, INDEX
 from vae_experiments.cache.store import ABANDONED_SECONDS
 from vae_experiments.files import SUMS
@@ -35,7 +35,7 @@ def computed(counts: list[int], chunk: int = 3) -> Iterator[torch.Tensor]:
 
 
 def through(store: Store, counts: list[int], chunk: int = 3) -> torch.Tensor:
-    return torch.cat(list(Slot(store, NAME).through(computed(counts, chunk))))
+    return torch.cat(list(CachedStream(store, NAME).through(computed(counts, chunk))))
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def store(tmp_path: Path) -> Store:
 
 def test_what_was_kept_is_given_and_not_computed_again(store: Store) -> None:
     counts: list[int] = []
-    assert Slot(store, NAME).found
+    assert CachedStream(store, NAME).found
     assert torch.equal(through(store, counts), LATENTS)
     assert counts == []
 
@@ -130,7 +130,7 @@ def test_a_file_that_is_missing_empty_text_or_a_folder_is_not_used(store: Store,
 
 def test_a_stream_that_is_left_in_the_middle_keeps_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path, PLENTY)
-    stream = Slot(store, NAME).through(computed([]))
+    stream = CachedStream(store, NAME).through(computed([]))
     next(stream)
     stream.close()  # type: ignore[attr-defined]
     assert list(tmp_path.iterdir()) == []
@@ -138,7 +138,7 @@ def test_a_stream_that_is_left_in_the_middle_keeps_nothing(tmp_path: Path) -> No
 
 def test_what_no_longer_is_what_its_key_says_is_not_kept(tmp_path: Path) -> None:
     store = Store(tmp_path, PLENTY)
-    slot = Slot(store, NAME, still_true=lambda: False)
+    slot = CachedStream(store, NAME, still_true=lambda: False)
     assert torch.equal(torch.cat(list(slot.through(computed([])))), LATENTS)
     assert list(tmp_path.iterdir()) == []
 
@@ -148,7 +148,7 @@ def missed_at_once(folder: Path, all_have_missed: Barrier) -> None:
 
     fcntl.flock = lambda *_: None  # nothing here may lean on a lock
     store = Store(folder, PLENTY)
-    slot = Slot(store, NAME)
+    slot = CachedStream(store, NAME)
     assert not slot.found
     all_have_missed.wait(60)
     assert torch.equal(torch.cat(list(slot.through(computed([])))), LATENTS)
@@ -171,17 +171,17 @@ def test_eight_processes_that_miss_the_same_entry_at_once_leave_one(tmp_path: Pa
 
 def test_the_least_recently_used_entry_goes_first(tmp_path: Path) -> None:
     for name in (NAME, OTHER):
-        list(Slot(Store(tmp_path, PLENTY), name).through(computed([])))
+        list(CachedStream(Store(tmp_path, PLENTY), name).through(computed([])))
     one = Store(tmp_path, PLENTY).entries()[0].size_bytes
     for name, age in ((NAME, 100), (OTHER, 200)):
         os.utime(tmp_path / name, (time.time() - age,) * 2)
-    list(Slot(Store(tmp_path, PLENTY), OTHER).through(computed([])))  # used: now the younger one
-    list(Slot(Store(tmp_path, 2.5 * one), THIRD).through(computed([])))
+    list(CachedStream(Store(tmp_path, PLENTY), OTHER).through(computed([])))  # used: now the younger one
+    list(CachedStream(Store(tmp_path, 2.5 * one), THIRD).through(computed([])))
     assert sorted(path.name for path in tmp_path.iterdir()) == [OTHER, THIRD]
 
 
 def test_a_new_entry_larger_than_the_limit_is_there_for_the_next_job(tmp_path: Path) -> None:
-    list(Slot(Store(tmp_path, 1), NAME).through(computed([])))
+    list(CachedStream(Store(tmp_path, 1), NAME).through(computed([])))
     assert Store(tmp_path, 1).has(NAME)
 
 
@@ -198,7 +198,7 @@ def test_what_a_killed_process_left_is_swept_after_a_day_and_nothing_else(tmp_pa
 def test_an_entry_evicted_while_it_is_read_is_computed_from_there(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    slot, stream_of = Slot(store, NAME), store.read
+    slot, stream_of = CachedStream(store, NAME), store.read
 
     def read(_: Store, name: str) -> Iterator[torch.Tensor]:
         whole = next(iter(stream_of(name)))
@@ -225,7 +225,7 @@ def test_a_cache_that_cannot_be_written_to_is_one_warning_a_run_and_not_one_a_st
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "a file").write_text("")
-    shelf = Shelf.of(Store(tmp_path / "a file" / "store", PLENTY), {}, lambda: True)
+    shelf = RunCache.of(Store(tmp_path / "a file" / "store", PLENTY), {}, lambda: True)
     for slot in (shelf.latents, shelf.frames):
         assert torch.equal(torch.cat(list(slot.through([FRAMES]))), FRAMES)
     assert len(caplog.messages) == 1
@@ -236,10 +236,10 @@ def test_a_stream_that_was_being_kept_is_left_when_the_disk_fails_another(
     chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = Store(tmp_path, PLENTY)
-    first = Slot(store, NAME).through(computed([], chunk))
+    first = CachedStream(store, NAME).through(computed([], chunk))
     given = [next(first)]
     monkeypatch.setattr(os, "mkdir", full)
-    assert torch.equal(torch.cat(list(Slot(store, OTHER).through(computed([])))), LATENTS)
+    assert torch.equal(torch.cat(list(CachedStream(store, OTHER).through(computed([])))), LATENTS)
     monkeypatch.undo()
     assert torch.equal(torch.cat([*given, *first]), LATENTS)
     assert len(caplog.messages) == 1
@@ -296,7 +296,7 @@ def test_a_cache_that_may_not_be_looked_into_has_nothing(
 def test_two_entries_that_were_exchanged_by_hand_are_refused(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
-    list(Slot(store, OTHER).through(iter([LATENTS + 1])))
+    list(CachedStream(store, OTHER).through(iter([LATENTS + 1])))
     (store.folder / NAME).rename(store.folder / "aside")
     (store.folder / OTHER).rename(store.folder / NAME)
     (store.folder / "aside").rename(store.folder / OTHER)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from vae_experiments.manipulations import Clip, Link, chain
+from vae_experiments.manipulations import ChainStep, Clip, chain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ def clip_of(latents: torch.Tensor, fps: float = 24.0, time_stride: int = 1) -> C
         for _ in count():
             yield from latents_of((5, *frames), seed=9).clamp(-1, 1).split(2)
 
-    def spreads() -> Iterator[torch.Tensor]:
+    def posterior_std() -> Iterator[torch.Tensor]:
         yield from latents_of(shape, seed=10).abs().split(3)
 
     clip = Clip(
@@ -45,11 +45,13 @@ def clip_of(latents: torch.Tensor, fps: float = 24.0, time_stride: int = 1) -> C
         time_stride=time_stride,
         latents_of=latents_again,
         frames_of=frames_again,
-        spreads=spreads,
+        posterior_std=posterior_std,
     )
     return replace(clip, frames=clip.of_length(len(latents)).frames)
 
 
-def through(link: Link, latents: torch.Tensor, chunk: int = 99, clip: Clip | None = None) -> torch.Tensor:
+def through(
+    link: ChainStep, latents: torch.Tensor, chunk: int = 99, clip: Clip | None = None
+) -> torch.Tensor:
     """Send latents through one manipulation, so many at a time."""
     return torch.cat(list(chain([link], latents.split(chunk), clip or clip_of(latents))))

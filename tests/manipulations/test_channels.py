@@ -49,7 +49,7 @@ def means(latents: torch.Tensor) -> torch.Tensor:
     return torch.stack([latents[:, channel].mean() for channel in range(4)]).reshape(1, 4, 1, 1)
 
 
-def spreads(latents: torch.Tensor) -> torch.Tensor:
+def posterior_std(latents: torch.Tensor) -> torch.Tensor:
     return torch.stack([latents[:, channel].std(correction=0) for channel in range(4)]).reshape(1, 4, 1, 1)
 
 
@@ -58,7 +58,7 @@ def test_channel_gain_multiplies_spreads_and_keeps_means() -> None:
     changed = through(ChannelGain(gain=2.5), latents)
     assert torch.allclose(changed, means(latents) + 2.5 * (latents - means(latents)), atol=1e-5)
     assert torch.allclose(means(changed), means(latents), atol=1e-5)
-    assert torch.allclose(spreads(changed), 2.5 * spreads(latents), atol=1e-4)
+    assert torch.allclose(posterior_std(changed), 2.5 * posterior_std(latents), atol=1e-4)
 
 
 def test_a_gain_that_rises_is_about_the_mean_of_the_whole_clip_in_every_frame() -> None:
@@ -99,8 +99,8 @@ def test_a_shuffled_channel_has_the_pattern_of_one_and_the_statistics_of_another
     order = normal((4,), seed, "order of channel shuffle").argsort().tolist()
     assert sorted(order) == [0, 1, 2, 3]
     assert torch.allclose(means(changed), means(latents), atol=1e-5)
-    assert torch.allclose(spreads(changed), spreads(latents), atol=1e-5)
-    plain = (latents - means(latents)) / spreads(latents)
+    assert torch.allclose(posterior_std(changed), posterior_std(latents), atol=1e-5)
+    plain = (latents - means(latents)) / posterior_std(latents)
     for place, channel in enumerate(order):
         both = torch.stack([plain[:, channel].flatten(), changed[:, place].flatten()])
         assert float(torch.corrcoef(both)[0, 1]) == pytest.approx(1, abs=1e-5)
@@ -135,17 +135,17 @@ def test_invert_mirrors_each_channel_at_its_mean_and_twice_is_nothing() -> None:
 def test_hard_clamping_cuts_off_at_so_many_deviations_and_leaves_the_rest_bit_for_bit() -> None:
     latents = uneven()
     changed = through(ClampOutliers(limit=1.2, soft=False), latents)
-    away = (latents - means(latents)) / spreads(latents)
+    away = (latents - means(latents)) / posterior_std(latents)
     within = away.abs() < 1.19
     assert torch.equal(changed[within], latents[within])
-    reached = ((changed - means(latents)) / spreads(latents)).abs()
+    reached = ((changed - means(latents)) / posterior_std(latents)).abs()
     assert float(reached.max()) == pytest.approx(1.2, abs=1e-4)
     assert torch.allclose(reached[away.abs() > 1.21], torch.tensor(1.2), atol=1e-4)
 
 
 def test_soft_clamping_bends_by_a_hyperbolic_tangent() -> None:
     latents = uneven()
-    mean, spread = means(latents), spreads(latents)
+    mean, spread = means(latents), posterior_std(latents)
     expected = mean + spread * 0.7 * torch.tanh((latents - mean) / spread / 0.7)
     assert torch.allclose(through(ClampOutliers(limit=0.7), latents), expected, atol=1e-5)
 

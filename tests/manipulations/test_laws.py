@@ -13,7 +13,7 @@ from omegaconf import OmegaConf, ValidationError
 
 from tests.manipulations.clips import clip_of, latents_of, through
 from vae_experiments.errors import SettingError
-from vae_experiments.manipulations import Link, Manipulation, Noise, chain
+from vae_experiments.manipulations import ChainStep, Manipulation, Noise, chain
 from vae_experiments.options import Rule, kinds
 from vae_experiments.schedules import parse_schedule
 
@@ -42,7 +42,7 @@ every_mixed = pytest.mark.parametrize(("name", "kind"), MIXED, ids=[name for nam
 every_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 
 
-def each(name: str, kind: type[Link]) -> list[Link]:
+def each(name: str, kind: type[ChainStep]) -> list[ChainStep]:
     return [kind(), kind(**OTHER_SETTINGS[name])]
 
 
@@ -53,7 +53,7 @@ def two_values(setting: str, rule: Rule) -> tuple[float, float]:
 
 
 @every_manipulation
-def test_the_chunk_size_never_changes_the_result(name: str, kind: type[Link]) -> None:
+def test_the_chunk_size_never_changes_the_result(name: str, kind: type[ChainStep]) -> None:
     for shape in SHAPES:
         latents = latents_of(shape)
         for manipulation in each(name, kind):
@@ -64,7 +64,7 @@ def test_the_chunk_size_never_changes_the_result(name: str, kind: type[Link]) ->
 
 @every_manipulation
 @every_shape
-def test_shape_and_dtype_are_kept(name: str, kind: type[Link], shape: tuple[int, ...]) -> None:
+def test_shape_and_dtype_are_kept(name: str, kind: type[ChainStep], shape: tuple[int, ...]) -> None:
     for manipulation in each(name, kind):
         changed = through(manipulation, latents_of(shape))
         assert changed.shape[1:] == shape[1:]
@@ -73,7 +73,7 @@ def test_shape_and_dtype_are_kept(name: str, kind: type[Link], shape: tuple[int,
 
 
 @every_manipulation
-def test_the_input_is_not_modified(name: str, kind: type[Link]) -> None:
+def test_the_input_is_not_modified(name: str, kind: type[ChainStep]) -> None:
     for shape in SHAPES:
         latents = latents_of(shape)
         before = latents.clone()
@@ -84,7 +84,9 @@ def test_the_input_is_not_modified(name: str, kind: type[Link]) -> None:
 
 @every_manipulation
 @every_shape
-def test_the_neutral_setting_is_the_identity(name: str, kind: type[Link], shape: tuple[int, ...]) -> None:
+def test_the_neutral_setting_is_the_identity(
+    name: str, kind: type[ChainStep], shape: tuple[int, ...]
+) -> None:
     latents = latents_of(shape)
     unchanged = through(kind(**NEUTRAL[name]), latents)
     if name in ROUNDED:
@@ -94,14 +96,14 @@ def test_the_neutral_setting_is_the_identity(name: str, kind: type[Link], shape:
 
 
 @every_manipulation
-def test_a_strength_of_0_is_the_identity_bit_for_bit(name: str, kind: type[Link]) -> None:
+def test_a_strength_of_0_is_the_identity_bit_for_bit(name: str, kind: type[ChainStep]) -> None:
     for shape in SHAPES:
         latents = latents_of(shape)
         assert torch.equal(through(kind(**OTHER_SETTINGS[name] | {"strength": 0}), latents, 2), latents)
 
 
 @every_mixed
-def test_strength_mixes_what_went_in_with_what_came_out(name: str, kind: type[Link]) -> None:
+def test_strength_mixes_what_went_in_with_what_came_out(name: str, kind: type[ChainStep]) -> None:
     latents = latents_of((6, 4, 5, 5))
     wet = through(kind(**OTHER_SETTINGS[name] | {"strength": 1}), latents)
     mixed = through(kind(**OTHER_SETTINGS[name] | {"strength": 0.25}), latents)
@@ -111,7 +113,7 @@ def test_strength_mixes_what_went_in_with_what_came_out(name: str, kind: type[Li
 @every_mixed
 @pytest.mark.parametrize(("time_stride", "frames"), [(1, "2:4"), (4, "5:13")])
 def test_only_the_chosen_frames_channels_and_cells_are_changed(
-    name: str, kind: type[Link], time_stride: int, frames: str
+    name: str, kind: type[ChainStep], time_stride: int, frames: str
 ) -> None:
     latents = latents_of((6, 4, 4, 4))
     clip = clip_of(latents, time_stride=time_stride)
@@ -124,7 +126,7 @@ def test_only_the_chosen_frames_channels_and_cells_are_changed(
 
 
 @every_manipulation
-def test_one_that_does_not_hold_the_clip_never_reads_ahead(name: str, kind: type[Link]) -> None:
+def test_one_that_does_not_hold_the_clip_never_reads_ahead(name: str, kind: type[ChainStep]) -> None:
     """Memory stays the same for any length: what has been read and not yet given is a chunk or two."""
     latents = latents_of((24, 4, 3, 3))
     clip = clip_of(latents)
@@ -145,7 +147,7 @@ def test_one_that_does_not_hold_the_clip_never_reads_ahead(name: str, kind: type
 
 @every_manipulation
 @every_shape
-def test_finite_latents_stay_finite(name: str, kind: type[Link], shape: tuple[int, ...]) -> None:
+def test_finite_latents_stay_finite(name: str, kind: type[ChainStep], shape: tuple[int, ...]) -> None:
     for manipulation in each(name, kind):
         for latents in (latents_of(shape) * 100, torch.zeros(shape), torch.ones(shape)):
             assert through(manipulation, latents).isfinite().all()
@@ -153,7 +155,7 @@ def test_finite_latents_stay_finite(name: str, kind: type[Link], shape: tuple[in
 
 @every_manipulation
 def test_the_same_seed_gives_the_same_result_and_torchs_own_generator_is_not_touched(
-    name: str, kind: type[Link]
+    name: str, kind: type[ChainStep]
 ) -> None:
     latents = latents_of((5, 4, 3, 3))
     torch.manual_seed(1)
@@ -165,7 +167,7 @@ def test_the_same_seed_gives_the_same_result_and_torchs_own_generator_is_not_tou
 
 
 @every_manipulation
-def test_a_schedule_that_stays_at_a_value_is_that_value(name: str, kind: type[Link]) -> None:
+def test_a_schedule_that_stays_at_a_value_is_that_value(name: str, kind: type[ChainStep]) -> None:
     latents = latents_of((6, 4, 5, 5))
     settings = OTHER_SETTINGS[name]
     for setting in set(kind.scheduled()) - {"strength"}:
@@ -177,7 +179,7 @@ def test_a_schedule_that_stays_at_a_value_is_that_value(name: str, kind: type[Li
 
 
 @every_manipulation
-def test_a_schedule_changes_what_its_moment_is(name: str, kind: type[Link]) -> None:
+def test_a_schedule_changes_what_its_moment_is(name: str, kind: type[ChainStep]) -> None:
     """Chunks see the value of their own frames, however the clip is cut."""
     latents = latents_of((6, 4, 5, 5))
     for setting, _, rule in kind.settings():
@@ -198,7 +200,7 @@ def test_a_schedule_changes_what_its_moment_is(name: str, kind: type[Link]) -> N
 @every_manipulation
 @pytest.mark.parametrize(("time_stride", "jump"), [(1, 3), (4, 9)])
 def test_a_setting_that_jumps_does_so_at_the_latent_that_stands_for_the_frame(
-    name: str, kind: type[Link], time_stride: int, jump: int
+    name: str, kind: type[ChainStep], time_stride: int, jump: int
 ) -> None:
     latents = latents_of((6, 4, 5, 5))
     clip = clip_of(latents, time_stride=time_stride)
@@ -214,7 +216,7 @@ def test_a_setting_that_jumps_does_so_at_the_latent_that_stands_for_the_frame(
 
 
 @every_manipulation
-def test_latents_that_stand_for_four_frames_are_welcome(name: str, kind: type[Link]) -> None:
+def test_latents_that_stand_for_four_frames_are_welcome(name: str, kind: type[ChainStep]) -> None:
     for count in (1, 2, 4):
         latents = latents_of((count, 4, 4, 4))
         clip = clip_of(latents, time_stride=4)
@@ -227,7 +229,7 @@ def test_latents_that_stand_for_four_frames_are_welcome(name: str, kind: type[Li
 
 @every_manipulation
 def test_a_clip_of_unknown_length_is_changed_as_one_of_the_same_known_length(
-    name: str, kind: type[Link]
+    name: str, kind: type[ChainStep]
 ) -> None:
     """Nobody knows how long a damaged film is before its end: shares of the clip and ramps wait for that."""
     latents = latents_of((6, 4, 4, 4))
@@ -245,8 +247,8 @@ def test_a_clip_of_unknown_length_is_changed_as_one_of_the_same_known_length(
 
 
 @every_manipulation
-def test_a_ladder_names_a_setting_and_values_that_it_takes(name: str, kind: type[Link]) -> None:
-    setting, values = kind.ladder
+def test_a_ladder_names_a_setting_and_values_that_it_takes(name: str, kind: type[ChainStep]) -> None:
+    setting, values = kind.gallery_values
     assert len(values) == 3
     assert len({str(kind(**{setting: value})) for value in values}) == 3
 
@@ -279,7 +281,9 @@ def test_a_chain_applies_its_manipulations_in_order() -> None:
 
 
 @every_manipulation
-def test_a_number_takes_a_schedule_or_refuses_it_and_never_keeps_a_text(name: str, kind: type[Link]) -> None:
+def test_a_number_takes_a_schedule_or_refuses_it_and_never_keeps_a_text(
+    name: str, kind: type[ChainStep]
+) -> None:
     """A number that moves is in ``scheduled``; in another one the config refuses the text of a schedule."""
     schema = OmegaConf.structured(kind)
     for setting, default, _ in kind.settings():

@@ -28,7 +28,7 @@ from vae_experiments.sources import MovingCircle
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vae_experiments.runtime.device import Chosen
+    from vae_experiments.runtime.device import DeviceChoice
 
 NEUTRAL: dict[str, dict[str, Any]] = {
     "noise": {"scale": 0.0},
@@ -214,15 +214,15 @@ def test_quantize_is_never_off_by_more_than_half_a_step(levels: float) -> None:
 def test_posterior_temperature_adds_noise_as_wide_as_the_posterior() -> None:
     latents = latents_of((5, 4, 3, 3))
     clip = clip_of(latents)
-    assert clip.spreads is not None
-    spread = torch.cat(list(clip.spreads()))
+    assert clip.posterior_std is not None
+    spread = torch.cat(list(clip.posterior_std()))
     expected = latents + 2.5 * spread * normal_frames(0, latents.shape, 4, "posterior")
     changed = through(PosteriorTemperature(temperature=2.5, seed=4), latents, 2)
     assert torch.allclose(changed, expected, atol=1e-6)
 
 
 def test_a_temperature_of_1_is_the_sample_that_the_model_would_take(
-    network_folders: dict[str, Path], cpu: Chosen
+    network_folders: dict[str, Path], cpu: DeviceChoice
 ) -> None:
     folder = str(network_folders["AutoencoderKL"])
     frames = latents_of((5, 3, 24, 16)).clamp(-1, 1)
@@ -230,7 +230,7 @@ def test_a_temperature_of_1_is_the_sample_that_the_model_would_take(
     by_sample = Folder(path=folder, posterior=Posterior.sample, seed=3).load(cpu)
     (mode,), (sample,) = by_mode.encode([frames]), by_sample.encode([frames])
     assert not torch.allclose(mode, sample, atol=1e-3)
-    clip = replace(clip_of(mode), spreads=lambda: by_mode.spreads(frames.split(2)))
+    clip = replace(clip_of(mode), posterior_std=lambda: by_mode.posterior_std(frames.split(2)))
     changed = through(PosteriorTemperature(temperature=1, seed=3), mode, 3, clip)
     assert torch.allclose(changed, sample, atol=1e-5)
 
@@ -245,7 +245,10 @@ def test_around_a_sample_and_a_second_time_posterior_temperature_draws_anew(
     shape = (4, 8, 32, 32)
     first = normal_frames(0, shape, 4, "posterior")
     clip = replace(
-        clip_of(first), spreads=lambda: iter([torch.ones(shape)]), is_sampled=is_sampled, frames=shape[0]
+        clip_of(first),
+        posterior_std=lambda: iter([torch.ones(shape)]),
+        is_sampled=is_sampled,
+        frames=shape[0],
     )
     added = through(PosteriorTemperature(seed=4).named(name), first, clip=clip) - first
     both = torch.stack([first.flatten(), added.flatten()])
@@ -253,7 +256,7 @@ def test_around_a_sample_and_a_second_time_posterior_temperature_draws_anew(
     assert float((first + added).std()) == pytest.approx(sqrt(2), rel=0.02)
 
 
-def test_a_clip_of_a_model_that_samples_says_so(network_folders: dict[str, Path], cpu: Chosen) -> None:
+def test_a_clip_of_a_model_that_samples_says_so(network_folders: dict[str, Path], cpu: DeviceChoice) -> None:
     folder = str(network_folders["AutoencoderKL"])
     for posterior in Posterior:
         autoencoder = Folder(path=folder, posterior=posterior).load(cpu)
@@ -266,8 +269,8 @@ def test_a_model_without_a_posterior_changes_nothing_and_says_so_once(
     width: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     latents = latents_of((6, 4, 3, 3))
-    spreads = torch.full(latents.shape, width)
-    clip = replace(clip_of(latents), spreads=lambda: iter(spreads.split(2)))
+    posterior_std = torch.full(latents.shape, width)
+    clip = replace(clip_of(latents), posterior_std=lambda: iter(posterior_std.split(2)))
     with caplog.at_level(logging.INFO):
         changed = through(PosteriorTemperature(temperature=4), latents, 1, clip)
     said = [record.getMessage() for record in caplog.records]
@@ -278,8 +281,8 @@ def test_a_model_without_a_posterior_changes_nothing_and_says_so_once(
 
 def test_a_clip_that_is_longer_than_its_posterior_keeps_the_last_width() -> None:
     latents = torch.zeros(7, 2, 3, 3)
-    spreads = torch.arange(1.0, 5).reshape(4, 1, 1, 1).expand(4, 2, 3, 3)
-    clip = replace(clip_of(latents), spreads=lambda: iter(spreads.split(3)))
+    posterior_std = torch.arange(1.0, 5).reshape(4, 1, 1, 1).expand(4, 2, 3, 3)
+    clip = replace(clip_of(latents), posterior_std=lambda: iter(posterior_std.split(3)))
     noise = normal_frames(0, latents.shape, 0, "posterior")
     widths = torch.tensor([1.0, 2, 3, 4, 4, 4, 4]).reshape(-1, 1, 1, 1)
     assert torch.equal(through(PosteriorTemperature(), latents, 2, clip), widths * noise)

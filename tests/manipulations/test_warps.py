@@ -187,7 +187,7 @@ def test_a_wave_moves_by_the_clips_own_seconds(direction: Way, time_stride: int)
 
 def test_a_wave_of_speed_0_stands_still() -> None:
     still = latents_of((1, 2, 6, 6)).expand(4, -1, -1, -1)
-    bent = through(Wave(amplitude=1, speed_hz=0), still)
-    assert all(torch.equal(frame, bent[0]) for frame in bent)
+    with_bent_decoder = through(Wave(amplitude=1, speed_hz=0), still)
+    assert all(torch.equal(frame, with_bent_decoder[0]) for frame in with_bent_decoder)
     moving = through(Wave(amplitude=1, speed_hz=1), still)
     assert not torch.equal(moving[0], moving[3])

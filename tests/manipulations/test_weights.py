@@ -23,7 +23,7 @@ from vae_experiments.tensors import Size
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vae_experiments.runtime.device import Chosen
+    from vae_experiments.runtime.device import DeviceChoice
 
 NEUTRAL: dict[str, dict[str, Any]] = {"bend": {}}
 OTHER_SETTINGS: dict[str, dict[str, Any]] = {
@@ -44,7 +44,7 @@ def weights_of() -> dict[str, torch.Tensor]:
     }
 
 
-def bent(**settings: Any) -> dict[str, torch.Tensor]:
+def with_bent_decoder(**settings: Any) -> dict[str, torch.Tensor]:
     weights = weights_of()
     Bend(**settings).bend(weights)
     return weights
@@ -52,33 +52,33 @@ def bent(**settings: Any) -> dict[str, torch.Tensor]:
 
 def test_a_neutral_bend_leaves_every_weight_bit_for_bit() -> None:
     before = weights_of()
-    assert all(torch.equal(weight, before[name]) for name, weight in bent().items())
-    strong = bent(**OTHER_SETTINGS["bend"], strength=0)
+    assert all(torch.equal(weight, before[name]) for name, weight in with_bent_decoder().items())
+    strong = with_bent_decoder(**OTHER_SETTINGS["bend"], strength=0)
     assert all(torch.equal(weight, before[name]) for name, weight in strong.items())
 
 
 def test_scale_is_a_factor_on_every_weight_but_on_no_bias_and_no_norm() -> None:
     before = weights_of()
-    for name, weight in bent(scale=1.5).items():
+    for name, weight in with_bent_decoder(scale=1.5).items():
         factor = 1.5 if name in (CONV, "decoder.up.0.linear.weight") else 1
         assert torch.equal(weight, factor * before[name]), name
 
 
 def test_noise_is_in_standard_deviations_of_each_weight_and_belongs_to_seed_and_name() -> None:
     before = weights_of()
-    after = bent(noise=0.3, seed=6)
+    after = with_bent_decoder(noise=0.3, seed=6)
     for name in (CONV, "decoder.up.0.linear.weight"):
         spread = float(np.std(before[name].numpy()))
         draw = normal(before[name].shape, 6, f"bend {name}")
         assert torch.allclose(after[name], before[name] + 0.3 * spread * draw, atol=1e-5)
-    alone = bent(noise=0.3, seed=6, layers="*linear*")
+    alone = with_bent_decoder(noise=0.3, seed=6, layers="*linear*")
     assert torch.equal(alone["decoder.up.0.linear.weight"], after["decoder.up.0.linear.weight"])
-    assert not torch.equal(bent(noise=0.3, seed=7)[CONV], after[CONV])
+    assert not torch.equal(with_bent_decoder(noise=0.3, seed=7)[CONV], after[CONV])
 
 
 @pytest.mark.parametrize("levels", [2, 5])
 def test_levels_lie_evenly_between_the_least_and_the_greatest_weight(levels: int) -> None:
-    before, after = weights_of()[CONV], bent(levels=levels)[CONV]
+    before, after = weights_of()[CONV], with_bent_decoder(levels=levels)[CONV]
     grid = torch.linspace(float(before.min()), float(before.max()), levels)
     nearest = grid[(before[..., None] - grid).abs().argmin(-1)]
     assert torch.allclose(after, nearest, atol=1e-5)
@@ -92,7 +92,7 @@ def test_a_weight_of_one_value_stays_when_it_is_quantised() -> None:
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 1.0])
 def test_pruning_sets_that_share_of_the_smallest_to_0_and_leaves_the_rest(share: float) -> None:
-    before, after = weights_of()[CONV], bent(prune=share)[CONV]
+    before, after = weights_of()[CONV], with_bent_decoder(prune=share)[CONV]
     gone = after == 0
     assert int(gone.sum()) == round(share * before.numel())
     assert torch.equal(after[~gone], before[~gone])
@@ -101,8 +101,8 @@ def test_pruning_sets_that_share_of_the_smallest_to_0_and_leaves_the_rest(share:
 
 
 def test_pruning_after_quantising_takes_no_more_than_its_share() -> None:
-    after = bent(levels=3, prune=0.25)[CONV]
-    quantised = bent(levels=3)[CONV]
+    after = with_bent_decoder(levels=3, prune=0.25)[CONV]
+    quantised = with_bent_decoder(levels=3)[CONV]
     assert int((after != quantised).sum()) == round(0.25 * after.numel())
 
 
@@ -110,7 +110,7 @@ def test_pruning_after_quantising_takes_no_more_than_its_share() -> None:
 def test_permuting_moves_that_share_of_the_output_channels_with_their_biases(
     share: float, moved: int
 ) -> None:
-    before, after = weights_of(), bent(permute=share)
+    before, after = weights_of(), with_bent_decoder(permute=share)
     bias, name = "decoder.conv_in.bias", CONV
     sources = [int((before[bias] == value).nonzero()) for value in after[bias]]
     assert sorted(sources) == list(range(8))
@@ -126,21 +126,21 @@ def test_the_settings_are_applied_in_the_order_in_which_they_stand() -> None:
     one_by_one = weights_of()
     for step in steps:
         Bend(**step, seed=2).bend(one_by_one)
-    at_once = bent(scale=2.0, noise=0.4, levels=6, prune=0.3, permute=0.5, seed=2)
+    at_once = with_bent_decoder(scale=2.0, noise=0.4, levels=6, prune=0.3, permute=0.5, seed=2)
     assert torch.allclose(one_by_one[name], at_once[name], atol=1e-6)
     assert not torch.allclose(one_by_one[name], weights_of()[name], atol=0.1)
 
 
 def test_strength_mixes_the_weights_and_biases_as_they_were_and_bent() -> None:
     before, settings = weights_of(), {"scale": 3.0, "permute": 1.0}
-    whole, some = bent(**settings), bent(**settings, strength=0.25)
+    whole, some = with_bent_decoder(**settings), with_bent_decoder(**settings, strength=0.25)
     for name in before:
         assert torch.allclose(some[name], 0.75 * before[name] + 0.25 * whole[name], atol=1e-6)
     assert not torch.equal(whole["decoder.conv_in.bias"], before["decoder.conv_in.bias"])
 
 
 def test_only_the_layers_that_fit_the_pattern_are_bent() -> None:
-    before, after = weights_of(), bent(scale=2, permute=1, layers="decoder.up.*")
+    before, after = weights_of(), with_bent_decoder(scale=2, permute=1, layers="decoder.up.*")
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"decoder.up.0.linear.weight"}
 
@@ -152,7 +152,7 @@ def test_a_pattern_that_fits_nothing_is_refused_with_names_that_there_are() -> N
     )
     for pattern in ("encoder*", "*bias"):
         with pytest.raises(SettingError, match=sentence.replace(r"encoder\*", pattern.replace("*", r"\*"))):
-            bent(layers=pattern)
+            with_bent_decoder(layers=pattern)
 
 
 def test_one_level_is_refused() -> None:
@@ -171,16 +171,16 @@ def test_a_weight_in_half_precision_stays_in_it() -> None:
 def test_latents_pass_as_they_are() -> None:
     latents = latents_of((5, 4, 3, 3))
     assert torch.equal(through(Bend(**OTHER_SETTINGS["bend"]), latents, 2), latents)
-    assert Bend().bends
+    assert Bend().bends_decoder
 
 
 @pytest.mark.parametrize("name", ["AutoencoderKL", "AutoencoderDC", "AutoencoderKLWan"])
 def test_the_untouched_autoencoder_keeps_its_weights_and_its_twin_decodes_otherwise(
-    name: str, network_folders: dict[str, Path], cpu: Chosen
+    name: str, network_folders: dict[str, Path], cpu: DeviceChoice
 ) -> None:
     autoencoder = Folder(path=str(network_folders[name])).load(cpu)
     before = {key: weight.clone() for key, weight in autoencoder.network.state_dict().items()}
-    twin = autoencoder.bent(Bend(**OTHER_SETTINGS["bend"]).bend)
+    twin = autoencoder.with_bent_decoder(Bend(**OTHER_SETTINGS["bend"]).bend)
     after = autoencoder.network.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[key], after[key]) for key in before)
@@ -194,11 +194,11 @@ def test_the_untouched_autoencoder_keeps_its_weights_and_its_twin_decodes_otherw
 
 
 def test_every_bend_of_a_chain_bends_what_the_one_before_it_left(
-    network_folders: dict[str, Path], cpu: Chosen
+    network_folders: dict[str, Path], cpu: DeviceChoice
 ) -> None:
     autoencoder = Folder(path=str(network_folders["AutoencoderKL"])).load(cpu)
-    twin: Any = runner.bent(autoencoder, [Bend(scale=2), Noise(), Bend(scale=3).named("again")])
-    once: Any = autoencoder.bent(Bend(scale=6).bend)
+    twin: Any = runner.with_bent_decoder(autoencoder, [Bend(scale=2), Noise(), Bend(scale=3).named("again")])
+    once: Any = autoencoder.with_bent_decoder(Bend(scale=6).bend)
     expected = once.network.state_dict()
     assert all(torch.equal(weight, expected[name]) for name, weight in twin.network.state_dict().items())
     plain = autoencoder.network.state_dict()  # type: ignore[attr-defined]

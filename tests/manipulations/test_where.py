@@ -10,13 +10,13 @@ import torch
 from tests.manipulations.clips import clip_of, latents_of, through
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Clip, Noise
-from vae_experiments.manipulations.frame_range import Range
+from vae_experiments.manipulations.frame_range import FrameRange
 from vae_experiments.manipulations.masks import Mask
 from vae_experiments.tensors import Size
 
 
 def changed_latents(text: str, clip: Clip, count: int) -> list[int]:
-    inside = Range.read(text).over(0, count, clip).flatten().tolist()
+    inside = FrameRange.read(text).over(0, count, clip).flatten().tolist()
     return [number for number, share in enumerate(inside) if share]
 
 

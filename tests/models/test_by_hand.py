@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from vae_experiments.models import Autoencoder
 
-Answer = tuple[torch.Tensor, torch.Tensor]
+StepOutput = tuple[torch.Tensor, torch.Tensor]
 """Latents and frames, time first."""
 
 EVEN = ("AutoencoderKLAllegro", "AutoencoderVidTok looking ahead")
@@ -47,7 +47,7 @@ def column(values: Any) -> torch.Tensor:
     return torch.as_tensor(values)[:, None, None]
 
 
-def still(network: Any, frames: torch.Tensor) -> Answer:
+def still(network: Any, frames: torch.Tensor) -> StepOutput:
     """Encode and decode as the image pipelines do."""
     name = type(network).__name__
     answer = network.encode(frames)
@@ -55,7 +55,7 @@ def still(network: Any, frames: torch.Tensor) -> Answer:
     return scaled(network, raw), network.decode(raw).sample
 
 
-def flux2(network: Any, frames: torch.Tensor) -> Answer:
+def flux2(network: Any, frames: torch.Tensor) -> StepOutput:
     """Normalise as ``Flux2Pipeline._encode_vae_image`` does."""
     raw = network.encode(frames).latent_dist.mode()
     count, channels, height, width = raw.shape
@@ -65,7 +65,7 @@ def flux2(network: Any, frames: torch.Tensor) -> Answer:
     return (packed - column(network.bn.running_mean)) / column(std), network.decode(raw).sample
 
 
-def drawn(network: Any, frames: torch.Tensor) -> Answer:
+def drawn(network: Any, frames: torch.Tensor) -> StepOutput:
     """Decode frame by frame, each with the draw that belongs to its number."""
     from vae_experiments.runtime.seeding import place_seed
 
@@ -77,25 +77,25 @@ def drawn(network: Any, frames: torch.Tensor) -> Answer:
     return scaled(network, raw), torch.cat(parts)
 
 
-def clip(network: Any, frames: torch.Tensor) -> Answer:
+def clip(network: Any, frames: torch.Tensor) -> StepOutput:
     """Encode and decode as the video pipelines do."""
     raw = network.encode(as_clip(frames)).latent_dist.mode()
     return scaled(network, as_frames(raw)), as_frames(network.decode(raw).sample)
 
 
-def stable_video(network: Any, frames: torch.Tensor) -> Answer:
+def stable_video(network: Any, frames: torch.Tensor) -> StepOutput:
     raw = network.encode(frames).latent_dist.mode()
     return scaled(network, raw), network.decode(raw, num_frames=len(raw)).sample
 
 
-def ltx(network: Any, frames: torch.Tensor) -> Answer:
+def ltx(network: Any, frames: torch.Tensor) -> StepOutput:
     """Normalise as ``LTXPipeline._normalize_latents`` does, with what stands in buffers."""
     raw = network.encode(as_clip(frames)).latent_dist.mode()
     latents = (as_frames(raw) - column(network.latents_mean)) / column(network.latents_std)
     return latents, as_frames(network.decode(raw).sample)
 
 
-def cosmos(network: Any, frames: torch.Tensor) -> Answer:
+def cosmos(network: Any, frames: torch.Tensor) -> StepOutput:
     """Normalise as ``CosmosTextToWorldPipeline`` does, which has numbers for two latents here."""
     raw = network.encode(as_clip(frames)).latent_dist.mode()
     mean, std = (
@@ -105,7 +105,7 @@ def cosmos(network: Any, frames: torch.Tensor) -> Answer:
     return as_frames((raw - mean) / std), as_frames(network.decode(raw).sample)
 
 
-def vidtok(network: Any, frames: torch.Tensor) -> Answer:
+def vidtok(network: Any, frames: torch.Tensor) -> StepOutput:
     """Fill up the front, as only ``AutoencoderVidTok.forward`` does, where the network is causal."""
     before = frames[:1].expand(3 if network.is_causal else 0, -1, -1, -1)
     answer = network.encode(as_clip(torch.cat([before, frames])))
@@ -113,14 +113,14 @@ def vidtok(network: Any, frames: torch.Tensor) -> Answer:
     return as_frames(raw), as_frames(network.decode(raw))
 
 
-def allegro(network: Any, frames: torch.Tensor) -> Answer:
+def allegro(network: Any, frames: torch.Tensor) -> StepOutput:
     """Tile, without which this class encodes nothing; it decodes with time before channels."""
     network.enable_tiling()
     raw = network.encode(as_clip(frames)).latent_dist.mode()
     return scaled(network, as_frames(raw)), network.decode(raw).sample[0]
 
 
-BY_HAND: dict[str, Callable[[Any, torch.Tensor], Answer]] = {
+BY_HAND: dict[str, Callable[[Any, torch.Tensor], StepOutput]] = {
     "AutoencoderKLFlux2": flux2,
     "ConsistencyDecoderVAE": drawn,
     "AutoencoderKLTemporalDecoder": stable_video,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vae_experiments.models import Autoencoder
-    from vae_experiments.runtime.device import Chosen
+    from vae_experiments.runtime.device import DeviceChoice
 
     Adapter = Any
 
@@ -97,7 +97,7 @@ def in_one_pass(autoencoder: Adapter, frames: torch.Tensor) -> tuple[torch.Tenso
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_clip_that_attention_sees_all_of_is_what_diffusers_gives_in_one_pass(
-    form: str, cpu: Chosen, tmp_path: Path
+    form: str, cpu: DeviceChoice, tmp_path: Path
 ) -> None:
     name, settings = FORMS[form]
     build_network(name, **settings).save_pretrained(tmp_path / "model")
@@ -115,7 +115,7 @@ def test_groups_of_any_length_go_on_where_the_last_one_ended(
     name: str, load: Callable[[str], Autoencoder]
 ) -> None:
     autoencoder: Adapter = load(name)
-    network, dialect, ratio = autoencoder.network, autoencoder.dialect, autoencoder.ratio
+    network, spec, ratio = autoencoder.network, autoencoder.spec, autoencoder.ratio
     lengths = [1, 1, 2, 4]
     frames = frames_for(autoencoder, sum(lengths))
     counts = [ratio.frames(length, number == 0) for number, length in enumerate(lengths)]
@@ -124,15 +124,15 @@ def test_groups_of_any_length_go_on_where_the_last_one_ended(
         raw = network.encode(as_clip(frames)).latent_dist.parameters
         latents = network.encode(as_clip(frames)).latent_dist.mode()
         whole = network.decode(latents).sample
-        parts = [dialect.encode(network, as_clip(part), encoding) for part in frames.split(counts)]
-        films = [dialect.decode(network, part, decoding) for part in latents.split(lengths, dim=2)]
+        parts = [spec.encode(network, as_clip(part), encoding) for part in frames.split(counts)]
+        films = [spec.decode(network, part, decoding) for part in latents.split(lengths, dim=2)]
     assert distance(as_frames(torch.cat(parts, dim=2)), as_frames(raw)) < 1e-4
     assert distance(as_frames(torch.cat(films, dim=2)), as_frames(whole)) < 1e-4
 
 
 @pytest.mark.parametrize("levels", [[1], [1, 2], [1, 2, 3]])
 def test_a_vidtok_of_any_time_stride_decodes_in_groups_what_it_decodes_in_one_pass(
-    levels: list[int], cpu: Chosen, tmp_path: Path
+    levels: list[int], cpu: DeviceChoice, tmp_path: Path
 ) -> None:
     halved = {"tempo_ds": [level - 1 for level in levels], "tempo_us": levels}
     build_network("AutoencoderVidTok", **halved).save_pretrained(tmp_path / "model")
@@ -147,7 +147,7 @@ def test_a_vidtok_of_any_time_stride_decodes_in_groups_what_it_decodes_in_one_pa
 
 @pytest.mark.parametrize("name", ["AutoencoderKLLTXVideo", "AutoencoderKLLTX2Video"])
 def test_an_ltx_takes_windows_only_in_the_halves_that_look_ahead(
-    name: str, cpu: Chosen, tmp_path: Path
+    name: str, cpu: DeviceChoice, tmp_path: Path
 ) -> None:
     remembers = {}
     for encoder in (False, True):
@@ -156,7 +156,7 @@ def test_an_ltx_takes_windows_only_in_the_halves_that_look_ahead(
             settings = {"encoder_causal": encoder, "decoder_causal": decoder}
             build_network(name, **settings).save_pretrained(folder)
             autoencoder: Adapter = Folder(path=str(folder)).load(cpu)
-            plans = (autoencoder.dialect.encoding, autoencoder.dialect.decoding)
+            plans = (autoencoder.spec.encoding, autoencoder.spec.decoding)
             remembers[encoder, decoder] = tuple(plan.overlap == 0 for plan in plans)
             frames = frames_for(autoencoder, 5)
             expected, whole = in_one_pass(autoencoder, frames)
@@ -217,10 +217,10 @@ class BrokenError(Exception):
 
 
 def test_after_an_error_the_network_is_clean_and_the_same_group_can_go_again(autoencoder: Adapter) -> None:
-    network, dialect = autoencoder.network, autoencoder.dialect
+    network, spec = autoencoder.network, autoencoder.spec
     latents = torch.randn(9, autoencoder.latent_channels, 2, 2, generator=torch.Generator().manual_seed(0))
     groups = [
-        as_clip(group) for group in latents.split([1 + dialect.decoding.ahead, 4, 4 - dialect.decoding.ahead])
+        as_clip(group) for group in latents.split([1 + spec.decoding.ahead, 4, 4 - spec.decoding.ahead])
     ]
     state, undisturbed, memory = traces(network), streaming_state.nothing_yet(), streaming_state.nothing_yet()
 
@@ -229,14 +229,14 @@ def test_after_an_error_the_network_is_clean_and_the_same_group_can_go_again(aut
 
     with torch.no_grad():
         for group in groups:
-            expected = dialect.decode(network, group, undisturbed)
+            expected = spec.decode(network, group, undisturbed)
             *_, last = network.decoder.modules()
             hook = last.register_forward_hook(fail)
             with pytest.raises(BrokenError):
-                dialect.decode(network, group, memory)
+                spec.decode(network, group, memory)
             hook.remove()
             assert traces(network) == state
-            assert torch.equal(dialect.decode(network, group, memory), expected)
+            assert torch.equal(spec.decode(network, group, memory), expected)
 
 
 def test_a_bent_decoder_remembers_for_itself(autoencoder: Adapter) -> None:
@@ -251,9 +251,9 @@ def test_a_bent_decoder_remembers_for_itself(autoencoder: Adapter) -> None:
             weight.mul_(0.5)
 
     with torch.no_grad():
-        bent = autoencoder.bent(bend)
-    assert not torch.allclose(decoded(bent, latents, size), expected, atol=1e-3)
-    assert torch.equal(decoded(autoencoder.bent(lambda _: None), latents, size), expected)
+        with_bent_decoder = autoencoder.with_bent_decoder(bend)
+    assert not torch.allclose(decoded(with_bent_decoder, latents, size), expected, atol=1e-3)
+    assert torch.equal(decoded(autoencoder.with_bent_decoder(lambda _: None), latents, size), expected)
     assert torch.equal(torch.cat([first, *stream]), expected)
 
 

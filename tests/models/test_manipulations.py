@@ -16,14 +16,14 @@ from vae_experiments.cli.config import experiment_from
 from vae_experiments.cli.settings_help import grouped
 from vae_experiments.manipulations import chain, outcome
 from vae_experiments.options import kinds
-from vae_experiments.pipeline.runner import bent, in_step
+from vae_experiments.pipeline.runner import in_step, with_bent_decoder
 from vae_experiments.pipeline.second_video import clip_of
 from vae_experiments.tensors import Size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from vae_experiments.manipulations import Clip, Link
+    from vae_experiments.manipulations import ChainStep, Clip
     from vae_experiments.models import Autoencoder
     from vae_experiments.tensors import Latents
 
@@ -31,10 +31,10 @@ SIZE, COUNT = Size(67, 65), 9
 
 
 @pytest.fixture(scope="module")
-def links() -> Sequence[Link]:
+def links() -> Sequence[ChainStep]:
     """Give every manipulation with the settings of its file in conf/."""
     every = ",".join(sorted(kinds("manipulation")))
-    links: Sequence[Link] = experiment_from(composed(f"manipulation=[{every}]")).manipulations
+    links: Sequence[ChainStep] = experiment_from(composed(f"manipulation=[{every}]")).manipulations
     assert len(links) == len(kinds("manipulation")) >= 47
     return links
 
@@ -54,7 +54,7 @@ def remembering(clip: Clip) -> Clip:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_manipulation_takes_the_latents_of_every_class(
-    name: str, load: Callable[[str], Autoencoder], links: Sequence[Link]
+    name: str, load: Callable[[str], Autoencoder], links: Sequence[ChainStep]
 ) -> None:
     autoencoder = load(name)
     source = MovingCircle(size=str(SIZE), frames=COUNT)
@@ -77,7 +77,7 @@ def test_every_manipulation_takes_the_latents_of_every_class(
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_changed_latents_are_decoded_to_as_many_frames(
-    name: str, load: Callable[[str], Autoencoder], links: Sequence[Link]
+    name: str, load: Callable[[str], Autoencoder], links: Sequence[ChainStep]
 ) -> None:
     autoencoder, by_name = load(name), {link.name: link for link in links}
     source = MovingCircle(size=str(SIZE), frames=COUNT)
@@ -85,7 +85,7 @@ def test_changed_latents_are_decoded_to_as_many_frames(
     latents = torch.cat(list(autoencoder.encode(source.chunks(4))))
     chained = [by_name["noise"], by_name["wave"], by_name["bend"]]
     changed = chain(chained, latents.split(2), clip)
-    decoded: Any = bent(autoencoder, chained).decode(changed, SIZE)
+    decoded: Any = with_bent_decoder(autoencoder, chained).decode(changed, SIZE)
     untouched = autoencoder.decode([latents], SIZE)
     steps = list(in_step(autoencoder.time_stride, source.chunks(4), untouched, decoded))
     assert sum(step.frames for step in steps) == COUNT

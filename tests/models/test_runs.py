@@ -17,7 +17,7 @@ from tests.manipulations.test_laws import EVERY, OTHER_SETTINGS
 from tests.test_config import composed
 from tests.test_temporal import Nobody, bytes_of_all_tensors, count_from_here
 from vae_experiments import Experiment, Folder, Noise, Output
-from vae_experiments.cache import Shelf
+from vae_experiments.cache import RunCache
 from vae_experiments.cli.config import experiment_from
 from vae_experiments.manipulations import Clip, Manipulation, Reverse
 from vae_experiments.pipeline.runner import stream
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from vae_experiments.manipulations import Link
+    from vae_experiments.manipulations import ChainStep
     from vae_experiments.models import Autoencoder
     from vae_experiments.tensors import Frames, Latents
 
@@ -123,7 +123,7 @@ def test_what_is_held_of_a_clip_in_windows_does_not_grow_with_it(
     def most(frames: int) -> int:
         source = MovingCircle(size="24x16", frames=frames)
         clip = clip_of(source, load(name), 4)
-        steps = stream(source, load(name), [Noise()], clip, 4, Stopwatch(), Nobody(), Shelf())
+        steps = stream(source, load(name), [Noise()], clip, 4, Stopwatch(), Nobody(), RunCache())
         return max(bytes_of_all_tensors() for number, _ in enumerate(steps) if number % 4 == 0)
 
     shorter, a_frame = most(40), 24 * 16 * 3 * 4
@@ -165,13 +165,13 @@ FRAMES, FEW_FRAMES = 48, 16
 
 @pytest.mark.parametrize(("name", "kind"), EVERY, ids=[name for name, _ in EVERY])
 def test_what_holds_the_clip_keeps_latents_and_no_frames_of_the_source(
-    name: str, kind: type[Link], load: Callable[[str], Autoencoder]
+    name: str, kind: type[ChainStep], load: Callable[[str], Autoencoder]
 ) -> None:
     autoencoder, source, seen = load("AutoencoderTiny"), Watched(size="24x16", frames=FRAMES), list[int]()
     clip, looking = clip_of(source, autoencoder, 2), Looking().by(lambda: seen.append(source.alive()))
     for link in (kind(), kind(**OTHER_SETTINGS[name])):
         if link.holds(clip):
-            next(stream(source, autoencoder, [link, looking], clip, 2, Stopwatch(), Nobody(), Shelf()))
+            next(stream(source, autoencoder, [link, looking], clip, 2, Stopwatch(), Nobody(), RunCache()))
             assert seen.pop() <= FEW_FRAMES
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests.conftest import TEMPORAL, class_name
-from tests.models.test_by_hand import BY_HAND, Answer, as_clip, as_frames, clip, diffusers_own
+from tests.models.test_by_hand import BY_HAND, StepOutput, as_clip, as_frames, clip, diffusers_own
 from tests.test_models import decoded, encoded
 from vae_experiments.tensors import Size
 
@@ -50,7 +50,7 @@ def moving(count: int, side: int) -> torch.Tensor:
     return 0.6 * torch.sin(0.13 * time + color + 0.3 * down + 0.2 * across) + 0.1 * grain
 
 
-def cosmos(network: Any, frames: torch.Tensor) -> Answer:
+def cosmos(network: Any, frames: torch.Tensor) -> StepOutput:
     """Normalise with the numbers of the second latent from there on, where the pipeline has no more."""
     raw = network.encode(as_clip(frames)).latent_dist.mode()
     mean, std = (

@@ -16,10 +16,10 @@ from vae_experiments.models.strangers import STRANGERS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vae_experiments.runtime.device import Chosen
+    from vae_experiments.runtime.device import DeviceChoice
 
 
-def sentence(name: str, folder: Path, cpu: Chosen) -> str:
+def sentence(name: str, folder: Path, cpu: DeviceChoice) -> str:
     (folder / "config.json").write_text(json.dumps({"_class_name": name}))
     with pytest.raises(ModelError) as caught:
         Folder(path=str(folder)).load(cpu)
@@ -28,24 +28,24 @@ def sentence(name: str, folder: Path, cpu: Chosen) -> str:
 
 
 @pytest.mark.parametrize("name", STRANGERS)
-def test_a_class_that_takes_no_frames_says_what_it_is(name: str, cpu: Chosen, tmp_path: Path) -> None:
+def test_a_class_that_takes_no_frames_says_what_it_is(name: str, cpu: DeviceChoice, tmp_path: Path) -> None:
     said = sentence(name, tmp_path, cpu)
     assert f"names the class {name}, {STRANGERS[name]}; give an autoencoder of RGB pictures or video" in said
     assert name not in ADAPTERS
 
 
-def test_a_class_that_diffusers_has_and_we_do_not_know_says_so(cpu: Chosen, tmp_path: Path) -> None:
+def test_a_class_that_diffusers_has_and_we_do_not_know_says_so(cpu: DeviceChoice, tmp_path: Path) -> None:
     said = sentence("UNet2DModel", tmp_path, cpu)
     assert f"which diffusers {diffusers.__version__} has and vae_experiments does not know" in said
 
 
 @pytest.mark.parametrize("name", ["EvilVAE", "__import__('os')"])
-def test_a_class_that_nobody_has_names_the_closest_one(name: str, cpu: Chosen, tmp_path: Path) -> None:
+def test_a_class_that_nobody_has_names_the_closest_one(name: str, cpu: DeviceChoice, tmp_path: Path) -> None:
     assert f"names the class {name}, which is not supported; " in sentence(name, tmp_path, cpu)
 
 
 def test_a_class_that_an_older_diffusers_lacks_says_how_to_get_it(
-    cpu: Chosen, network_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+    cpu: DeviceChoice, network_folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = network_folders["AutoencoderTiny"]
     monkeypatch.setattr("vae_experiments.models.loading._class_name", lambda _: "AutoencoderOfTomorrow")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from vae_experiments.runtime.device import Chosen
+    from vae_experiments.runtime.device import DeviceChoice
 
 LENT = {
     "AutoencoderKLLTXVideo": {"decoder_causal": True},
@@ -44,7 +44,9 @@ def impatient_threads() -> Iterator[None]:
 
 @pytest.mark.usefixtures("impatient_threads")
 @pytest.mark.parametrize("name", LENT)
-def test_two_threads_on_one_network_do_not_mix_their_clips(name: str, cpu: Chosen, tmp_path: Path) -> None:
+def test_two_threads_on_one_network_do_not_mix_their_clips(
+    name: str, cpu: DeviceChoice, tmp_path: Path
+) -> None:
     build_network(name, **LENT[name]).save_pretrained(tmp_path)
     autoencoder: Any = Folder(path=str(tmp_path)).load(cpu)
     side = 2 * autoencoder.stride

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vae_experiments.models import Autoencoder
-    from vae_experiments.runtime.device import Chosen
+    from vae_experiments.runtime.device import DeviceChoice
 
 LEAST_DB = {"ConsistencyDecoderVAE": 15, "AutoencoderVidTok looking ahead": 18}
 """How near random weights come at least, if not to 20: the first draws other noise in each tile."""
@@ -105,7 +105,7 @@ def test_rows_and_columns_of_tiles(name: str, tiles: str, load: Callable[[str], 
     assert apart_db(decoded(tiled, latents, size), decoded(whole, latents, size)) > 20
 
 
-def test_the_bundled_model_in_tiles_is_the_whole_frame_to_half_a_level(cpu: Chosen) -> None:
+def test_the_bundled_model_in_tiles_is_the_whole_frame_to_half_a_level(cpu: DeviceChoice) -> None:
     size = Size(616, 137)
     whole, tiled = Bundled(tiling=Tiling.off).load(cpu), Bundled(tiling=Tiling.on).load(cpu)
     assert tiled.tiles_of(size) == dict.fromkeys(("encode", "decode"), "2x1 tiles of 376x144")
@@ -117,14 +117,14 @@ def test_the_bundled_model_in_tiles_is_the_whole_frame_to_half_a_level(cpu: Chos
 
 
 def test_the_sample_of_a_posterior_is_drawn_for_the_whole_frame(
-    network_folders: dict[str, Path], cpu: Chosen
+    network_folders: dict[str, Path], cpu: DeviceChoice
 ) -> None:
     """Else each tile would have the same noise."""
     folder, frames = str(network_folders["AutoencoderKL"]), shapes(2, Size(139, 21))
     wish: dict[str, Any] = {"path": folder, "tiling": Tiling.on, "tile": 128}
     sampled = Folder(**wish, posterior=Posterior.sample, seed=3).load(cpu)
     plain = Folder(**wish).load(cpu)
-    widths = torch.cat(list(plain.spreads(frames.split(1))))
+    widths = torch.cat(list(plain.posterior_std(frames.split(1))))
     noise = (encoded(sampled, frames) - encoded(plain, frames)) / widths
     assert torch.allclose(noise, normal_frames(0, noise.shape, 3, "posterior"), atol=1e-2)
 
@@ -142,7 +142,7 @@ def too_large(own: Any, pixels: int, frames: int = 1) -> Any:
 
 
 def test_where_a_frame_does_not_fit_tiling_is_switched_on_and_said(
-    network_folders: dict[str, Path], cpu: Chosen, caplog: pytest.LogCaptureFixture
+    network_folders: dict[str, Path], cpu: DeviceChoice, caplog: pytest.LogCaptureFixture
 ) -> None:
     size = Size(280, 45)
     folder, frames = str(network_folders["AutoencoderKL"]), shapes(4, size)
@@ -170,7 +170,7 @@ def test_where_a_frame_does_not_fit_tiling_is_switched_on_and_said(
 
 @pytest.mark.parametrize("name", ["AutoencoderKLWan", "AutoencoderKLMagvit"])
 def test_a_later_group_that_does_not_fit_goes_on_in_tiles_that_remember_the_first(
-    name: str, network_folders: dict[str, Path], cpu: Chosen
+    name: str, network_folders: dict[str, Path], cpu: DeviceChoice
 ) -> None:
     folder, frames = str(network_folders[name]), shapes(9, Size(139, 21))
     autoencoder: Any = Folder(path=folder).load(cpu)
@@ -202,7 +202,7 @@ def test_what_memory_does_not_suffice_for_in_the_midst_of_a_clip_says_what_to_ty
     [(Tiling.off, "use model.tiling=on, a smaller source.size"), (Tiling.on, "use a smaller source.size")],
 )
 def test_where_tiles_are_not_wanted_or_do_not_help_there_is_a_sentence(
-    tiling: Tiling, cure: str, network_folders: dict[str, Path], cpu: Chosen
+    tiling: Tiling, cure: str, network_folders: dict[str, Path], cpu: DeviceChoice
 ) -> None:
     folder = str(network_folders["AutoencoderKL"])
     autoencoder: Any = Folder(path=folder, tiling=tiling, tile=128).load(cpu)
@@ -214,7 +214,7 @@ def test_where_tiles_are_not_wanted_or_do_not_help_there_is_a_sentence(
 @pytest.mark.parametrize("name", ["AutoencoderKL", "AutoencoderKLWan", "AutoencoderKLMochi"])
 @pytest.mark.slow
 def test_on_a_cpu_that_has_too_little_memory_no_whole_frame_is_tried(
-    name: str, network_folders: dict[str, Path], cpu: Chosen, monkeypatch: pytest.MonkeyPatch
+    name: str, network_folders: dict[str, Path], cpu: DeviceChoice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where it is tried, the process is killed and can say nothing."""
     autoencoder: Any = Folder(path=str(network_folders[name])).load(cpu)
@@ -246,7 +246,7 @@ def test_a_compiled_network_is_not_counted(
 
 
 def test_a_forecast_is_no_verdict(
-    network_folders: dict[str, Path], cpu: Chosen, monkeypatch: pytest.MonkeyPatch
+    network_folders: dict[str, Path], cpu: DeviceChoice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where nothing smaller can be tried, the frame is."""
     monkeypatch.setattr("vae_experiments.models.memory_estimate.free_memory_bytes", lambda _: 10)
@@ -260,9 +260,9 @@ def test_the_bytes_of_tensors_that_are_alive_at_once_are_counted() -> None:
 
     def work() -> None:
         given = torch.zeros(1000)  # 4000 bytes
-        twice = given * 2  # 8000 at once
+        tee = given * 2  # 8000 at once
         del given
-        kept.append(twice.view(10, 100)[:, :50])  # a view takes nothing
+        kept.append(tee.view(10, 100)[:, :50])  # a view takes nothing
         torch.zeros(500).add_(1)  # 6000
 
     assert measured(work) == Footprint(8000, 4000)

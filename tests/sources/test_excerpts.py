@@ -15,9 +15,9 @@ from tests.sources.conftest import BAD_MEDIA, drawn, pixels_of, write_film, writ
 from vae_experiments.errors import SourceError
 from vae_experiments.sources import Video
 from vae_experiments.sources.video_file import clip_reader as excerpts
-from vae_experiments.sources.video_file.clip_reader import Excerpts, look_over
+from vae_experiments.sources.video_file.clip_reader import ClipReader, look_over
 from vae_experiments.sources.video_file.decoding import decoded_from
-from vae_experiments.sources.video_file.reader import Film
+from vae_experiments.sources.video_file.reader import VideoFile
 
 if TYPE_CHECKING:
     from vae_experiments.tensors import Pixels
@@ -43,7 +43,7 @@ FILMS: dict[str, dict[str, Any]] = {
 }
 
 
-def read(clip: Excerpts, first: int, count: int) -> np.ndarray:
+def read(clip: ClipReader, first: int, count: int) -> np.ndarray:
     return np.stack(clip.read(first, count, lambda pixels: pixels))
 
 
@@ -85,7 +85,7 @@ def test_a_real_clip_is_the_same_from_any_place(path: Path) -> None:
     assert len(clip.starts) > 1
     places = [*range(1, clip.frames - 2, 50), *(start.number for start in clip.starts), clip.frames - 2]
     found = {first: read(clip, first, 2) for first in places}
-    for number, render in enumerate(Film(path, True, False, 1 << 24).read()):
+    for number, render in enumerate(VideoFile(path, True, False, 1 << 24).read()):
         for first in {number, number - 1} & found.keys():
             assert np.array_equal(found[first][number - first], render()), number
 

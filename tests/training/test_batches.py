@@ -11,7 +11,7 @@ import torch
 
 from vae_experiments.errors import TrainingError
 from vae_experiments.tensors import to_frames
-from vae_experiments.training.data.dataset import Piece, Prepared
+from vae_experiments.training.data.dataset import Dataset, TrainingSample
 from vae_experiments.training.data.loader import Batches, colour_matrix, crops
 from vae_experiments.training.data.options import Procedural
 from vae_experiments.training.procedural.frames import SIDE, frame
@@ -81,12 +81,12 @@ def test_a_clip_is_cut_turned_and_coloured_as_a_whole() -> None:
 
 
 def test_what_is_found_in_the_data_is_told_once() -> None:
-    class Grumbling(Prepared):
+    class Grumbling(Dataset):
         remarks = ("first",)
         fingerprint = ""
 
-        def piece(self, seed: int, number: int) -> Piece:
-            return Piece(np.zeros((1, 64, 64, 3), np.uint8), ("first", "second"))
+        def piece(self, seed: int, number: int) -> TrainingSample:
+            return TrainingSample(np.zeros((1, 64, 64, 3), np.uint8), ("first", "second"))
 
         validation = piece
 
@@ -139,11 +139,11 @@ def test_a_worker_that_dies_ends_the_training_in_one_sentence() -> None:
         list(batches.steps(0, range(1)))
 
 
-class _Deadly(Prepared):
+class _Deadly(Dataset):
     remarks = ()
     fingerprint = ""
 
-    def piece(self, seed: int, number: int) -> Piece:
+    def piece(self, seed: int, number: int) -> TrainingSample:
         os._exit(3)
 
     validation = piece

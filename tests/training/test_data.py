@@ -22,7 +22,7 @@ from vae_experiments.training.procedural.clips import clip
 from vae_experiments.training.procedural.frames import frame
 
 if TYPE_CHECKING:
-    from vae_experiments.training.data.dataset import Prepared
+    from vae_experiments.training.data.dataset import Dataset
 
 
 def shade(path: Path, level: int, count: int = 20, size: tuple[int, int] = (48, 40), apart: int = 12) -> Path:
@@ -52,11 +52,11 @@ def data(folder: Path, **settings: Any) -> Folder:
     return Folder(path=str(folder), **{"size": 32, **settings})
 
 
-def pieces(prepared: Prepared, count: int = 60, seed: int = 0) -> np.ndarray:
+def pieces(prepared: Dataset, count: int = 60, seed: int = 0) -> np.ndarray:
     return np.stack([prepared.piece(seed, number).pixels for number in range(count)])
 
 
-def held_out(prepared: Prepared, count: int = 60, seed: int = 0) -> np.ndarray:
+def held_out(prepared: Dataset, count: int = 60, seed: int = 0) -> np.ndarray:
     return np.stack([prepared.validation(seed, number).pixels for number in range(count)])
 
 

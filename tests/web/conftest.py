@@ -10,9 +10,9 @@ import pytest
 
 from vae_experiments.sources import Plasma
 from vae_experiments.tensors import to_pixels
-from vae_experiments.web.requests.run_request import Asked
-from vae_experiments.web.service import Bench
-from vae_experiments.web.state.job_queue import Ticket
+from vae_experiments.web.requests.run_request import RawRequest
+from vae_experiments.web.service import WebService
+from vae_experiments.web.state.job_queue import Job
 from vae_experiments.writers import open_mp4
 
 SMALL = {"size": "48", "frames": 3}
@@ -30,18 +30,18 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    bench = Bench(tmp_path / "outputs")
+def bench(tmp_path: Path) -> Iterator[WebService]:
+    bench = WebService(tmp_path / "outputs")
     yield bench
     bench.close()
 
 
-def small(**more: object) -> Asked:
+def small(**more: object) -> RawRequest:
     """Ask for three small frames of a pattern, with noise."""
-    return Asked(**{"source_values": SMALL, **more})  # type: ignore[arg-type]
+    return RawRequest(**{"source_values": SMALL, **more})  # type: ignore[arg-type]
 
 
-def waited(ticket: Ticket, seconds: float = 60) -> Ticket:
+def waited(ticket: Job, seconds: float = 60) -> Job:
     """Wait until an order is over."""
     assert ticket.finished.wait(seconds), ticket
     return ticket

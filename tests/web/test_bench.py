@@ -12,16 +12,16 @@ import pytest
 
 from tests.web.conftest import small, until, waited
 from vae_experiments.errors import VaeExperimentsError
-from vae_experiments.web.requests.run_request import Asked
+from vae_experiments.web.requests.run_request import RawRequest
 from vae_experiments.web.server.fault_page import FAULT
 from vae_experiments.web.server.log_records import without_paths
-from vae_experiments.web.service import Bench
-from vae_experiments.web.state.job_queue import Desk, State, Ticket
+from vae_experiments.web.service import WebService
+from vae_experiments.web.state.job_queue import Job, JobQueue, State
 from vae_experiments.web.state.uploads import Limits
 from vae_experiments.web.ui import html as cards
 
 
-def test_a_run_gives_videos_numbers_a_line_an_archive_and_a_place_in_the_history(bench: Bench) -> None:
+def test_a_run_gives_videos_numbers_a_line_an_archive_and_a_place_in_the_history(bench: WebService) -> None:
     visit = bench.visit("me")
     kept = waited(bench.run(visit, small())).result
     assert kept.videos() == ["original", "reconstructed", "reconstructed_with_noise"]
@@ -41,7 +41,7 @@ def test_a_run_gives_videos_numbers_a_line_an_archive_and_a_place_in_the_history
     assert str(bench.outputs) not in html
 
 
-def test_the_history_is_there_when_the_same_browser_loads_the_page_again(bench: Bench) -> None:
+def test_the_history_is_there_when_the_same_browser_loads_the_page_again(bench: WebService) -> None:
     kept = waited(bench.run(bench.visit("first load", "one browser"), small())).result
     assert bench.visit("second load", "one browser").guest.history == [kept]
     assert bench.visit("first load", "one browser").uploads == {}
@@ -49,7 +49,7 @@ def test_the_history_is_there_when_the_same_browser_loads_the_page_again(bench: 
     assert bench.visit("a client without cookies").guest.history == []
 
 
-def test_only_files_of_the_run_have_a_name(bench: Bench, tmp_path: Path) -> None:
+def test_only_files_of_the_run_have_a_name(bench: WebService, tmp_path: Path) -> None:
     kept = waited(bench.run(bench.visit("me"), small())).result
     (tmp_path / "secret.png").write_text("secret")
     (kept.folder / "link.png").symlink_to(tmp_path / "secret.png")
@@ -70,7 +70,7 @@ def test_only_files_of_the_run_have_a_name(bench: Bench, tmp_path: Path) -> None
     assert bench.results.get(None) is None
 
 
-def test_a_cancelled_run_stops_within_a_chunk_and_leaves_no_folder(bench: Bench) -> None:
+def test_a_cancelled_run_stops_within_a_chunk_and_leaves_no_folder(bench: WebService) -> None:
     visit = bench.visit("me")
     ticket = bench.run(visit, small(source_values={"size": "64", "frames": 4000}))
     until(lambda: "encoding" in ticket.phase or "decoding" in ticket.phase)
@@ -83,7 +83,7 @@ def test_a_cancelled_run_stops_within_a_chunk_and_leaves_no_folder(bench: Bench)
 
 
 def test_a_run_that_takes_too_long_is_ended_with_a_sentence(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "outputs", Limits(seconds=0.5))
+    bench = WebService(tmp_path / "outputs", Limits(seconds=0.5))
     ticket = waited(bench.run(bench.visit("me"), small(source_values={"size": "128", "frames": 3000})))
     bench.close()
     assert ticket.state is State.failed
@@ -91,7 +91,7 @@ def test_a_run_that_takes_too_long_is_ended_with_a_sentence(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_progress_never_goes_back_and_ends_at_the_whole(bench: Bench) -> None:
+def test_progress_never_goes_back_and_ends_at_the_whole(bench: WebService) -> None:
     shares = [0.0]
     ticket = bench.run(bench.visit("me"), small(source_values={"size": "64", "frames": 40}))
     while not ticket.is_over:
@@ -103,10 +103,10 @@ def test_progress_never_goes_back_and_ends_at_the_whole(bench: Bench) -> None:
 
 
 def test_orders_are_done_one_at_a_time_in_turn_and_no_more_wait_than_may() -> None:
-    desk, go, running, done = Desk(most_waiting=2), threading.Event(), [0], []
+    desk, go, running, done = JobQueue(most_waiting=2), threading.Event(), [0], []
 
     def work(name: str) -> Any:
-        def do(ticket: Ticket) -> None:
+        def do(ticket: Job) -> None:
             running[0] += 1
             assert running[0] == 1
             go.wait(10)
@@ -130,7 +130,7 @@ def test_orders_are_done_one_at_a_time_in_turn_and_no_more_wait_than_may() -> No
 
 
 def test_one_person_has_one_run_at_a_time() -> None:
-    desk, go = Desk(), threading.Event()
+    desk, go = JobQueue(), threading.Event()
     ticket = desk.order("a", lambda _: go.wait(10))
     with pytest.raises(VaeExperimentsError, match="your last run is still going; wait for it, or cancel it"):
         desk.order("a", lambda _: None)
@@ -141,7 +141,7 @@ def test_one_person_has_one_run_at_a_time() -> None:
 
 
 def test_a_cancelled_order_that_waits_is_over_at_once_and_its_owner_may_order_again() -> None:
-    desk, go = Desk(most_waiting=2), threading.Event()
+    desk, go = JobQueue(most_waiting=2), threading.Event()
     running = desk.order("a", lambda _: go.wait(10))
     until(lambda: running.state is State.running)
     waiting, behind = desk.order("b", lambda _: 1), desk.order("c", lambda _: 2)
@@ -157,9 +157,9 @@ def test_a_cancelled_order_that_waits_is_over_at_once_and_its_owner_may_order_ag
 
 
 def test_who_cancelled_what_runs_may_order_again_before_it_has_ended() -> None:
-    desk, go = Desk(), threading.Event()
+    desk, go = JobQueue(), threading.Event()
 
-    def work(ticket: Ticket) -> None:
+    def work(ticket: Job) -> None:
         go.wait(10)
         ticket.tick()
 
@@ -178,7 +178,7 @@ def test_who_cancelled_what_runs_may_order_again_before_it_has_ended() -> None:
 def test_a_fault_of_ours_is_logged_whole_and_told_without_its_inside(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    desk = Desk()
+    desk = JobQueue()
     with caplog.at_level(logging.ERROR):
         ticket = waited(desk.order("a", lambda _: {}["/secret/place"]))
     assert ticket.sentence == FAULT
@@ -188,13 +188,13 @@ def test_a_fault_of_ours_is_logged_whole_and_told_without_its_inside(
 
 
 def test_what_fails_says_its_sentence_without_places_of_this_machine(
-    bench: Bench, clip: Path, tmp_path: Path
+    bench: WebService, clip: Path, tmp_path: Path
 ) -> None:
     visit = bench.visit("me")
     upload = bench.receive(visit, clip, "clip.mp4")
     upload.path.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
     with pytest.raises(VaeExperimentsError) as caught:
-        bench.run(visit, Asked(source="video"))
+        bench.run(visit, RawRequest(source="video"))
     sentence = bench.sentence(caught.value)
     assert sentence.startswith("source.path=clip.mp4: ")
     assert "/" not in sentence
@@ -213,9 +213,9 @@ def test_a_sentence_for_the_browser_keeps_names_and_loses_places(sentence: str, 
     assert without_paths(sentence, Path("out/runs")) == shown
 
 
-def test_a_preview_is_there_within_2_seconds_and_leaves_no_run_folder(bench: Bench) -> None:
+def test_a_preview_is_there_within_2_seconds_and_leaves_no_run_folder(bench: WebService) -> None:
     visit = bench.visit("me")
-    asked = [Asked(values={"noise": {"scale": scale}}) for scale in (0.5, 0.7)]
+    asked = [RawRequest(values={"noise": {"scale": scale}}) for scale in (0.5, 0.7)]
     first = waited(bench.preview(visit, asked[0]) or pytest.fail("busy")).result
     ticket = bench.preview(visit, asked[1])
     assert ticket is not None
@@ -237,24 +237,24 @@ def test_a_preview_is_there_within_2_seconds_and_leaves_no_run_folder(bench: Ben
     ],
 )
 def test_a_preview_takes_every_setting_that_the_run_takes_with_as_many_frames_as_that_needs(
-    bench: Bench, chain: str, values: dict[str, Any], frames: int
+    bench: WebService, chain: str, values: dict[str, Any], frames: int
 ) -> None:
-    asked = Asked(source_values={"size": "64", "frames": 40}, chain=[chain], values={chain: values})
+    asked = RawRequest(source_values={"size": "64", "frames": 40}, chain=[chain], values={chain: values})
     ticket = waited(bench.preview(bench.visit("me"), asked) or pytest.fail("busy"))
     assert ticket.sentence == ""
     assert ticket.result.metrics["frames"] == frames
 
 
-def test_a_preview_refuses_what_the_run_refuses_in_the_words_of_the_run(bench: Bench) -> None:
-    asked = Asked(
+def test_a_preview_refuses_what_the_run_refuses_in_the_words_of_the_run(bench: WebService) -> None:
+    asked = RawRequest(
         source_values={"size": "64", "frames": 40}, chain=["freeze"], values={"freeze": {"frame": 40}}
     )
     ticket = waited(bench.preview(bench.visit("me"), asked) or pytest.fail("busy"))
     assert ticket.sentence.startswith("freeze.frame=40: the clip has 40 frames; name one of 0 to 39")
 
 
-def test_settings_of_frames_that_no_preview_reaches_are_no_mistake(bench: Bench) -> None:
-    asked = Asked(
+def test_settings_of_frames_that_no_preview_reaches_are_no_mistake(bench: WebService) -> None:
+    asked = RawRequest(
         source_values={"size": "64", "frames": 900}, chain=["freeze"], values={"freeze": {"frame": 800}}
     )
     ticket = waited(bench.preview(bench.visit("me"), asked) or pytest.fail("busy"))
@@ -263,15 +263,15 @@ def test_settings_of_frames_that_no_preview_reaches_are_no_mistake(bench: Bench)
     assert "mistake" not in cards.preview(ticket.result)
 
 
-def test_a_preview_steps_back_while_a_run_goes_on(bench: Bench) -> None:
+def test_a_preview_steps_back_while_a_run_goes_on(bench: WebService) -> None:
     ticket = bench.run(bench.visit("a"), small(source_values={"size": "64", "frames": 4000}))
-    assert bench.preview(bench.visit("b"), Asked()) is None
+    assert bench.preview(bench.visit("b"), RawRequest()) is None
     assert (bench.desk.serves("a"), bench.desk.serves("b")) == (True, False)
     bench.desk.cancel_one(ticket)
     waited(ticket)
 
 
-def test_a_bad_second_video_is_said_of_the_second_video(bench: Bench, tmp_path: Path) -> None:
+def test_a_bad_second_video_is_said_of_the_second_video(bench: WebService, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("hello")
     with pytest.raises(VaeExperimentsError) as caught:
         bench.receive(bench.visit("me"), tmp_path / "text.mp4", "text.mp4", "second_video")
@@ -279,7 +279,7 @@ def test_a_bad_second_video_is_said_of_the_second_video(bench: Bench, tmp_path: 
 
 
 def test_a_full_disk_is_said_before_a_run_begins(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "outputs", Limits(free_bytes=2**60))
+    bench = WebService(tmp_path / "outputs", Limits(free_bytes=2**60))
     with pytest.raises(VaeExperimentsError, match="the disk is nearly full; free some space"):
         bench.run(bench.visit("me"), small())
     bench.close()
@@ -291,7 +291,7 @@ def test_text_in_a_card_is_text() -> None:
 
 
 def test_the_history_keeps_the_last_runs_and_closing_clears_the_scratch(tmp_path: Path) -> None:
-    bench = Bench(tmp_path / "outputs")
+    bench = WebService(tmp_path / "outputs")
     visit = bench.visit("me")
     kept = [waited(bench.run(visit, small(chain=[name]))).result for name in ("noise", "blur")]
     assert visit.guest.history == kept[::-1]

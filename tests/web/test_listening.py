@@ -12,8 +12,8 @@ from tests.web.conftest import small, waited
 from vae_experiments.web.server import abandonment as listening
 from vae_experiments.web.server.abandonment import SILENT_SECONDS, Listeners, Patience
 from vae_experiments.web.server.request_guard import ANSWERS
-from vae_experiments.web.service import Bench
-from vae_experiments.web.state.job_queue import State, Ticket
+from vae_experiments.web.service import WebService
+from vae_experiments.web.state.job_queue import Job, State
 
 
 def test_a_page_listens_as_long_as_it_holds_a_stream_open_also_when_that_breaks() -> None:
@@ -72,15 +72,15 @@ def test_patience_begins_anew_whenever_somebody_listened(monkeypatch: pytest.Mon
 
 @pytest.mark.slow
 def test_an_order_that_nobody_hears_of_stops_before_its_end(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: WebService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("gradio")
     from vae_experiments.web.ui.page import Page
 
     visit, asked = bench.visit("me"), small()
-    tickets: list[Ticket] = []
+    tickets: list[Job] = []
 
-    def order() -> Ticket:
+    def order() -> Job:
         tickets.append(bench.run(visit, asked))
         return tickets[-1]
 
@@ -98,7 +98,9 @@ def test_an_order_that_nobody_hears_of_stops_before_its_end(
 @pytest.mark.parametrize(
     "sent", [5, None, "noise", {}, [{}], [[]], [5, None], ["nosuch"], [["noise"]], ["noise"] * 10**5]
 )
-def test_whatever_stands_where_the_chain_should_is_a_sentence_or_nothing(sent: Any, bench: Bench) -> None:
+def test_whatever_stands_where_the_chain_should_is_a_sentence_or_nothing(
+    sent: Any, bench: WebService
+) -> None:
     pytest.importorskip("gradio")
     from vae_experiments.web.ui.form import Form, Key
 

@@ -20,8 +20,8 @@ from vae_experiments.errors import SettingError, SourceError, VaeExperimentsErro
 from vae_experiments.web.requests.catalog import offered
 from vae_experiments.web.requests.controls import SECOND, Control
 from vae_experiments.web.requests.preview import preview_of
-from vae_experiments.web.requests.run_request import Asked, Order, order_of
-from vae_experiments.web.service import Bench
+from vae_experiments.web.requests.run_request import RawRequest, RunRequest, order_of
+from vae_experiments.web.service import WebService
 from vae_experiments.web.state.uploads import Limits, Uploads
 
 LIMITS = Limits()
@@ -63,7 +63,7 @@ def another(control: Control) -> Any:
     return texts.get(control.name, "*up*")
 
 
-def typed_in_a_shell(order: Order) -> Any:
+def typed_in_a_shell(order: RunRequest) -> Any:
     words = shlex.split(order.command)
     assert words[:2] == ["python", "run.py"]
     return experiment_from(composed(*map(quoted, words[2:])))
@@ -74,7 +74,7 @@ def typed_in_a_shell(order: Order) -> Any:
 def test_the_line_of_every_manipulation_composes_to_the_very_options(name: str) -> None:
     controls = offered("manipulation")[name].controls()
     for values in ({}, {control.name: another(control) for control in controls}):
-        order = order_of(Asked(chain=[name], values={name: values}), None, LIMITS)
+        order = order_of(RawRequest(chain=[name], values={name: values}), None, LIMITS)
         experiment = typed_in_a_shell(order)
         assert tuple(experiment.manipulations) == order.links
         assert (experiment.model, experiment.source) == (order.model, order.source)
@@ -82,13 +82,13 @@ def test_the_line_of_every_manipulation_composes_to_the_very_options(name: str) 
 
 @pytest.mark.parametrize("text", ["ramp(0,1)", "sine(period=2s,low=0,high=1)", "0s:0 1s:0.5", "7"])
 def test_a_schedule_goes_through_the_line_unharmed(text: str) -> None:
-    order = order_of(Asked(values={"noise": {"scale": text}}), None, LIMITS)
+    order = order_of(RawRequest(values={"noise": {"scale": text}}), None, LIMITS)
     assert str(typed_in_a_shell(order).manipulations[0].scale) == text
 
 
 def test_only_what_differs_from_the_defaults_is_printed() -> None:
-    assert order_of(Asked(), None, LIMITS).command == "python run.py"
-    asked = Asked(
+    assert order_of(RawRequest(), None, LIMITS).command == "python run.py"
+    asked = RawRequest(
         source="plasma",
         source_values={"size": "64x48", "frames": 5, "fps": "8"},
         chain=["noise", "blur"],
@@ -98,17 +98,17 @@ def test_only_what_differs_from_the_defaults_is_printed() -> None:
         "python run.py source=plasma source.size=64x48 source.frames=5 'manipulation=[noise,blur]' "
         "noise.scale=0.3 'blur.mask=circle(0.5,0.5,0.3)'"
     )
-    assert order_of(Asked(chain=[]), None, LIMITS).command == "python run.py manipulation=none"
+    assert order_of(RawRequest(chain=[]), None, LIMITS).command == "python run.py manipulation=none"
 
 
 @pytest.mark.slow
 def test_an_uploaded_clip_run_on_the_page_and_by_its_line_gives_the_same_numbers(
-    typed_again: Type, bench: Bench, clip: Path, tmp_path: Path
+    typed_again: Type, bench: WebService, clip: Path, tmp_path: Path
 ) -> None:
     visit = bench.visit("me")
     upload = bench.receive(visit, clip, "my 'clip', (1).mp4")
     assert upload.name == "my_clip_1_.mp4"
-    asked = Asked(source="video", source_values={"frames": 4}, chain=["noise", "blur"])
+    asked = RawRequest(source="video", source_values={"frames": 4}, chain=["noise", "blur"])
     kept = waited(bench.run(visit, asked)).result
     (tmp_path / upload.name).write_bytes(clip.read_bytes())
     metrics = typed_again(kept.command)
@@ -118,7 +118,7 @@ def test_an_uploaded_clip_run_on_the_page_and_by_its_line_gives_the_same_numbers
 
 @pytest.mark.slow
 def test_a_second_upload_is_known_by_its_name_and_its_line_gives_the_same_numbers(
-    typed_again: Type, bench: Bench, clip: Path, tmp_path: Path
+    typed_again: Type, bench: WebService, clip: Path, tmp_path: Path
 ) -> None:
     visit = bench.visit("me")
     asked = small(chain=["noise", "blend"], values={"blend": {"path": SECOND, "weight": 0.7}})
@@ -142,7 +142,7 @@ def test_a_second_upload_is_known_by_its_name_and_its_line_gives_the_same_number
 
 @pytest.mark.slow
 def test_the_config_in_the_folder_of_a_run_runs_it_again_to_the_same_numbers(
-    type_command: Callable[..., subprocess.CompletedProcess[str]], bench: Bench, tmp_path: Path
+    type_command: Callable[..., subprocess.CompletedProcess[str]], bench: WebService, tmp_path: Path
 ) -> None:
     asked = small(chain=["noise", "freeze"], values={"noise": {"scale": "ramp(0,1)"}, "freeze": {"frame": 1}})
     kept = waited(bench.run(bench.visit("me"), asked)).result
@@ -157,21 +157,24 @@ def test_the_config_in_the_folder_of_a_run_runs_it_again_to_the_same_numbers(
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        (Asked(source="/etc/passwd"), "source=etcpasswd: no such choice; choose from: bars"),
-        (Asked(model="hub"), "model=hub: no such choice; choose from: tiny"),
-        (Asked(model="../../x"), "model=x: no such choice"),
-        (Asked(chain=["os.system"]), "manipulation=ossystem: no such choice"),
-        (Asked(chain=["noise", "noise"]), "names one twice"),
-        (Asked(chain=["noise"] * 7), "too many in a row; choose at most 6"),
-        (Asked(chain="noise"), "too many in a row"),
-        (Asked(source_values={"frames": 10**6}), "1000000 frames of 256x256 are more than this page takes"),
-        (Asked(source_values={"size": "0"}), "must be one or two whole numbers"),
-        (Asked(source_values={"size": "99999"}), "must be at most"),
-        (Asked(source="video"), "no video was uploaded; upload one, or choose a pattern"),
-        (Asked(values={"noise": {"scale": -1}}), "noise.scale=-1.0: must be at least 0"),
+        (RawRequest(source="/etc/passwd"), "source=etcpasswd: no such choice; choose from: bars"),
+        (RawRequest(model="hub"), "model=hub: no such choice; choose from: tiny"),
+        (RawRequest(model="../../x"), "model=x: no such choice"),
+        (RawRequest(chain=["os.system"]), "manipulation=ossystem: no such choice"),
+        (RawRequest(chain=["noise", "noise"]), "names one twice"),
+        (RawRequest(chain=["noise"] * 7), "too many in a row; choose at most 6"),
+        (RawRequest(chain="noise"), "too many in a row"),
+        (
+            RawRequest(source_values={"frames": 10**6}),
+            "1000000 frames of 256x256 are more than this page takes",
+        ),
+        (RawRequest(source_values={"size": "0"}), "must be one or two whole numbers"),
+        (RawRequest(source_values={"size": "99999"}), "must be at most"),
+        (RawRequest(source="video"), "no video was uploaded; upload one, or choose a pattern"),
+        (RawRequest(values={"noise": {"scale": -1}}), "noise.scale=-1.0: must be at least 0"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_one_line(asked: Asked, sentence: str) -> None:
+def test_what_cannot_be_done_is_said_in_one_line(asked: RawRequest, sentence: str) -> None:
     with pytest.raises(VaeExperimentsError) as caught:
         order_of(asked, None, LIMITS)
     assert sentence in str(caught.value)
@@ -179,7 +182,7 @@ def test_what_cannot_be_done_is_said_in_one_line(asked: Asked, sentence: str) ->
 
 def test_a_path_that_the_browser_sends_for_a_video_is_not_looked_at(clip: Path, tmp_path: Path) -> None:
     upload = Uploads(tmp_path / "up", LIMITS).take(clip, clip.name)
-    order = order_of(Asked(source="video", source_values={"path": "/etc/passwd"}), upload, LIMITS)
+    order = order_of(RawRequest(source="video", source_values={"path": "/etc/passwd"}), upload, LIMITS)
     assert order.source.path == str(upload.path)  # type: ignore[attr-defined]
 
 
@@ -195,7 +198,7 @@ def test_a_preview_is_the_same_run_on_few_small_frames() -> None:
 
 
 def test_a_preview_takes_each_link_of_a_chain_for_the_clip_that_the_one_before_leaves() -> None:
-    def preview_at(speed: float, frame: int) -> Order | None:
+    def preview_at(speed: float, frame: int) -> RunRequest | None:
         values = {"retime": {"speed": speed}, "freeze": {"frame": frame}}
         asked = small(source_values={"size": "64", "frames": 10}, chain=["retime", "freeze"], values=values)
         return preview_of(order_of(asked, None, LIMITS))
@@ -251,7 +254,7 @@ def test_an_upload_that_finds_no_room_is_one_line_and_leaves_nothing(
 
 
 def test_a_cut_file_is_kept_with_a_warning_and_runs_in_part_where_that_is_wished(
-    bench: Bench, clip: Path, tmp_path: Path
+    bench: WebService, clip: Path, tmp_path: Path
 ) -> None:
     cut = tmp_path / "cut.mp4"
     content = clip.read_bytes()
@@ -261,9 +264,9 @@ def test_a_cut_file_is_kept_with_a_warning_and_runs_in_part_where_that_is_wished
     upload = bench.receive(visit, cut, "cut.mp4")
     assert "cut.mp4: the file is cut short" in upload.damage
     with pytest.raises(SourceError, match="the file is cut short"):
-        bench.run(visit, Asked(source="video"))
+        bench.run(visit, RawRequest(source="video"))
     whole = {"frames": 2, "allow_partial": True}
-    kept = waited(bench.run(visit, Asked(source="video", source_values=whole))).result
+    kept = waited(bench.run(visit, RawRequest(source="video", source_values=whole))).result
     assert "source.allow_partial=true" in kept.command
 
 
@@ -296,44 +299,46 @@ def test_a_second_upload_is_never_taken_for_a_pattern_or_for_the_first(clip: Pat
     longer = tmp_path / "longer.mp4"
     longer.write_bytes(clip.read_bytes() + b"\0" * 8)
     first, same, other = (uploads.take(file, "same.mp4") for file in (clip, clip, longer))
-    asked = Asked(source="video", chain=["blend"], values={"blend": {"path": SECOND}})
+    asked = RawRequest(source="video", chain=["blend"], values={"blend": {"path": SECOND}})
     assert "blend.path=same.mp4" in order_of(asked, first, LIMITS, same).command
     with pytest.raises(
         SourceError, match=r"both videos are called same.mp4; upload one of them under another"
     ):
         order_of(asked, first, LIMITS, other)
-    assert order_of(Asked(source="video"), first, LIMITS, other).places == {}, "nothing asks for the second"
+    assert order_of(RawRequest(source="video"), first, LIMITS, other).places == {}, (
+        "nothing asks for the second"
+    )
 
 
 def test_a_title_says_what_differs_from_the_defaults() -> None:
-    asked = Asked(chain=["noise", "blur"], values={"noise": {"scale": 0.3}})
+    asked = RawRequest(chain=["noise", "blur"], values={"noise": {"scale": 0.3}})
     assert order_of(asked, None, LIMITS).title == "noise scale=0.3 + blur"
-    assert order_of(Asked(chain=[]), None, LIMITS).title == "nothing changed"
+    assert order_of(RawRequest(chain=[]), None, LIMITS).title == "nothing changed"
 
 
-def test_a_sweep_takes_only_numbers_of_the_chain(bench: Bench) -> None:
-    from vae_experiments.web.sweep_job import Range
+def test_a_sweep_takes_only_numbers_of_the_chain(bench: WebService) -> None:
+    from vae_experiments.web.sweep_job import SweepRange
 
     visit = bench.visit("me")
     for setting in ("noise.mask", "blur.sigma", "noise", "__class__.x"):
         with pytest.raises(SettingError):
-            bench.sweep(visit, small(), Range.of(setting, 0, 1, 3))
+            bench.sweep(visit, small(), SweepRange.of(setting, 0, 1, 3))
     for first, last in ((0.5, 0.5 + 1e-9), (0.1, 0.1000001)):
         with pytest.raises(SettingError, match="holds fewer than 2 values of that setting; widen it"):
-            bench.sweep(visit, small(), Range.of("noise.scale", first, last, 3))
+            bench.sweep(visit, small(), SweepRange.of("noise.scale", first, last, 3))
     with pytest.raises(SettingError, match="fewer than 2 values"):
-        bench.sweep(visit, small(chain=["mosaic"]), Range.of("mosaic.size", 2, 2.4, 5))
+        bench.sweep(visit, small(chain=["mosaic"]), SweepRange.of("mosaic.size", 2, 2.4, 5))
     with pytest.raises(SettingError, match="choose a manipulation on the first tab"):
-        bench.sweep(visit, small(chain=[]), Range.of("noise.scale", 0, 1, 3))
+        bench.sweep(visit, small(chain=[]), SweepRange.of("noise.scale", 0, 1, 3))
     for numbers in (("a", 1, 3), (0, float("nan"), 3), (0, 1, 10**9), (1, 1, 3), (0, 1e300, 3)):
         with pytest.raises(SettingError):
-            Range.of("noise.scale", *numbers)
+            SweepRange.of("noise.scale", *numbers)
 
 
-def test_a_sweep_leaves_a_contact_sheet_a_plot_and_the_line_that_repeats_it(bench: Bench) -> None:
-    from vae_experiments.web.sweep_job import Range
+def test_a_sweep_leaves_a_contact_sheet_a_plot_and_the_line_that_repeats_it(bench: WebService) -> None:
+    from vae_experiments.web.sweep_job import SweepRange
 
-    kept = waited(bench.sweep(bench.visit("me"), small(), Range.of("noise.scale", 0.5, 1, 2))).result
+    kept = waited(bench.sweep(bench.visit("me"), small(), SweepRange.of("noise.scale", 0.5, 1, 2))).result
     assert kept.command == "python run.py -m source.size=48 source.frames=3 noise.scale=0.5,1"
     assert kept.file("contact_sheet.png")
     for job in "01":

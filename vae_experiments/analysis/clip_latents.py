@@ -15,7 +15,7 @@ from vae_experiments.files import read_json
 from vae_experiments.manipulations import Clip
 from vae_experiments.pipeline.run_folder import FINISHED, TABLE
 from vae_experiments.runtime.progress import Progress
-from vae_experiments.runtime.streams import read_ahead
+from vae_experiments.runtime.streams import prefetch
 from vae_experiments.sources import SourceInfo
 from vae_experiments.tensors import Size, check_finite
 
@@ -56,7 +56,7 @@ class Subject:
     @property
     def first_even(self) -> int:
         """Number the first latent that stands for as many frames as those after it: 0, or 1 in a causal model."""
-        return self.clip.first_alone
+        return self.clip.has_single_frame_first_latent
 
     @property
     def even(self) -> Latents:
@@ -85,7 +85,7 @@ def encoded(source: Source, autoencoder: Autoencoder, batch_size: int, most: int
 
     info, taken, count = source.info, [], 0
     with Progress(info.frames) as progress:
-        frames = _counted(read_ahead(source.chunks(batch_size)), progress)
+        frames = _counted(prefetch(source.chunks(batch_size)), progress)
         for latents in autoencoder.encode(frames):
             taken.append(latents)
             count += len(latents)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from vae_experiments.analysis.statistics import Components
+    from vae_experiments.analysis.statistics import PrincipalComponents
     from vae_experiments.tensors import Latents, Pixels, Size
 
 PERCENTILES = (1, 99)
@@ -19,7 +19,7 @@ NOTHING = 1e-5
 """A range below this, in standard deviations or as a share of the widest component's, is only rounding."""
 
 
-def component_pictures(latents: Latents, components: Components) -> Pixels:
+def component_pictures(latents: Latents, components: PrincipalComponents) -> Pixels:
     """Paint each cell by its first three principal components: uint8 ``T h w 3``.
 
     Each component is scaled so that its 1st percentile over the clip is 0 and its 99th is 255. One that
@@ -39,7 +39,7 @@ def component_pictures(latents: Latents, components: Components) -> Pixels:
     return painted
 
 
-def _scores(latents: Latents, components: Components) -> np.ndarray:
+def _scores(latents: Latents, components: PrincipalComponents) -> np.ndarray:
     """Project every cell onto the first components: float32 ``T h w K``, K at most 3."""
     import numpy as np
     import torch

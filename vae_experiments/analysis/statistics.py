@@ -135,7 +135,7 @@ def mean_absolute_correlation(matrix: Sequence[Sequence[float | None]]) -> float
 
 
 @dataclass(frozen=True)
-class Components:
+class PrincipalComponents:
     """Principal components of the cells, the widest first."""
 
     variances: Tensor
@@ -144,7 +144,7 @@ class Components:
     """``C C``: a row a component, of length 1; its largest entry is positive, so that no sign is by chance."""
 
 
-def principal_components(cells: Gaussian) -> Components:
+def principal_components(cells: Gaussian) -> PrincipalComponents:
     """Find the directions of channel space along which cells vary most (PCA, Pearson 1901).
 
     The eigenvectors of the covariance; the variances are its eigenvalues.
@@ -154,7 +154,7 @@ def principal_components(cells: Gaussian) -> Components:
     variances, columns = torch.linalg.eigh(cells.covariance)
     directions = columns.T.flip(0)
     largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
-    return Components(variances.flip(0).clamp(min=0), directions * largest.sign())
+    return PrincipalComponents(variances.flip(0).clamp(min=0), directions * largest.sign())
 
 
 def frame_variances(latents: Latents) -> list[float]:

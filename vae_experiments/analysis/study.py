@@ -22,7 +22,7 @@ from vae_experiments.analysis.statistics import (
     principal_components,
 )
 from vae_experiments.models import Bundled
-from vae_experiments.pipeline.second_video import Companions
+from vae_experiments.pipeline.second_video import SecondVideos
 from vae_experiments.runtime.device import Device, give_threads_back
 from vae_experiments.runtime.progress import announce, waiting
 from vae_experiments.runtime.provenance import provenance
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vae_experiments.analysis.clip_latents import Subject
-    from vae_experiments.analysis.statistics import Components, Gaussian
+    from vae_experiments.analysis.statistics import Gaussian, PrincipalComponents
     from vae_experiments.models import Model
     from vae_experiments.sources import Source
 
@@ -83,7 +83,7 @@ class Study:
             autoencoder = self.model.load(chosen)
         with waiting("reading the source"):
             info, path = self.source.info, self.analysis.path
-        companions = Companions(info, autoencoder, self.batch_size)
+        companions = SecondVideos(info, autoencoder, self.batch_size)
         if path:
             companions.check(path, "analysis.path")
         log.info("device: %s", chosen)
@@ -142,7 +142,7 @@ def findings(subject: Subject, second: Subject | None = None) -> dict[str, Any]:
     return numbers | {"remarks": _remarks(subject, second)}
 
 
-def _components(subject: Subject, components: Components) -> dict[str, Any]:
+def _components(subject: Subject, components: PrincipalComponents) -> dict[str, Any]:
     found = {"cells": components.variances.tolist()}
     if len(subject.latents) > 2:
         found["frames"] = frame_variances(subject.latents)

@@ -31,7 +31,7 @@ def _as_it_is(chunk: Tensor) -> Tensor:
 
 
 @dataclass
-class Slot:
+class CachedStream:
     """One stream of chunks on its way by: read where it was kept before, else kept."""
 
     store: Store | None = None
@@ -103,21 +103,21 @@ class Slot:
 
 
 @dataclass
-class Shelf:
+class RunCache:
     """What one run may find in the cache: its latents, and its frames decoded untouched."""
 
-    latents: Slot = field(default_factory=Slot)
-    frames: Slot = field(default_factory=Slot)
+    latents: CachedStream = field(default_factory=CachedStream)
+    frames: CachedStream = field(default_factory=CachedStream)
 
     @classmethod
-    def of(cls, store: Store | None, what: Mapping[str, Any], still_true: Callable[[], bool]) -> Shelf:
+    def of(cls, store: Store | None, what: Mapping[str, Any], still_true: Callable[[], bool]) -> RunCache:
         """Open the shelf of everything that decides the latents, and nothing else."""
         if store is None:
             return cls()
         key = digest_of(FORMAT, dict(what))[:40]
         return cls(
-            Slot(store, f"{key}-latents", still_true),
-            Slot(store, f"{key}-frames", still_true, _as_pixels, _from_pixels),
+            CachedStream(store, f"{key}-latents", still_true),
+            CachedStream(store, f"{key}-frames", still_true, _as_pixels, _from_pixels),
         )
 
 

@@ -17,7 +17,7 @@ from vae_experiments.cli.hydra_setup import FAMILIES, register
 from vae_experiments.cli.multirun import Sweep, SweepFolder
 from vae_experiments.cli.renamed import under_new_names
 from vae_experiments.errors import SettingError, VaeExperimentsError
-from vae_experiments.manipulations import Link
+from vae_experiments.manipulations import ChainStep
 from vae_experiments.models import Model
 from vae_experiments.options import Option, dotted, kind_named
 from vae_experiments.pipeline.calibration import Target
@@ -63,7 +63,7 @@ def experiment_from(config: DictConfig, overrides: Sequence[str] = ()) -> Experi
     run = option_from(Run, config, "run")
     return Experiment(
         source=option_from(Source, config, "source"),  # type: ignore[type-abstract]
-        manipulations=[option_from(Link, config, f"manipulation.{name}").named(name) for name in names],
+        manipulations=[option_from(ChainStep, config, f"manipulation.{name}").named(name) for name in names],
         model=option_from(Model, config, "model"),  # type: ignore[type-abstract]
         device=option_from(Device, config, "device"),
         output=option_from(Output, config, "output"),

@@ -10,7 +10,7 @@ import sys
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.manipulations import Link, Manipulation
+from vae_experiments.manipulations import ChainStep, Manipulation
 from vae_experiments.options import families, kinds, shown
 from vae_experiments.schedules import GRAMMAR
 
@@ -48,11 +48,11 @@ def sentence(kind: type[Option]) -> str:
     return text if end < 0 else text[: end + 1]
 
 
-def grouped() -> dict[str, dict[str, type[Link]]]:
+def grouped() -> dict[str, dict[str, type[ChainStep]]]:
     """List all manipulations by what they disturb; those of other packages come last."""
-    groups: dict[str, dict[str, type[Link]]] = {title: {} for title in GROUPS.values()}
+    groups: dict[str, dict[str, type[ChainStep]]] = {title: {} for title in GROUPS.values()}
     for name, kind in kinds("manipulation").items():
-        assert issubclass(kind, Link), kind
+        assert issubclass(kind, ChainStep), kind
         title = GROUPS.get(kind.__module__.rpartition(".")[2], "From other packages")
         groups.setdefault(title, {})[name] = kind
     return {title: dict(members) for title, members in groups.items() if members}
@@ -157,7 +157,7 @@ def _table(name: str, rows: Sequence[tuple[str, str, str]]) -> Iterator[str]:
         yield f"| `{name}.{key}` | {value or '-'} | {meaning} |"
 
 
-def _paragraphs(kind: type[Link]) -> list[str]:
+def _paragraphs(kind: type[ChainStep]) -> list[str]:
     text = (inspect.getdoc(kind) or "").replace("``", "`").replace("*", r"\*")
     code = text.split("`")
     # Stars inside code stay as they are.

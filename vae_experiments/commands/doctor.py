@@ -1,10 +1,10 @@
-"""The doctor: what is installed, which devices are there, and whether a model is well on this machine.
+"""The doctor: what is installed, which devices are there, and whether a model works on this machine.
 
     vae-experiments doctor
     vae-experiments doctor model=folder model.path=DIR device=mps
 
 A model is sent a small clip through this machine's device and through the CPU, at other batch sizes, in
-other dtypes and lengths. Each line ends in a verdict; the exit status is 1 where one of them is "ill".
+other dtypes and lengths. Each line ends in a verdict; the exit status is 1 where one of them is "fail".
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PACKAGES = (
     *("torch", "diffusers", "huggingface_hub", "safetensors", "av", "hydra-core", "omegaconf", "numpy"),
     *("imageio", "tensorboard", "wandb", "gradio"),
 )
-WELL, ODD, ILL, NOT_HERE = "well", "odd", "ill", "not for this device"
+OK, WARN, FAIL, NOT_HERE = "ok", "warn", "fail", "not for this device"
 LENGTHS = (1, 2, 5, 9)
 SAME_LATENTS, SAME_DB, NEAR_DB, LEAST_DB = 1e-3, 60.0, 30.0, 12.0
 HELP = """Look at this machine, and at a model on it.
@@ -71,7 +71,7 @@ class Finding(NamedTuple):
     verdict: str
 
 
-class Patient:
+class ModelCheck:
     """A model on a device, and a clip to examine it with."""
 
     def __init__(self, model: Model, device: Device, doctor: Doctor) -> None:
@@ -108,9 +108,9 @@ class Patient:
         return 99.0 if psnr_db is None else float(psnr_db)
 
 
-def examine(patient: Patient) -> Iterator[Finding]:
-    """Examine a model in every way; one that fails with an error is ill, and the others go on."""
-    checks: dict[str, Callable[[Patient], Finding]] = {
+def run_checks(patient: ModelCheck) -> Iterator[Finding]:
+    """Examine a model in every way; one that ends with an error fails, and the others go on."""
+    checks: dict[str, Callable[[ModelCheck], Finding]] = {
         "round trip": _round_trip,
         "frame counts": _frame_counts,
         "latents": _latents,
@@ -125,16 +125,16 @@ def examine(patient: Patient) -> Iterator[Finding]:
             yield check(patient)
         except (VaeExperimentsError, RuntimeError) as error:
             problem = error.problem if isinstance(error, VaeExperimentsError) else str(error).splitlines()[0]
-            yield Finding(what, problem, NOT_HERE if problem.startswith("device.dtype") else ILL)
+            yield Finding(what, problem, NOT_HERE if problem.startswith("device.dtype") else FAIL)
 
 
-def _round_trip(patient: Patient) -> Finding:
+def _round_trip(patient: ModelCheck) -> Finding:
     psnr_db = patient.against(patient.decoded, patient.frames)
-    verdict = WELL if psnr_db >= LEAST_DB else ODD
+    verdict = OK if psnr_db >= LEAST_DB else WARN
     return Finding("round trip", f"finite, {psnr_db:.1f} dB", verdict)
 
 
-def _frame_counts(patient: Patient) -> Finding:
+def _frame_counts(patient: ModelCheck) -> Finding:
     stride = patient.autoencoder.time_stride
     wrong = [
         f"{count} gave {len(decoded)}"
@@ -143,28 +143,28 @@ def _frame_counts(patient: Patient) -> Finding:
     ]
     counts = ", ".join(map(str, LENGTHS))
     return Finding(
-        "frame counts", "; ".join(wrong) or f"{counts} frames in, as many out", ILL if wrong else WELL
+        "frame counts", "; ".join(wrong) or f"{counts} frames in, as many out", FAIL if wrong else OK
     )
 
 
-def _latents(patient: Patient) -> Finding:
+def _latents(patient: ModelCheck) -> Finding:
     latents = patient.latents
     shape, std = "x".join(map(str, latents.shape)), float(latents.std())
-    verdict = WELL if 0.3 < std < 3 else ODD
+    verdict = OK if 0.3 < std < 3 else WARN
     return Finding("latents", f"{shape}, standard deviation {std:.2f}", verdict)
 
 
-def _batch_size(patient: Patient) -> Finding:
+def _batch_size(patient: ModelCheck) -> Finding:
     apart = max(
         float((patient.encoded(patient.autoencoder, count) - patient.latents).abs().max())
         for count in (1, 3, 9)
     )
     return Finding(
-        "batch size", f"latents differ by at most {apart:.1e}", WELL if apart < SAME_LATENTS else ODD
+        "batch size", f"latents differ by at most {apart:.1e}", OK if apart < SAME_LATENTS else WARN
     )
 
 
-def _tiling(patient: Patient) -> Finding:
+def _tiling(patient: ModelCheck) -> Finding:
     """Compare tiles, as small as they get, with the whole of a frame that is twice as large."""
     import torch
 
@@ -176,27 +176,27 @@ def _tiling(patient: Patient) -> Finding:
         autoencoder = model.load(patient.device.choose())
         decoded.append(torch.cat(list(autoencoder.decode(autoencoder.encode([frames]), size)))[:1])
     psnr_db = patient.against(decoded[1], decoded[0])
-    verdict = WELL if psnr_db >= NEAR_DB else ODD
+    verdict = OK if psnr_db >= NEAR_DB else WARN
     tiles = autoencoder.tiles_of(size)["decode"]
     return Finding("tiling", f"{tiles} are {psnr_db:.1f} dB from the whole frame", verdict)
 
 
-def _against_cpu(patient: Patient) -> Finding:
+def _against_cpu(patient: ModelCheck) -> Finding:
     name = patient.device.choose().device.type
     if name == "cpu":
-        return Finding("the CPU", "is the device", WELL)
+        return Finding("the CPU", "is the device", OK)
     cpu = dataclasses.replace(patient.device, name=DeviceName.cpu, dtype=Dtype.float32)
     psnr_db = patient.against(patient.round_trip(patient.model.load(cpu.choose())))
-    verdict = WELL if psnr_db >= SAME_DB else ODD if psnr_db >= NEAR_DB else ILL
+    verdict = OK if psnr_db >= SAME_DB else WARN if psnr_db >= NEAR_DB else FAIL
     return Finding("the CPU", f"{name} agrees to {psnr_db:.1f} dB", verdict)
 
 
-def _dtype(patient: Patient, dtype: Dtype) -> Finding:
+def _dtype(patient: ModelCheck, dtype: Dtype) -> Finding:
     device = dataclasses.replace(patient.device, dtype=dtype)
     decoded = patient.round_trip(patient.model.load(device.choose()))
     psnr_db = patient.against(decoded)
     lost = patient.against(patient.decoded, patient.frames) - patient.against(decoded, patient.frames)
-    verdict = WELL if psnr_db >= NEAR_DB else ILL
+    verdict = OK if psnr_db >= NEAR_DB else FAIL
     return Finding(dtype.name, f"{psnr_db:.1f} dB against float32, {lost:.2f} dB lost", verdict)
 
 
@@ -206,13 +206,13 @@ def machine() -> Iterator[Finding]:
 
     for package in PACKAGES:
         try:
-            yield Finding(package, version(package), WELL)
+            yield Finding(package, version(package), OK)
         except PackageNotFoundError:
-            yield Finding(package, "not installed", "not needed" if package in PACKAGES[-4:] else ILL)
+            yield Finding(package, "not installed", "not needed" if package in PACKAGES[-4:] else FAIL)
     yield Finding("ffmpeg on the path", str(shutil.which("ffmpeg") is not None).lower(), "not needed")
-    yield Finding("cuda", str(torch.cuda.is_available()).lower(), WELL)
-    yield Finding("mps", str(torch.backends.mps.is_available()).lower(), WELL)
-    yield Finding("cpu threads", str(torch.get_num_threads()), WELL)
+    yield Finding("cuda", str(torch.cuda.is_available()).lower(), OK)
+    yield Finding("mps", str(torch.backends.mps.is_available()).lower(), OK)
+    yield Finding("cpu threads", str(torch.get_num_threads()), OK)
 
 
 @command("doctor", FAMILIES, HELP)
@@ -226,10 +226,10 @@ def main(config: DictConfig) -> None:
         announce("torch", "diffusers")
         findings = [_said(finding) for finding in machine()]
         log.info("device: %s", device.choose())
-        findings += [_said(finding) for finding in examine(Patient(model, device, doctor))]
-        ill = [finding.what for finding in findings if finding.verdict == ILL]
-        log.info("all is well" if not ill else f"ill: {', '.join(ill)}")
-    if ill:
+        findings += [_said(finding) for finding in run_checks(ModelCheck(model, device, doctor))]
+        failed = [finding.what for finding in findings if finding.verdict == FAIL]
+        log.info("all is well" if not failed else f"failed: {', '.join(failed)}")
+    if failed:
         raise SystemExit(1)
 
 

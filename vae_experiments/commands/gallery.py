@@ -23,11 +23,11 @@ from vae_experiments.cli.entry import one_line_mistakes
 from vae_experiments.cli.settings_help import grouped, sentence
 from vae_experiments.errors import SettingError, closest
 from vae_experiments.files import write_text
-from vae_experiments.manipulations import Link, chain
+from vae_experiments.manipulations import ChainStep, chain
 from vae_experiments.models import Model
 from vae_experiments.options import Option, kinds, setting
 from vae_experiments.pipeline.metrics import Fidelity
-from vae_experiments.pipeline.runner import bent
+from vae_experiments.pipeline.runner import with_bent_decoder
 from vae_experiments.pipeline.second_video import clip_of
 from vae_experiments.runtime.device import Device
 from vae_experiments.runtime.progress import Progress, announce, waiting
@@ -70,7 +70,7 @@ class Gallery(Option, family="gallery", single=True):
     )
     batch_size: int = setting("how many go through the network at once", default=8, minimum=1)
 
-    def members(self) -> dict[str, dict[str, type[Link]]]:
+    def members(self) -> dict[str, dict[str, type[ChainStep]]]:
         """List what is shown, by groups.
 
         Raises:
@@ -111,9 +111,9 @@ class Studio:
         self.latents: Latents = torch.cat(list(autoencoder.encode(source.chunks(gallery.batch_size))))
         self.reconstructed = self._decoded([])
 
-    def show(self, name: str, kind: type[Link], value: object) -> Shown | None:
+    def show(self, name: str, kind: type[ChainStep], value: object) -> Shown | None:
         """Apply one manipulation, and measure and picture what comes out; None where this clip does not allow it."""
-        key, _ = kind.ladder
+        key, _ = kind.gallery_values
         settings: dict[str, Any] = {**self._companions(kind), key: value}
         manipulation = kind(**settings)
         try:
@@ -135,23 +135,23 @@ class Studio:
         frame: Pixels = pixels[min(number, len(pixels) - 1)]
         return frame
 
-    def _companions(self, kind: type[Link]) -> dict[str, str]:
+    def _companions(self, kind: type[ChainStep]) -> dict[str, str]:
         """Name the second video; of two, the second one stays as it is."""
         paths = [field.name for field in fields(kind) if field.name.endswith("path") and field.default]
         return dict.fromkeys(paths[:1], self.gallery.companion)
 
-    def _decoded(self, links: Sequence[Link]) -> Pixels:
+    def _decoded(self, links: Sequence[ChainStep]) -> Pixels:
         import numpy as np
         import torch
 
         count = self.gallery.batch_size
         changed = chain(links, iter(torch.split(self.latents, count)), self.clip)
-        network = bent(self.autoencoder, links)
+        network = with_bent_decoder(self.autoencoder, links)
         pixels = [to_pixels(frames) for frames in network.decode(changed, self.size)]
         return np.concatenate(pixels)
 
 
-def write(folder: Path, groups: dict[str, dict[str, type[Link]]], studio: Studio) -> None:
+def write(folder: Path, groups: dict[str, dict[str, type[ChainStep]]], studio: Studio) -> None:
     """Show all of it, and write picture, numbers and table."""
     total = sum(len(members) for members in groups.values())
     sections: dict[str, list[Tile]] = {}
@@ -160,7 +160,7 @@ def write(folder: Path, groups: dict[str, dict[str, type[Link]]], studio: Studio
     with Progress(total, "manipulations") as progress:
         for title, members in groups.items():
             for name, kind in members.items():
-                shown = [one for value in kind.ladder[1] if (one := studio.show(name, kind, value))]
+                shown = [one for value in kind.gallery_values[1] if (one := studio.show(name, kind, value))]
                 progress.add(1)
                 if not shown:
                     continue
@@ -174,9 +174,9 @@ def write(folder: Path, groups: dict[str, dict[str, type[Link]]], studio: Studio
     write_text(folder / TABLE, "\n".join(table) + "\n")
 
 
-def table_row(name: str, kind: type[Link], psnrs: Sequence[float | None]) -> str:
+def table_row(name: str, kind: type[ChainStep], psnrs: Sequence[float | None]) -> str:
     """Write a manipulation's row of the README's table."""
-    key, values = kind.ladder
+    key, values = kind.gallery_values
     steps = ", ".join(map(str, values))
     numbers = ", ".join("same" if psnr is None else f"{psnr:.1f}" for psnr in psnrs)
     return f"| `{name}` | {sentence(kind)} | `{key}` {steps} | {numbers} |"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vae_experiments.models import Hub
-from vae_experiments.models.hub.remote_files import Offer
+from vae_experiments.models.hub.remote_files import RemoteFiles
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +56,9 @@ class Delivery:
                 "the lines above say why",
             )
 
-    def _announced(self) -> dict[str, Offer]:
+    def _announced(self) -> dict[str, RemoteFiles]:
         """Say of each model how large it is, and what is missing of all."""
-        offers: dict[str, Offer] = {}
+        offers: dict[str, RemoteFiles] = {}
         for words, hub in self.wanted.items():
             with self._going_on(words, needs_hub=True):
                 hub.place.check()

@@ -43,7 +43,7 @@ from vae_experiments.manipulations.effects.temporal import (
 from vae_experiments.manipulations.effects.textures import FractalNoise, PyramidNoise
 from vae_experiments.manipulations.effects.time_remap import Retime
 from vae_experiments.manipulations.effects.warps import Rotate, Shift, Wave, Zoom
-from vae_experiments.manipulations.manipulation import Link, Manipulation, WholeClip
+from vae_experiments.manipulations.manipulation import ChainStep, Manipulation, WholeClip
 from vae_experiments.manipulations.strength import weakened
 
 __all__ = [
@@ -52,6 +52,7 @@ __all__ = [
     "Bend",
     "Blend",
     "Blur",
+    "ChainStep",
     "ChannelBias",
     "ChannelGain",
     "ChannelMute",
@@ -67,7 +68,6 @@ __all__ = [
     "FrequencyFilter",
     "Interpolate",
     "Invert",
-    "Link",
     "Loop",
     "Manipulation",
     "Mosaic",

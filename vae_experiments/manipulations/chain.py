@@ -9,23 +9,25 @@ from vae_experiments.manipulations.clip import Clip
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from vae_experiments.manipulations.manipulation import Link
+    from vae_experiments.manipulations.manipulation import ChainStep
     from vae_experiments.tensors import Latents
 
 
-def lengths_differ(links: Sequence[Link]) -> bool:
+def lengths_differ(links: Sequence[ChainStep]) -> bool:
     """Tell whether a chain may give another number of latents than it is given."""
     return any(link.changes_length for link in links)
 
 
-def outcome(links: Sequence[Link], clip: Clip) -> Clip:
+def outcome(links: Sequence[ChainStep], clip: Clip) -> Clip:
     """Say what a clip is like after a chain."""
     for link in links:
         clip = link.after(clip)
     return clip
 
 
-def chain(links: Sequence[Link], chunks: Iterable[Latents], clip: Clip | None = None) -> Iterator[Latents]:
+def chain(
+    links: Sequence[ChainStep], chunks: Iterable[Latents], clip: Clip | None = None
+) -> Iterator[Latents]:
     """Send latents through manipulations in the order given."""
     clip = clip or Clip()
     for link in links:

@@ -52,7 +52,7 @@ class Clip:
     digests: Callable[[], Mapping[str, str]] = dict
     """Gives the digests of other videos that were checked, by the setting that named each; raises the
     sentence about one that has changed since."""
-    spreads: Callable[[], Iterator[Latents]] | None = None
+    posterior_std: Callable[[], Iterator[Latents]] | None = None
     """Gives the standard deviations of the encoder's posterior, in step with the latents."""
     is_sampled: bool = False
     """Whether these latents are a draw from that posterior, and not its mode."""
@@ -80,7 +80,7 @@ class Clip:
         return self.fps / self.time_stride
 
     @property
-    def first_alone(self) -> int:
+    def has_single_frame_first_latent(self) -> int:
         """Say how many latents at the start stand for fewer frames than the others: 0 or 1."""
         return int(self.first_frames < self.time_stride)
 

@@ -21,14 +21,14 @@ WHOLE = Time(100, "%")
 _TOLERANCE_SECONDS = 1e-9
 
 
-class Range(NamedTuple):
+class FrameRange(NamedTuple):
     """The frames from ``first`` up to, but without, ``last``; None where it is open."""
 
     first: Time | None
     last: Time | None
 
     @classmethod
-    def read(cls, text: str) -> Range:
+    def read(cls, text: str) -> FrameRange:
         """Read a range; an empty text is all of a clip.
 
         Raises:

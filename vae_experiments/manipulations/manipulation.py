@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import Self
 
-from vae_experiments.manipulations.frame_range import RANGES, Range
+from vae_experiments.manipulations.frame_range import RANGES, FrameRange
 from vae_experiments.manipulations.masks import MASKS, Mask, check_mask
 from vae_experiments.options import Option, Scheduled, setting
-from vae_experiments.runtime.streams import twice
+from vae_experiments.runtime.streams import tee
 from vae_experiments.schedules import parse_schedule
 from vae_experiments.tensors import Joined
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class Link(Option, family="manipulation"):
+class ChainStep(Option, family="manipulation"):
     """One place in a chain of manipulations; ``Manipulation`` is what most of them are.
 
     A link by itself may change the length of the clip, or the decoder instead of the latents.
     """
 
-    holds_clip: ClassVar[bool] = False
+    needs_whole_clip: ClassVar[bool] = False
     """Whether it reads the whole clip (its latents, never its frames) before it gives anything."""
-    ladder: ClassVar[tuple[str, tuple[object, ...]]] = ("strength", (0.25, 0.5, 1))
+    gallery_values: ClassVar[tuple[str, tuple[object, ...]]] = ("strength", (0.25, 0.5, 1))
     """The setting, and three values of it from weak to strong, that show in the gallery what it does."""
     changes_length: ClassVar[bool] = False
     """Whether the clip may have another number of latents afterwards."""
@@ -67,7 +67,7 @@ class Link(Option, family="manipulation"):
 
     def holds(self, clip: Clip) -> bool:
         """Tell whether it reads all of this clip before it gives anything."""
-        return self.holds_clip or (clip.latents is None and self._needs_length())
+        return self.needs_whole_clip or (clip.latents is None and self._needs_length())
 
     def after(self, clip: Clip) -> Clip:
         """Say what the clip is like afterwards."""
@@ -85,9 +85,9 @@ class Link(Option, family="manipulation"):
         """Change the weights of a decoder, in place; nearly no link does."""
 
     @property
-    def bends(self) -> bool:
+    def bends_decoder(self) -> bool:
         """Tell whether it changes the decoder's weights."""
-        return type(self).bend is not Link.bend
+        return type(self).bend is not ChainStep.bend
 
     def during(self, first: int, count: int, clip: Clip) -> Self:
         """Give itself as it is for ``count`` latents from number ``first``: schedules become numbers.
@@ -115,7 +115,7 @@ class Link(Option, family="manipulation"):
         return any(parse_schedule(text).needs_length for text in self._schedules().values())
 
 
-class Manipulation(Link, family="manipulation"):
+class Manipulation(ChainStep, family="manipulation"):
     """Changes normalised latents ``T C h w``, as many as there are.
 
     A subclass writes ``__call__`` for a chunk, or ``stream`` where it must remember earlier chunks.
@@ -147,7 +147,7 @@ class Manipulation(Link, family="manipulation"):
         """
         super().__post_init__()
         try:
-            Range.read(self.frames)
+            FrameRange.read(self.frames)
         except ValueError as error:
             cure = f"write {RANGES}" + (", in quotes where it is a yaml" if self.frames.isdigit() else "")
             raise self.mistake("frames", str(error), cure) from None
@@ -157,7 +157,7 @@ class Manipulation(Link, family="manipulation"):
             raise self.mistake("mask", str(error), f"write {MASKS}") from None
 
     def _needs_length(self) -> bool:
-        ranges, mask = Range.read(self.frames), Mask.read(self.mask)
+        ranges, mask = FrameRange.read(self.frames), Mask.read(self.mask)
         return super()._needs_length() or ranges.needs_length or mask.needs_length
 
     def check(self, clip: Clip) -> None:
@@ -170,7 +170,7 @@ class Manipulation(Link, family="manipulation"):
         if clip.channels is not None and self.channels and max(self.channels) >= clip.channels:
             rule = f"the model has {clip.channels} channels"
             raise self.mistake("channels", rule, f"name some of 0 to {clip.channels - 1}")
-        if clip.latents is not None and not Range.read(self.frames).over(0, clip.latents, clip).any():
+        if clip.latents is not None and not FrameRange.read(self.frames).over(0, clip.latents, clip).any():
             raise self.mistake("frames", f"none of the clip's {clip.frames} frames", f"write {RANGES}")
         check_mask(self.mask, f"{self.address()}.mask", clip)
 
@@ -195,7 +195,7 @@ class Manipulation(Link, family="manipulation"):
             return
         import torch
 
-        dry, given = twice(chunks)
+        dry, given = tee(chunks)
         changed, mask, at = Joined(self.stream(given, clip)), Mask.read(self.mask).over(clip), 0
         for latents in dry:
             wet = changed.take(len(latents))
@@ -216,18 +216,18 @@ class Manipulation(Link, family="manipulation"):
                 rule = f"the model has {channels} channels"
                 raise self.mistake("channels", rule, f"name some of 0 to {channels - 1}")
             share[:, [channel for channel in range(channels) if channel not in self.channels]] = 0
-        return share * Range.read(self.frames).over(at, count, clip)
+        return share * FrameRange.read(self.frames).over(at, count, clip)
 
 
 class WholeClip(Manipulation, family="manipulation"):
     """A manipulation that must see all latents of a clip: it holds them, and never a frame.
 
-    One that ``moves_time`` works on all latents of a temporal model but the first, which stands for
+    One that ``keeps_first_latent`` works on all latents of a temporal model but the first, which stands for
     one frame where the others stand for several, and which stays where and as it is.
     """
 
-    holds_clip: ClassVar[bool] = True
-    moves_time: ClassVar[bool] = False
+    needs_whole_clip: ClassVar[bool] = True
+    keeps_first_latent: ClassVar[bool] = False
 
     def whole(self, latents: Latents, clip: Clip) -> Latents:
         """Change the whole clip ``T C h w`` at once, at least one latent."""
@@ -239,7 +239,7 @@ class WholeClip(Manipulation, family="manipulation"):
 
         latents = torch.cat(list(chunks))
         clip = clip.of_length(len(latents))
-        alone = clip.first_alone if self.moves_time else 0
+        alone = clip.has_single_frame_first_latent if self.keeps_first_latent else 0
         if alone:
             yield latents[:1]
             log.info("%s: the first latent stands for one frame and stays as it is", self.name)

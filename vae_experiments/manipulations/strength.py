@@ -10,13 +10,13 @@ from vae_experiments.schedules import WAVE_DEFAULTS, WAYS, read_call
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vae_experiments.manipulations.manipulation import Link
+    from vae_experiments.manipulations.manipulation import ChainStep
 
 DIGITS = 6
 """Of a strength: short enough to be typed again."""
 
 
-def weakened(links: Sequence[Link], share: float) -> list[Link]:
+def weakened(links: Sequence[ChainStep], share: float) -> list[ChainStep]:
     """Give a chain whose strengths are a share, from 0 to 1, of what they were; the links stay as they are.
 
     Each link must have a ``strength``, as all but those of a plugin are sure to.
@@ -24,7 +24,7 @@ def weakened(links: Sequence[Link], share: float) -> list[Link]:
     return [_weakened(link, share) for link in links]
 
 
-def _weakened(link: Link, share: float) -> Link:
+def _weakened(link: ChainStep, share: float) -> ChainStep:
     strength: float | str = getattr(link, "strength")  # noqa: B009  a Link need not have one
     if share == 1:
         return link

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from vae_experiments.errors import DeviceError, ModelError
 from vae_experiments.models.autoencoder import Autoencoder
-from vae_experiments.models.chunking import EACH, MismatchError, Ratio
-from vae_experiments.models.execution import Passage, compile_parts
+from vae_experiments.models.chunking import EACH, MismatchError, TimeCompression
+from vae_experiments.models.execution import BatchExecutor, compile_parts
 from vae_experiments.models.memory_estimate import Forecast
 from vae_experiments.models.normalisation import Normalisation
 from vae_experiments.models.tiling import Tiles, Tiling, tile_cells
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vae_experiments.models.chunking import Group
+    from vae_experiments.models.chunking import Chunk
     from vae_experiments.models.way import Call
-    from vae_experiments.runtime.device import Chosen
+    from vae_experiments.runtime.device import DeviceChoice
     from vae_experiments.tensors import Frames, Latents
 
 
@@ -37,7 +37,7 @@ ENCODING_PARTS = ("encoder", "quant_conv")
 """What diffusers calls the parts of a network that decoding does without."""
 
 
-class AnyDialect(Protocol):
+class NetworkSpec(Protocol):
     """What must be known of every class, whatever else its adapter wants to know."""
 
     @property
@@ -47,24 +47,24 @@ class AnyDialect(Protocol):
     def has_posterior(self, network: Any) -> bool:
         """Tell whether the encoder gives a distribution and not one answer."""
 
-    def ratio(self, network: Any) -> Ratio:
+    def ratio(self, network: Any) -> TimeCompression:
         """Say how many frames latents stand for."""
 
 
-class Adapter(Passage, Autoencoder):
+class Adapter(BatchExecutor, Autoencoder):
     """Takes a clip through a network of diffusers, group by group, on the device that was chosen.
 
     A subclass says how frames are grouped and how one group is encoded and decoded.
     """
 
-    dialects: ClassVar[Mapping[str, AnyDialect]]
+    specs: ClassVar[Mapping[str, NetworkSpec]]
     """The diffusers classes that this adapter speaks to, by name."""
 
     def __init__(
         self,
         network: Any,
         folder: Path,
-        chosen: Chosen,
+        chosen: DeviceChoice,
         sample_seed: int | None = None,
         tiling: Tiling = Tiling.auto,
         tile: int = 512,
@@ -72,7 +72,7 @@ class Adapter(Passage, Autoencoder):
         """Prepare a network.
 
         Args:
-            network: of a class of diffusers that ``dialects`` has.
+            network: of a class of diffusers that ``specs`` has.
             folder: where it was read from.
             chosen: the device and its dtype.
             sample_seed: of samples of the posterior; None takes its mode.
@@ -84,8 +84,8 @@ class Adapter(Passage, Autoencoder):
         """
         import torch
 
-        self.dialect = self.dialect_of(network)
-        self.has_posterior = self.dialect.has_posterior(network)
+        self.spec = self.spec_of(network)
+        self.has_posterior = self.spec.has_posterior(network)
         self.is_sampled = sample_seed is not None
         if self.is_sampled and not self.has_posterior:
             raise ModelError(
@@ -93,7 +93,7 @@ class Adapter(Passage, Autoencoder):
                 "use model.posterior=mode",
             )
         self.chosen, self.turn = chosen, Lock()
-        self.ratio = self.dialect.ratio(network)
+        self.ratio = self.spec.ratio(network)
         self.first_frames, self.time_stride = self.ratio.first, self.ratio.stride
         _leave_whole(network)
         # Past diffusers' own ``to``, which warns of every dtype; no class here keeps parts in float32.
@@ -101,7 +101,7 @@ class Adapter(Passage, Autoencoder):
         self.network: Any = moved.eval().requires_grad_(False)
         if chosen.compiled:
             self._compile()
-        self.takes_spread = False
+        self.takes_posterior_std = False
         self.seed = sample_seed
         self.tiling, self.tile = tiling, tile
         self.sides = dict.fromkeys(HALVES, self.tile) if self.tiling is Tiling.on else {}
@@ -134,17 +134,17 @@ class Adapter(Passage, Autoencoder):
             check_finite(frames, "decoded frames", self.ratio.frames(group.number + group.skip))
             yield frames[:, :, : size.height, : size.width]
 
-    def spreads(self, chunks: Iterable[Frames]) -> Iterator[Latents]:
+    def posterior_std(self, chunks: Iterable[Frames]) -> Iterator[Latents]:
         """Encode once more and keep the width of the posterior instead of its mode."""
         twin = copy.copy(self)
-        twin.takes_spread = True
+        twin.takes_posterior_std = True
         number = 0
         for latents in twin.encode(chunks):
             nothing = self.normalisation.apply(latents.new_zeros(latents.shape), number)
             yield latents - nothing if self.has_posterior else nothing - nothing
             number += len(latents)
 
-    def bent(self, bend: Callable[[Mapping[str, Tensor]], None]) -> Adapter:
+    def with_bent_decoder(self, bend: Callable[[Mapping[str, Tensor]], None]) -> Adapter:
         """Copy the decoder, share the encoder, and hand the copy's weights to ``bend``."""
         twin = copy.copy(self)
         encoding = {id(part): part for name, part in self.network.named_children() if name in ENCODING_PARTS}
@@ -165,7 +165,7 @@ class Adapter(Passage, Autoencoder):
         """Repeat the last row and column up to a size that the network takes."""
         from torch.nn.functional import pad
 
-        least = self.stride * self.dialect.least_cells
+        least = self.stride * self.spec.least_cells
         below, right = (
             max(least - pixels, -pixels % self.stride) for pixels in (frames.shape[-2], frames.shape[-1])
         )
@@ -186,9 +186,9 @@ class Adapter(Passage, Autoencoder):
         compile_parts(self.network)
 
     @classmethod
-    def dialect_of(cls, network: Any) -> AnyDialect:
+    def spec_of(cls, network: Any) -> NetworkSpec:
         """Find the row of a network's class."""
-        return cls.dialects[type(network).__name__]
+        return cls.specs[type(network).__name__]
 
     @abstractmethod
     def _encoder(self) -> Call:
@@ -199,16 +199,16 @@ class Adapter(Passage, Autoencoder):
         """Begin a clip: give what turns raw latents into frames, one group after the other."""
 
     @abstractmethod
-    def _frame_groups(self, chunks: Iterable[Frames]) -> Iterator[Group]:
+    def _frame_groups(self, chunks: Iterable[Frames]) -> Iterator[Chunk]:
         """Cut a clip into the groups of frames that are encoded together."""
 
     @abstractmethod
-    def _latent_groups(self, chunks: Iterable[Latents]) -> Iterator[Group]:
+    def _latent_groups(self, chunks: Iterable[Latents]) -> Iterator[Chunk]:
         """Cut latents into the groups that are decoded together."""
 
     def _taken(self, distribution: Any) -> Tensor:
         """Take of a posterior ``T C h w`` its mode, its width, or, to draw a sample of, both: ``T 2C h w``."""
-        if self.takes_spread:
+        if self.takes_posterior_std:
             spread: Tensor = distribution.std
             return spread
         if self.seed is None:
@@ -220,7 +220,7 @@ class Adapter(Passage, Autoencoder):
 
     def _drawn(self, answer: Tensor, first: int) -> Tensor:
         """Draw the sample that belongs to these latents' numbers, for all tiles at once; else they are the answer."""
-        if self.takes_spread or self.seed is None:
+        if self.takes_posterior_std or self.seed is None:
             return answer
         mean, spread = answer.chunk(2, dim=1)
         return mean + spread * normal_frames(first, mean.shape, self.seed, "posterior")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vae_experiments.runtime.device import Chosen
+    from vae_experiments.runtime.device import DeviceChoice
     from vae_experiments.tensors import Frames, Latents, Size
 
 
@@ -30,7 +30,7 @@ class Autoencoder(ABC):
     first_frames: int = 1
     """How many frames a clip's first latent stands for: 1 in causal models, else ``time_stride``."""
     latent_channels: int
-    chosen: Chosen
+    chosen: DeviceChoice
     """Where the network runs at present, which changes where the CPU takes over for want of memory."""
     is_sampled: bool = False
     """Whether ``encode`` draws from the posterior of each latent, and does not take its mode."""
@@ -46,11 +46,11 @@ class Autoencoder(ABC):
         """
 
     @abstractmethod
-    def spreads(self, chunks: Iterable[Frames]) -> Iterator[Latents]:
+    def posterior_std(self, chunks: Iterable[Frames]) -> Iterator[Latents]:
         """Give the standard deviation of each latent's posterior; 0 where the encoder gives one answer."""
 
     @abstractmethod
-    def bent(self, bend: Callable[[Mapping[str, Tensor]], None]) -> Autoencoder:
+    def with_bent_decoder(self, bend: Callable[[Mapping[str, Tensor]], None]) -> Autoencoder:
         """Give a twin whose decoder's weights, a copy by their names, went through ``bend``."""
 
     @abstractmethod

@@ -1,6 +1,6 @@
 """Cutting a clip into the groups that a temporal network takes at once: in step, filled up, with context.
 
-Everything is counted in latents. ``Ratio`` says how many frames these stand for; for latents
+Everything is counted in latents. ``TimeCompression`` says how many frames these stand for; for latents
 themselves it is ``EACH``, so that the same cut serves encoding and decoding.
 """
 
@@ -21,7 +21,7 @@ Counts: TypeAlias = "range | tuple[int, ...]"
 
 
 @dataclass(frozen=True)
-class Ratio:
+class TimeCompression:
     """Says how many frames latents stand for: ``first`` of them, then ``stride`` each."""
 
     first: int
@@ -39,11 +39,11 @@ class Ratio:
         return int(fresh) + max(0, -(-(frames - alone) // self.stride))
 
 
-EACH = Ratio(1, 1)
+EACH = TimeCompression(1, 1)
 
 
 @dataclass(frozen=True)
-class Plan:
+class ChunkPlan:
     """Says how one half of a network takes a clip: with a memory, or in windows that overlap.
 
     A network with a memory has no overlap: each group goes on where the last one ended. Without one
@@ -67,7 +67,7 @@ class MismatchError(Exception):
     """Says that a network gave another number of results than its config promises."""
 
 
-class Group(NamedTuple):
+class Chunk(NamedTuple):
     """What goes through the network at once, and which of its results count, in latents."""
 
     inputs: Tensor
@@ -82,7 +82,7 @@ class Group(NamedTuple):
     fresh: bool = True
     """Whether the network takes it for the beginning of a clip."""
 
-    def kept(self, results: Tensor, ratio: Ratio) -> Tensor:
+    def kept(self, results: Tensor, ratio: TimeCompression) -> Tensor:
         """Cut off the context and what filled the group up.
 
         Raises:
@@ -95,15 +95,15 @@ class Group(NamedTuple):
         return results[start:end]
 
 
-def whole(chunks: Iterable[Tensor]) -> Iterator[Group]:
+def whole(chunks: Iterable[Tensor]) -> Iterator[Chunk]:
     """Take the chunks as they come, where what a frame becomes does not depend on its neighbours."""
     number = 0
     for chunk in chunks:
-        yield Group(chunk, number, len(chunk), 0, len(chunk))
+        yield Chunk(chunk, number, len(chunk), 0, len(chunk))
         number += len(chunk)
 
 
-def grouped(chunks: Iterable[Tensor], plan: Plan, ratio: Ratio) -> Iterator[Group]:
+def grouped(chunks: Iterable[Tensor], plan: ChunkPlan, ratio: TimeCompression) -> Iterator[Chunk]:
     """Cut a clip into groups, and read no further than the next one needs.
 
     The last group is filled up to a legal length by repeating the clip's last frame or latent.
@@ -116,7 +116,7 @@ def grouped(chunks: Iterable[Tensor], plan: Plan, ratio: Ratio) -> Iterator[Grou
         length = next(legal for legal in counts if legal >= given)
         ahead = plan.ahead if given == counts[-1] else 0
         end = given - ahead
-        yield Group(_filled(held, ratio.frames(length, fresh)), number, length, skip, end, fresh)
+        yield Chunk(_filled(held, ratio.frames(length, fresh)), number, length, skip, end, fresh)
         more = stream.take(step)
         number += end - plan.overlap
         again = ratio.frames(plan.overlap) if plan.overlap else ahead * ratio.stride
@@ -124,7 +124,7 @@ def grouped(chunks: Iterable[Tensor], plan: Plan, ratio: Ratio) -> Iterator[Grou
         counts, skip, fresh = plan.then, plan.overlap - plan.fade, plan.overlap > 0
 
 
-def faded(parts: Iterable[Tensor], count: int) -> Iterator[Tensor]:
+def crossfade(parts: Iterable[Tensor], count: int) -> Iterator[Tensor]:
     """Let the last ``count`` results of each part pass linearly into the first of the next, which are the same ones.
 
     This is how diffusers blends its tiles in time: the first of them is wholly the earlier part's.

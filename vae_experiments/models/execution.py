@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
     from vae_experiments.models.memory_estimate import Forecast
     from vae_experiments.models.way import Call
-    from vae_experiments.runtime.device import Chosen
+    from vae_experiments.runtime.device import DeviceChoice
 
 log = logging.getLogger(__name__)
 
 
-class Passage:
+class BatchExecutor:
     """Sends batches through a network on the device that was chosen."""
 
-    chosen: Chosen
+    chosen: DeviceChoice
     """Where the network runs: not where it was asked to, once the CPU took over."""
     turn: Lock
     """Held for the time of a call: a network, which twins share, is lent what it remembers of the caller's clip."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vae_experiments.models.chunking import Group, Ratio
+    from vae_experiments.models.chunking import Chunk, TimeCompression
     from vae_experiments.models.way import Call
     from vae_experiments.tensors import Frames, Latents
 
@@ -56,7 +56,7 @@ def _unpacked(network: Any, latents: Latents) -> Latents:
 
 
 @dataclass(frozen=True)
-class Dialect:
+class FramewiseSpec:
     """How one diffusers class answers ``encode`` and wants to be asked to ``decode``."""
 
     answer: str
@@ -70,7 +70,7 @@ class Dialect:
         """Tell whether the encoder gives a distribution and not one answer."""
         return self.answer == "latent_dist"
 
-    def ratio(self, _network: Any) -> Ratio:
+    def ratio(self, _network: Any) -> TimeCompression:
         """Give a latent to each frame."""
         return EACH
 
@@ -86,18 +86,18 @@ class Framewise(Adapter):
     is asked for the whole frame, without the mask and the picture that inpainting gives it.
     """
 
-    dialect: Dialect
+    spec: FramewiseSpec
     parts_batches = True
-    dialects: ClassVar[Mapping[str, Dialect]] = {
-        "AutoencoderKL": Dialect("latent_dist"),
-        "AsymmetricAutoencoderKL": Dialect("latent_dist"),
-        "AutoencoderTiny": Dialect("latents"),
-        "AutoencoderDC": Dialect("latent"),
-        "AutoencoderKLFlux2": Dialect("latent_dist", pack=_packed, unpack=_unpacked),
-        "AutoencoderKLHunyuanImage": Dialect("latent_dist"),
-        "AutoencoderKLKVAE": Dialect("latent_dist"),
-        "ConsistencyDecoderVAE": Dialect("latent_dist", decode=_by_chance),
-        "VQModel": Dialect("latents"),
+    specs: ClassVar[Mapping[str, FramewiseSpec]] = {
+        "AutoencoderKL": FramewiseSpec("latent_dist"),
+        "AsymmetricAutoencoderKL": FramewiseSpec("latent_dist"),
+        "AutoencoderTiny": FramewiseSpec("latents"),
+        "AutoencoderDC": FramewiseSpec("latent"),
+        "AutoencoderKLFlux2": FramewiseSpec("latent_dist", pack=_packed, unpack=_unpacked),
+        "AutoencoderKLHunyuanImage": FramewiseSpec("latent_dist"),
+        "AutoencoderKLKVAE": FramewiseSpec("latent_dist"),
+        "ConsistencyDecoderVAE": FramewiseSpec("latent_dist", decode=_by_chance),
+        "VQModel": FramewiseSpec("latents"),
     }
 
     def _encoder(self) -> Call:
@@ -106,10 +106,10 @@ class Framewise(Adapter):
     def _decoder(self) -> Call:
         return self._raw_frames
 
-    def _frame_groups(self, chunks: Iterable[Frames]) -> Iterator[Group]:
+    def _frame_groups(self, chunks: Iterable[Frames]) -> Iterator[Chunk]:
         return whole(chunks)
 
-    def _latent_groups(self, chunks: Iterable[Latents]) -> Iterator[Group]:
+    def _latent_groups(self, chunks: Iterable[Latents]) -> Iterator[Chunk]:
         return whole(chunks)
 
     def _batches(self, group: Tensor) -> Sequence[Tensor]:
@@ -118,13 +118,13 @@ class Framewise(Adapter):
         return [group[start : start + each] for start in range(0, len(group), each)]
 
     def _raw_latents(self, frames: Frames, _first: int) -> Latents:
-        answer = getattr(self.network.encode(frames), self.dialect.answer)
+        answer = getattr(self.network.encode(frames), self.spec.answer)
         if not self.has_posterior:
-            return self.dialect.pack(self.network, answer)
+            return self.spec.pack(self.network, answer)
         import torch
 
         parts = torch.split(self._taken(answer), answer.mean.shape[1], dim=1)
-        return torch.cat([self.dialect.pack(self.network, part) for part in parts], dim=1)
+        return torch.cat([self.spec.pack(self.network, part) for part in parts], dim=1)
 
     def _raw_frames(self, latents: Latents, first: int) -> Frames:
-        return self.dialect.decode(self.network, self.dialect.unpack(self.network, latents), first)
+        return self.spec.decode(self.network, self.spec.unpack(self.network, latents), first)

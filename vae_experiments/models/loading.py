@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 ADAPTERS: dict[str, type[Adapter]] = {
-    name.partition(" ")[0]: adapter for adapter in (Framewise, Temporal) for name in adapter.dialects
+    name.partition(" ")[0]: adapter for adapter in (Framewise, Temporal) for name in adapter.specs
 }
 """Every diffusers class that is supported, and the adapter that speaks its dialect."""
 WEIGHTS = "diffusion_pytorch_model*.safetensors"

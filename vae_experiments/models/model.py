@@ -12,7 +12,7 @@ from vae_experiments.options import Choice, Option, setting
 
 if TYPE_CHECKING:
     from vae_experiments.models.autoencoder import Autoencoder
-    from vae_experiments.runtime.device import Chosen
+    from vae_experiments.runtime.device import DeviceChoice
 
 
 class Posterior(Choice):
@@ -39,7 +39,7 @@ class Model(Option, ABC, family="model"):
     def folder(self) -> Path:
         """Find the directory, in diffusers format, that holds the weights."""
 
-    def load(self, chosen: Chosen) -> Autoencoder:
+    def load(self, chosen: DeviceChoice) -> Autoencoder:
         """Load the weights onto a device, ready to encode and decode.
 
         Raises:

@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
     from vae_experiments.models.autoencoder import Autoencoder
     from vae_experiments.models.model import Model
-    from vae_experiments.runtime.device import Chosen
+    from vae_experiments.runtime.device import DeviceChoice
 
 _loaded: dict[Hashable, Any] = {}
 """The last model by all that decides it: one, since two may be more than the memory holds."""
 
 
-def shared(model: Model, chosen: Chosen) -> Autoencoder:
+def shared(model: Model, chosen: DeviceChoice) -> Autoencoder:
     """Load a model, unless it is the one that this process loaded last.
 
     Each caller gets a twin of its own around the same weights, so that what one run learns of the
@@ -39,7 +39,7 @@ def shared(model: Model, chosen: Chosen) -> Autoencoder:
     return copy.copy(autoencoder)
 
 
-def _moved(autoencoder: Any, chosen: Chosen) -> bool:
+def _moved(autoencoder: Any, chosen: DeviceChoice) -> bool:
     """Tell whether a run took the weights to another device, for want of memory."""
     weight = next(autoencoder.network.parameters())
     return bool((weight.device.type, weight.dtype) != (chosen.device.type, chosen.dtype))

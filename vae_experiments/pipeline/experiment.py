@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.cache import Cache, Shelf
+from vae_experiments.cache import Cache, RunCache
 from vae_experiments.errors import SourceError
 from vae_experiments.files import digest_of
 from vae_experiments.manipulations import Noise, lengths_differ
@@ -22,7 +22,7 @@ from vae_experiments.runtime.memory import forget_peak_memory, peak_memory_bytes
 from vae_experiments.runtime.progress import Progress, announce, waiting
 from vae_experiments.runtime.provenance import provenance, version_of
 from vae_experiments.runtime.stopwatch import Stopwatch
-from vae_experiments.runtime.streams import WriteBehind
+from vae_experiments.runtime.streams import BackgroundWriter
 from vae_experiments.sources import Content, MovingCircle
 from vae_experiments.writers import spoken
 
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from vae_experiments.manipulations import Clip, Link
+    from vae_experiments.manipulations import ChainStep, Clip
     from vae_experiments.models import Autoencoder, Model
     from vae_experiments.pipeline.calibration import Calibration
-    from vae_experiments.runtime.device import Chosen
+    from vae_experiments.runtime.device import DeviceChoice
     from vae_experiments.sources import Source, SourceInfo
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Experiment:
     """Takes a source through an autoencoder and decodes its latents untouched and changed."""
 
     source: Source = field(default_factory=MovingCircle)
-    manipulations: Sequence[Link] = field(default_factory=lambda: [Noise()])
+    manipulations: Sequence[ChainStep] = field(default_factory=lambda: [Noise()])
     model: Model = field(default_factory=Bundled)
     device: Device = field(default_factory=Device)
     output: Output = field(default_factory=Output)
@@ -119,7 +119,7 @@ class Experiment:
         links = found.links if found else self.manipulations
         outputs = RunFolder(folder, self.output, info, self._names(), lengths_differ(links))
         steps = stream(self.source, autoencoder, links, clip, self.batch_size, watch, outputs, shelf)
-        with outputs, Progress(info.frames) as progress, WriteBehind(outputs.take) as behind:
+        with outputs, Progress(info.frames) as progress, BackgroundWriter(outputs.take) as behind:
             watch.switch("write")
             for step in steps:
                 behind.put(step)
@@ -141,7 +141,7 @@ class Experiment:
             pass
 
     def _calibrated(
-        self, autoencoder: Autoencoder, clip: Clip, shelf: Shelf, watch: Stopwatch
+        self, autoencoder: Autoencoder, clip: Clip, shelf: RunCache, watch: Stopwatch
     ) -> Calibration | None:
         """Find the strength that lies at the target, if there is one."""
         self.target.check(self.manipulations)
@@ -181,7 +181,7 @@ class Experiment:
             clip = manipulation.after(clip)
         return given
 
-    def _introduce(self, info: SourceInfo, chosen: Chosen, autoencoder: Autoencoder) -> None:
+    def _introduce(self, info: SourceInfo, chosen: DeviceChoice, autoencoder: Autoencoder) -> None:
         count = "1 frame" if info.frames == 1 else f"{info.frames} frames"
         log.info("device: %s", chosen)
         log.info("tiling: %s, %s", self.model.tiling, autoencoder.tiles_of(info.size)["decode"])
@@ -200,7 +200,9 @@ class Experiment:
                 log.info("%s: %s", outputs.said(name), psnr)
         log.info("%.1f s, in %s", metrics["timing"]["total_seconds"], outputs.folder)
 
-    def _measured(self, watch: Stopwatch, chosen: Chosen, frames: int, shelf: Shelf) -> dict[str, Any]:
+    def _measured(
+        self, watch: Stopwatch, chosen: DeviceChoice, frames: int, shelf: RunCache
+    ) -> dict[str, Any]:
         """Give the numbers that were measured; what came out of the cache is said to be, not flattered."""
         encoding, decoding, changed = (
             watch.seconds(stage) for stage in ("encode", "decode", "decode changed")
@@ -237,17 +239,17 @@ class Experiment:
             )
         return content
 
-    def _shelf(self, autoencoder: Autoencoder, content: Content | None) -> Shelf:
+    def _shelf(self, autoencoder: Autoencoder, content: Content | None) -> RunCache:
         """Open the cache's shelf of all that decides the latents, and of nothing else."""
         store = None if self.timed else self.cache.store()
         if store is None or content is None:
-            return Shelf()
+            return RunCache()
         what = self._what_decides(autoencoder, content)
 
         def still() -> bool:
             return content.is_there_still() and self._what_decides(autoencoder, content) == what
 
-        return Shelf.of(store, what, still)
+        return RunCache.of(store, what, still)
 
     def _what_decides(self, autoencoder: Autoencoder, content: Content) -> dict[str, Any]:
         """Say what decides the latents as they are computed at present: memory may not suffice for what was asked for."""

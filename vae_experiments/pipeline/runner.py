@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from vae_experiments.manipulations import chain, lengths_differ, outcome
-from vae_experiments.runtime.streams import read_ahead, twice
+from vae_experiments.runtime.streams import prefetch, tee
 from vae_experiments.tensors import Joined, check_finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from vae_experiments.cache import Shelf
-    from vae_experiments.manipulations import Clip, Link
+    from vae_experiments.cache import RunCache
+    from vae_experiments.manipulations import ChainStep, Clip
     from vae_experiments.models import Autoencoder
     from vae_experiments.runtime.stopwatch import Stopwatch
     from vae_experiments.sources import Source
@@ -50,12 +50,12 @@ class Step:
 def stream(
     source: Source,
     autoencoder: Autoencoder,
-    links: Sequence[Link],
+    links: Sequence[ChainStep],
     clip: Clip,
     batch_size: int,
     watch: Stopwatch,
     observer: Observer,
-    shelf: Shelf,
+    shelf: RunCache,
 ) -> Iterator[Step]:
     """Take a source through an autoencoder and give back every chunk, untouched and changed.
 
@@ -76,37 +76,37 @@ def stream(
         return in_step(stride, originals, decoded)
     if shelf.frames.found:
         # Begun only if what is kept turns out to be damaged.
-        given, kept = latents, encoded(read_ahead(source.chunks(batch_size)))
+        given, kept = latents, encoded(prefetch(source.chunks(batch_size)))
     else:
-        given, kept = twice(latents)
+        given, kept = tee(latents)
     altered = regrouped(watch.timed("change", chain(links, given, clip)), at_once)
     changed = seen(finite(altered), observer.see_changed)
     untouched = watch.timed("decode", shelf.frames.through(autoencoder.decode(kept, size)))
-    manipulated = watch.timed("decode changed", bent(autoencoder, links).decode(changed, size))
+    manipulated = watch.timed("decode changed", with_bent_decoder(autoencoder, links).decode(changed, size))
     if lengths_differ(links):
         steps = in_step(stride, originals, untouched)
         return out_of_step(steps, manipulated, batch_size, outcome(links, clip).frames)
     return in_step(stride, originals, untouched, manipulated)
 
 
-def bent(autoencoder: Autoencoder, links: Sequence[Link]) -> Autoencoder:
+def with_bent_decoder(autoencoder: Autoencoder, links: Sequence[ChainStep]) -> Autoencoder:
     """Give the autoencoder, or a twin of it where a link of the chain changes the decoder's weights."""
     for link in links:
-        autoencoder = autoencoder.bent(link.bend) if link.bends else autoencoder
+        autoencoder = autoencoder.with_bent_decoder(link.bend) if link.bends_decoder else autoencoder
     return autoencoder
 
 
 def two_readers(
-    source: Source, batch_size: int, holds_clip: bool
+    source: Source, batch_size: int, needs_whole_clip: bool
 ) -> tuple[Iterator[Frames], Iterator[Frames]]:
     """Give the frames twice: to encode, and to compare with.
 
     One pass over the source serves both as long as they stay in step. A manipulation that holds the
     clip lets encoding run far ahead, and then a second pass is cheaper than the frames in between.
     """
-    if holds_clip:
-        return read_ahead(source.chunks(batch_size)), read_ahead(source.chunks(batch_size))
-    return twice(read_ahead(source.chunks(batch_size)))
+    if needs_whole_clip:
+        return prefetch(source.chunks(batch_size)), prefetch(source.chunks(batch_size))
+    return tee(prefetch(source.chunks(batch_size)))
 
 
 def in_step(stride: int, originals: Iterable[Frames], *decoded: Iterable[Frames]) -> Iterator[Step]:

@@ -32,7 +32,7 @@ _FINEST_RATE = 10**6
 
 
 @dataclass(frozen=True)
-class Companions:
+class SecondVideos:
     """Reads and encodes the companions of one source."""
 
     info: SourceInfo
@@ -128,9 +128,9 @@ class Companions:
 def clip_of(
     source: Source, autoencoder: Autoencoder, batch_size: int, places: Mapping[str, str] | None = None
 ) -> Clip:
-    """Say what manipulations may know of a source's clip; ``places`` as in ``Companions``."""
+    """Say what manipulations may know of a source's clip; ``places`` as in ``SecondVideos``."""
     info = source.info
-    companions = Companions(info, autoencoder, batch_size, places or {})
+    companions = SecondVideos(info, autoencoder, batch_size, places or {})
     return Clip(
         fps=float(info.fps),
         begins=info.begins if info.uneven else None,
@@ -145,7 +145,7 @@ def clip_of(
         digests=lambda: companions.digests,
         size=info.size,
         is_sampled=autoencoder.is_sampled,
-        spreads=lambda: autoencoder.spreads(source.chunks(batch_size)),
+        posterior_std=lambda: autoencoder.posterior_std(source.chunks(batch_size)),
     )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vae_experiments.manipulations import Clip, Link
+    from vae_experiments.manipulations import ChainStep, Clip
     from vae_experiments.models import Autoencoder, Model
     from vae_experiments.sources import Source
     from vae_experiments.tensors import Frames, Latents
@@ -97,7 +97,7 @@ class Workbench:
         assert other is not None, "a second video has no end"
         return other.contiguous()
 
-    def change(self, *links: Link, latents: Latents | None = None) -> Latents:
+    def change(self, *links: ChainStep, latents: Latents | None = None) -> Latents:
         """Send latents, those of the source if none are given, through manipulations in the order given.
 
         Raises:
@@ -108,7 +108,7 @@ class Workbench:
         given = self.latents if latents is None else latents
         clip = first = self.clip.of_length(len(given))
         for link in links:
-            if link.bends:
+            if link.bends_decoder:
                 problem = f"{link.name} changes the decoder's weights, and no latents"
                 raise VaeExperimentsError(problem, "use it in an Experiment")
             link.check(clip)

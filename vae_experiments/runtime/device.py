@@ -45,7 +45,7 @@ _torchs_own_threads: list[int] = []
 
 
 @dataclass(frozen=True)
-class Chosen:
+class DeviceChoice:
     """The device that a run uses, and why."""
 
     device: torch.device
@@ -109,7 +109,7 @@ class Device(Option, family="device", single=True):
         maximum=2,
     )
 
-    def choose(self) -> Chosen:
+    def choose(self) -> DeviceChoice:
         """Settle on a device and what it computes in.
 
         Raises:
@@ -153,7 +153,7 @@ class Device(Option, family="device", single=True):
         if name == "cpu" and dtype == torch.bfloat16 and not torch.cpu._is_amx_tile_supported():
             reason += "; this CPU has no AMX, and is slower in bfloat16 than in float32"
         fallback = self.fallback is Fallback.cpu and name == "mps"
-        return Chosen(torch.device(name), dtype, reason, self.exact, self.compile, fallback, tf32)
+        return DeviceChoice(torch.device(name), dtype, reason, self.exact, self.compile, fallback, tf32)
 
     def _dtype_on(self, name: str) -> str:
         """Name the dtype: float32 unless another was asked for, which must be one that the device can do.

@@ -28,7 +28,7 @@ class _End:
         self.error = error
 
 
-def read_ahead(items: Iterable[Item]) -> Iterator[Item]:
+def prefetch(items: Iterable[Item]) -> Iterator[Item]:
     """Pass on items that another thread pulls a little ahead of time; its errors come out here."""
     ready: queue.Queue[Item | _End] = queue.Queue(CHUNKS_AHEAD)
     stopped = threading.Event()
@@ -64,7 +64,7 @@ def read_ahead(items: Iterable[Item]) -> Iterator[Item]:
         thread.join()
 
 
-def twice(items: Iterable[Item]) -> tuple[Iterator[Item], Iterator[Item]]:
+def tee(items: Iterable[Item]) -> tuple[Iterator[Item], Iterator[Item]]:
     """Give two readers of one stream, which keep only what one of them has not read yet.
 
     ``itertools.tee`` does the same, but lets go of items in blocks of 57: at 8 frames an item that
@@ -89,7 +89,7 @@ def twice(items: Iterable[Item]) -> tuple[Iterator[Item], Iterator[Item]]:
     return reader(*waiting), reader(*reversed(waiting))
 
 
-class WriteBehind(Generic[Item]):
+class BackgroundWriter(Generic[Item]):
     """Hands items to a function in another thread; leaving the block waits until all are done."""
 
     def __init__(self, take: Callable[[Item], None]) -> None:
@@ -98,7 +98,7 @@ class WriteBehind(Generic[Item]):
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="write-behind", daemon=True)
 
-    def __enter__(self) -> WriteBehind[Item]:
+    def __enter__(self) -> BackgroundWriter[Item]:
         self._thread.start()
         return self
 

@@ -69,7 +69,7 @@ def say_fps(fps: Fraction) -> str:
     return decimal if Fraction(decimal) == fps else str(fps)
 
 
-class Choice(NamedTuple):
+class FrameSelection(NamedTuple):
     """Which pictures of a clip become frames, and when those begin and end, in seconds from the first."""
 
     numbers: Sequence[int]
@@ -88,7 +88,7 @@ class Stretch(NamedTuple):
     frames: int | None = None
     fps: Fraction | None = None
 
-    def choose(self, begins: Sequence[Fraction], end: Fraction) -> Choice:
+    def choose(self, begins: Sequence[Fraction], end: Fraction) -> FrameSelection:
         """Choose from pictures that begin at ``begins``, the last of which stands until ``end``."""
         if self.fps is not None:
             return self._resampled(begins, end, self.fps)
@@ -96,7 +96,7 @@ class Stretch(NamedTuple):
         last = len(begins) if self.frames is None else min(first + self.frames, len(begins))
         zero = begins[first] if first < last else self.start
         times = tuple(moment - zero for moment in begins[first:last])
-        return Choice(range(first, last), times, (begins[last] if last < len(begins) else end) - zero)
+        return FrameSelection(range(first, last), times, (begins[last] if last < len(begins) else end) - zero)
 
     def is_past(self, begins: Sequence[Fraction]) -> bool:
         """Whether pictures after these cannot matter any more; a few are left for good measure."""
@@ -109,14 +109,14 @@ class Stretch(NamedTuple):
     def _first(self, begins: Sequence[Fraction]) -> int:
         return bisect_left(begins, self.start - _CLOCK)
 
-    def _resampled(self, begins: Sequence[Fraction], end: Fraction, fps: Fraction) -> Choice:
+    def _resampled(self, begins: Sequence[Fraction], end: Fraction, fps: Fraction) -> FrameSelection:
         count = max(math.ceil((end - _CLOCK - self.start) * fps), 0)
         count = count if self.frames is None else min(count, self.frames)
         if count > _MANY_FRAMES and count > _MANY_REPEATS * len(begins):
             raise ValueError(f"{count} frames of {len(begins)} pictures in {float(end):.0f} s")
         moments = tuple(number / fps for number in range(count))
         numbers = [bisect_right(begins, self.start + moment + _CLOCK) - 1 for moment in moments]
-        return Choice(numbers, moments, count / fps)
+        return FrameSelection(numbers, moments, count / fps)
 
 
 WHOLE = Stretch()

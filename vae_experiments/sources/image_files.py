@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from vae_experiments.errors import SourceError
 from vae_experiments.sources.file_type import Kind, sniff
 from vae_experiments.sources.image_structure import list_pages, without_damage
-from vae_experiments.sources.media_reader import GO_ON, Medium, Survey
+from vae_experiments.sources.media_reader import GO_ON, MediaInfo, MediaReader
 from vae_experiments.sources.paths import refuse
 from vae_experiments.sources.resize import Turn
 from vae_experiments.tensors import Size
@@ -52,20 +52,20 @@ class _Broken(SourceError):  # noqa: N818  said as every SourceError
 
 
 @dataclass(frozen=True)
-class Animation(Medium):
+class Animation(MediaReader):
     """A gif, webp, png, jpeg or avif: one picture or many."""
 
-    def look_over(self) -> Survey:
+    def look_over(self) -> MediaInfo:
         """Read the header, and from the file's structure how many frames there are, and when."""
         pages, size, remarks = self.header()
         *begins, end = accumulate([Fraction(0), *pages.durations])
         count, damage = self._readable(pages, begins) if self.allow_partial else (len(begins), "")
         if len(begins) == 1 and not pages.damage:
-            return Survey(size, (Fraction(0),), None, remarks=remarks)
+            return MediaInfo(size, (Fraction(0),), None, remarks=remarks)
         is_complete = count == len(begins) and not pages.damage
         end = end if count == len(begins) else begins[count]
         remarks += (damage,) if damage else ()
-        return Survey(size, tuple(begins[:count]), end, is_complete, remarks=remarks)
+        return MediaInfo(size, tuple(begins[:count]), end, is_complete, remarks=remarks)
 
     def read(self) -> Generator[Callable[[], Pixels], None, None]:
         """Yield the pictures of the survey; each is composed over black."""
@@ -136,10 +136,10 @@ class Animation(Medium):
 
 
 @dataclass(frozen=True)
-class Folder(Medium):
+class ImageFolder(MediaReader):
     """A folder of numbered pictures: frame 10 comes after frame 9, whatever the alphabet says."""
 
-    def look_over(self) -> Survey:
+    def look_over(self) -> MediaInfo:
         """Read the header of every picture: all must have one size."""
         files = self.files()
         if not files:
@@ -159,7 +159,7 @@ class Folder(Medium):
                 raise self.refusal(problem, "all pictures must have one size: resize or remove the odd one")
         assert first is not None
         begins = tuple(Fraction(number) for number in range(len(files)))
-        return Survey(first, begins, None, remarks=(*_gaps(files), *remarks))
+        return MediaInfo(first, begins, None, remarks=(*_gaps(files), *remarks))
 
     def read(self) -> Generator[Callable[[], Pixels], None, None]:
         """Yield the pictures in the order of their numbers."""
@@ -190,7 +190,7 @@ class Folder(Medium):
 
 
 @contextlib.contextmanager
-def _opened(medium: Medium, pages: Pages) -> Iterator[tuple[Any, IO[bytes]]]:
+def _opened(medium: MediaReader, pages: Pages) -> Iterator[tuple[Any, IO[bytes]]]:
     """Open a picture and check its size; its pixels stay undecoded."""
     from PIL import Image, features
 
@@ -214,7 +214,7 @@ def _opened(medium: Medium, pages: Pages) -> Iterator[tuple[Any, IO[bytes]]]:
 
 
 @contextlib.contextmanager
-def _damage_named(medium: Medium, number: int) -> Iterator[None]:
+def _damage_named(medium: MediaReader, number: int) -> Iterator[None]:
     """Turn whatever Pillow's parsers run into, from struct.error to IndexError, into one sentence."""
     from PIL import Image
 

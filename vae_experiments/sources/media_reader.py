@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 GO_ON = "copy it again, or set source.allow_partial=true to use what comes before"
 
 
-class Survey(NamedTuple):
+class MediaInfo(NamedTuple):
     """What is known of a medium before its frames are read."""
 
     size: Size
@@ -41,7 +41,7 @@ class Survey(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Medium(ABC):
+class MediaReader(ABC):
     """Something on disk that holds frames, and the terms on which it is read."""
 
     path: Path
@@ -51,7 +51,7 @@ class Medium(ABC):
     stretch: Stretch = WHOLE
     """What is asked for: a survey need not look beyond it."""
 
-    def survey(self) -> Survey:
+    def survey(self) -> MediaInfo:
         """Look a medium over before it is read; remembered until the file changes.
 
         Raises:
@@ -60,7 +60,7 @@ class Medium(ABC):
         return _remembered(self, stamp(self.path))
 
     @abstractmethod
-    def look_over(self) -> Survey:
+    def look_over(self) -> MediaInfo:
         """Make the survey."""
 
     @abstractmethod
@@ -92,5 +92,5 @@ class Medium(ABC):
 
 
 @lru_cache(maxsize=64)
-def _remembered(medium: Medium, stamp: object) -> Survey:  # noqa: ARG001  the stamp is part of the key
+def _remembered(medium: MediaReader, stamp: object) -> MediaInfo:  # noqa: ARG001  the stamp is part of the key
     return medium.look_over()

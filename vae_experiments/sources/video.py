@@ -20,18 +20,18 @@ from vae_experiments.sources.frame_rate import (
     say_fps,
     say_uneven,
 )
-from vae_experiments.sources.image_files import Animation, Folder
+from vae_experiments.sources.image_files import Animation, ImageFolder
 from vae_experiments.sources.paths import locate, refuse, stamp
 from vae_experiments.sources.resize import Fit, fit
 from vae_experiments.sources.source import Source, SourceInfo
-from vae_experiments.sources.video_file.reader import Film
+from vae_experiments.sources.video_file.reader import VideoFile
 from vae_experiments.tensors import parse_size, to_frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from vae_experiments.sources.frame_rate import Choice
-    from vae_experiments.sources.media_reader import Medium, Survey
+    from vae_experiments.sources.frame_rate import FrameSelection
+    from vae_experiments.sources.media_reader import MediaInfo, MediaReader
     from vae_experiments.tensors import Frames, Pixels, Size
 
 # Part of every digest: raised when the same file and settings come to give other pixels.
@@ -133,9 +133,9 @@ class Video(Source):
     def _fps(self) -> Fraction | None:
         return None if self.fps is None else parse_fps(self.fps)
 
-    def _medium(self) -> Medium:
+    def _medium(self) -> MediaReader:
         path = locate(str(self.path))
-        kind = Folder if path.is_dir() else Animation if sniff(path).is_picture else Film
+        kind = ImageFolder if path.is_dir() else Animation if sniff(path).is_picture else VideoFile
         stretch = Stretch(Fraction(str(self.start)), self.frames, self._fps())
         return kind(path, self.rotate, self.allow_partial, self.max_pixels, stretch)
 
@@ -154,7 +154,7 @@ class Video(Source):
         if error:
             raise error
 
-    def _fitted(self, medium: Medium) -> Iterator[Pixels]:
+    def _fitted(self, medium: MediaReader) -> Iterator[Pixels]:
         survey = medium.survey()
         numbers = iter(self._choice(medium, survey).numbers)
         size = self._size() or survey.size
@@ -169,7 +169,7 @@ class Video(Source):
                 if wanted is None:
                     return
 
-    def _choice(self, medium: Medium, survey: Survey) -> Choice:
+    def _choice(self, medium: MediaReader, survey: MediaInfo) -> FrameSelection:
         """Choose the pictures that the settings for time ask for."""
         begins, end, stretch = survey.begins, survey.end, medium.stretch
         if survey.fps is None or not 0 < survey.fps <= MAX_FPS:
@@ -190,13 +190,13 @@ class Video(Source):
             raise self._too_late()
         return choice
 
-    def _plays_as_it_was(self, survey: Survey, choice: Choice) -> bool:
+    def _plays_as_it_was(self, survey: MediaInfo, choice: FrameSelection) -> bool:
         """Whether the frames last from the clip's begin to its end, at its own speed."""
         if not survey.is_complete or survey.end is None or self.start:
             return False
         return abs(choice.end - survey.end) < 1 / (self._fps() or MAX_FPS)
 
-    def _remarks(self, survey: Survey, choice: Choice) -> Iterator[str]:
+    def _remarks(self, survey: MediaInfo, choice: FrameSelection) -> Iterator[str]:
         if survey.end is not None and (uneven := say_uneven(survey.begins, survey.end)):
             yield f"{uneven}, {'each one keeps its time' if self.fps is None else 'resampled by time'}"
         if survey.end is None and self.fps is None and len(survey.begins) > 1:

@@ -14,7 +14,7 @@ from vae_experiments.errors import TrainingError
 from vae_experiments.training.checkpoints import load_optimiser_state, load_weights, optimiser_state
 from vae_experiments.training.networks.build import split_parameters
 from vae_experiments.training.networks.losses import psnr_db, reconstruction_loss, structure_loss
-from vae_experiments.training.networks.modules import Draws
+from vae_experiments.training.networks.modules import StepRandom
 from vae_experiments.training.networks.muon import Muon
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from vae_experiments.tensors import Frames
     from vae_experiments.training.checkpoints import Weights
-    from vae_experiments.training.networks.modules import Answer, Trainee
+    from vae_experiments.training.networks.modules import StepOutput, Trainee
     from vae_experiments.training.settings import Training
 
 log = logging.getLogger(__name__)
@@ -127,11 +127,11 @@ class Learner:
         shares: dict[str, Any] = {name: value.detach() / parts for name, value in numbers.items()}
         return shares | {"counts": answer.counts}
 
-    def _answer(self, step: int, part: int, frames: Frames) -> Answer:
-        draws = Draws.of(self.settings.seed, step, part)
+    def _answer(self, step: int, part: int, frames: Frames) -> StepOutput:
+        draws = StepRandom.of(self.settings.seed, step, part)
         enabled = self.dtype is torch.bfloat16
         with torch.autocast(frames.device.type, torch.bfloat16, enabled=enabled):
-            answer: Answer = self.model(frames, draws)
+            answer: StepOutput = self.model(frames, draws)
         return answer
 
     def _set_rates(self, step: int) -> None:

@@ -126,13 +126,13 @@ def _serve(opened: socket.socket, outputs: Path, hosts: Sequence[str], port: int
     import uvicorn
 
     from vae_experiments.web.server.fault_page import keep_traces_in
-    from vae_experiments.web.service import Bench
+    from vae_experiments.web.service import WebService
 
     # Raised again by uvicorn when it has ended in good order; its default would leave the scratch behind.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     sys.setswitchinterval(SWITCH_SECONDS)
     keep_traces_in(outputs.resolve() / "web.log")
-    bench = Bench(outputs)
+    bench = WebService(outputs)
     try:
         app = application(bench, hosts)
         bench.warm_up()

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from vae_experiments.pipeline.experiment import Result
     from vae_experiments.sources import Source
     from vae_experiments.tensors import Frames
-    from vae_experiments.web.requests.run_request import Order
-    from vae_experiments.web.state.job_queue import Ticket
+    from vae_experiments.web.requests.run_request import RunRequest
+    from vae_experiments.web.state.job_queue import Job
 
 READING, DECODING = 0.3, 0.7
 """How much of a run it is, about, to read and encode, and to decode twice."""
@@ -34,7 +34,7 @@ class Watched:
     A run may encode the whole clip before its first frame comes out; this is looked at meanwhile.
     """
 
-    def __init__(self, source: Source, ticket: Ticket) -> None:
+    def __init__(self, source: Source, ticket: Job) -> None:
         self._source, self._ticket = source, ticket
 
     def __getattr__(self, name: str) -> Any:
@@ -78,9 +78,9 @@ def check_room(outputs: Path, free_bytes: int) -> None:
 
 
 def run_order(
-    order: Order,
+    order: RunRequest,
     folder: Path,
-    ticket: Ticket,
+    ticket: Job,
     output: Output | None = None,
     words: Sequence[str] | None = None,
 ) -> Result:

@@ -14,19 +14,19 @@ from vae_experiments.errors import SourceError
 from vae_experiments.pipeline.second_video import said_of
 from vae_experiments.web.requests.controls import SECOND
 from vae_experiments.web.requests.preview import preview_of
-from vae_experiments.web.requests.run_request import VIDEO, Asked, order_of
+from vae_experiments.web.requests.run_request import VIDEO, RawRequest, order_of
 from vae_experiments.web.run_job import SMALL, check_room, new_folder, run_order
 from vae_experiments.web.server.log_records import without_paths
-from vae_experiments.web.state.browser_session import Guest
-from vae_experiments.web.state.job_queue import Desk, Ticket
+from vae_experiments.web.state.browser_session import BrowserSession
+from vae_experiments.web.state.job_queue import Job, JobQueue
 from vae_experiments.web.state.results import Kept, Results
 from vae_experiments.web.state.scratch import Scratch
 from vae_experiments.web.state.uploads import Limits, Uploads
-from vae_experiments.web.sweep_job import Range, orders_of, run_sweep, sweep_command
+from vae_experiments.web.sweep_job import SweepRange, orders_of, run_sweep_request, sweep_command
 
 if TYPE_CHECKING:
     from vae_experiments.errors import VaeExperimentsError
-    from vae_experiments.web.requests.run_request import Order
+    from vae_experiments.web.requests.run_request import RunRequest
     from vae_experiments.web.state.uploads import Upload
 
 Known = TypeVar("Known")
@@ -35,21 +35,21 @@ PREVIEW = "preview"
 
 
 @dataclass
-class Visit:
+class PageSession:
     """One open page in one browser: its upload, its last runs, its preview."""
 
     id: str
-    guest: Guest
+    guest: BrowserSession
     uploads: dict[str, str] = field(default_factory=dict)
     """The ids of the video to be changed and of the second one, which manipulations mix with it."""
     preview: str = ""
-    asked: Asked | None = None
+    asked: RawRequest | None = None
     """What its last run was asked for."""
     greeted: bool = False
     """Whether it was shown the history."""
 
 
-class Bench:
+class WebService:
     """Holds all that the page works with; ``close`` clears away what was only for the while."""
 
     def __init__(self, outputs: Path, limits: Limits | None = None, most_waiting: int = 60) -> None:
@@ -58,14 +58,14 @@ class Bench:
         self.scratch = self._scratch.folder
         self.uploads = Uploads(self.scratch / "uploads", self.limits)
         self.results = Results()
-        self.desk = Desk(most_waiting, self.limits.seconds)
-        self._visits: OrderedDict[str, Visit] = OrderedDict()
-        self._guests: OrderedDict[str, Guest] = OrderedDict()
+        self.desk = JobQueue(most_waiting, self.limits.seconds)
+        self._visits: OrderedDict[str, PageSession] = OrderedDict()
+        self._guests: OrderedDict[str, BrowserSession] = OrderedDict()
         self._lock = Lock()
 
     def warm_up(self) -> None:
         """Run a preview of the default once, so that whoever comes first need not wait for the libraries."""
-        ticket = self.preview(self.visit("nobody"), Asked())
+        ticket = self.preview(self.visit("nobody"), RawRequest())
         assert ticket is not None
         ticket.finished.wait()
 
@@ -74,13 +74,13 @@ class Bench:
         self.desk.close()
         self._scratch.close()
 
-    def visit(self, key: str | None, guest: str | None = None) -> Visit:
+    def visit(self, key: str | None, guest: str | None = None) -> PageSession:
         """Find what belongs to one open page, in the browser that goes by that name."""
         with self._lock:
-            known = _last_used(self._guests, guest or str(key), Guest())
-            return _last_used(self._visits, str(key), Visit(str(key), known))
+            known = _last_used(self._guests, guest or str(key), BrowserSession())
+            return _last_used(self._visits, str(key), PageSession(str(key), known))
 
-    def receive(self, visit: Visit, file: Path, name: str, place: str = VIDEO) -> Upload:
+    def receive(self, visit: PageSession, file: Path, name: str, place: str = VIDEO) -> Upload:
         """Take a file that was uploaded, as the video to be changed or as the ``SECOND`` one.
 
         Raises:
@@ -94,7 +94,7 @@ class Bench:
         visit.uploads[place] = upload.id
         return upload
 
-    def order(self, visit: Visit, asked: Asked) -> Order:
+    def order(self, visit: PageSession, asked: RawRequest) -> RunRequest:
         """Check what was asked for.
 
         Raises:
@@ -104,7 +104,7 @@ class Bench:
         second = self.uploads.find(visit.uploads.get(SECOND))
         return order_of(asked, upload, self.limits, second)
 
-    def run(self, visit: Visit, asked: Asked) -> Ticket:
+    def run(self, visit: PageSession, asked: RawRequest) -> Job:
         """Queue a run; its result is a ``Kept``, which joins the visit's history.
 
         Raises:
@@ -114,7 +114,7 @@ class Bench:
         check_room(self.outputs, self.limits.free_bytes)
         visit.asked = asked
 
-        def work(ticket: Ticket) -> Kept:
+        def work(ticket: Job) -> Kept:
             folder = new_folder(self.outputs)
             result = run_order(order, folder, ticket, words=order.words)
             kept = self.results.keep(folder, order.title, order.command, result.metrics, order.chain)
@@ -123,7 +123,7 @@ class Bench:
 
         return self.desk.order(visit.id, work)
 
-    def preview(self, visit: Visit, asked: Asked) -> Ticket | None:
+    def preview(self, visit: PageSession, asked: RawRequest) -> Job | None:
         """Queue a run on few small frames, or nothing while a run goes on; its result may be that there is none.
 
         Raises:
@@ -133,7 +133,7 @@ class Bench:
         if self.desk.is_busy:
             return None
 
-        def work(ticket: Ticket) -> Kept | None:
+        def work(ticket: Job) -> Kept | None:
             small = preview_of(order)
             if small is None:
                 return None
@@ -146,7 +146,7 @@ class Bench:
 
         return self.desk.order(f"{visit.id} {PREVIEW}", work)
 
-    def sweep(self, visit: Visit, asked: Asked, over: Range) -> Ticket:
+    def sweep(self, visit: PageSession, asked: RawRequest, over: SweepRange) -> Job:
         """Queue one run for each value of a setting, and the page over all of them.
 
         Raises:
@@ -156,10 +156,10 @@ class Bench:
         orders = [self.order(visit, one) for one in orders_of(asked, over)]
         check_room(self.outputs, self.limits.free_bytes)
 
-        def work(ticket: Ticket) -> Kept:
+        def work(ticket: Job) -> Kept:
             folder = new_folder(self.outputs / "sweeps")
             try:
-                run_sweep(orders, over.setting, folder, ticket)
+                run_sweep_request(orders, over.setting, folder, ticket)
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from vae_experiments.errors import SettingError
-from vae_experiments.manipulations import Link
+from vae_experiments.manipulations import ChainStep
 from vae_experiments.web.requests.catalog import offered
 from vae_experiments.web.requests.run_request import with_value
 from vae_experiments.web.run_job import run_order
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from vae_experiments.web.requests.run_request import Asked, Order
-    from vae_experiments.web.state.job_queue import Ticket
+    from vae_experiments.web.requests.run_request import RawRequest, RunRequest
+    from vae_experiments.web.state.job_queue import Job
 
 FEWEST, MOST = 2, 9
 
 
 @dataclass(frozen=True)
-class Range:
+class SweepRange:
     """Values of one setting, evenly spaced."""
 
     setting: str
@@ -32,7 +32,7 @@ class Range:
     count: int
 
     @classmethod
-    def of(cls, setting: Any, first: Any, last: Any, count: Any) -> Range:
+    def of(cls, setting: Any, first: Any, last: Any, count: Any) -> SweepRange:
         """Check what the browser sent.
 
         Raises:
@@ -75,8 +75,8 @@ def usual_range(setting: str) -> tuple[float, float]:
     """Suggest a range: from the weak to the strong value of its class, or else the slider's own."""
     name, _, key = setting.partition(".")
     one = offered("manipulation")[name]
-    assert issubclass(one.kind, Link), one
-    shown, values = one.kind.ladder
+    assert issubclass(one.kind, ChainStep), one
+    shown, values = one.kind.gallery_values
     numbers = [float(value) for value in values if isinstance(value, int | float)]
     if shown == key and numbers:
         return numbers[0], numbers[-1]
@@ -84,7 +84,7 @@ def usual_range(setting: str) -> tuple[float, float]:
     return float(made.minimum or 0), float(made.maximum or 1)
 
 
-def orders_of(asked: Asked, over: Range) -> list[Asked]:
+def orders_of(asked: RawRequest, over: SweepRange) -> list[RawRequest]:
     """Give what was asked for once with each value.
 
     Raises:
@@ -99,14 +99,14 @@ def orders_of(asked: Asked, over: Range) -> list[Asked]:
     return [with_value(asked, over.setting, value) for value in over.values()]
 
 
-def sweep_command(orders: Sequence[Order], over: Range) -> str:
+def sweep_command(orders: Sequence[RunRequest], over: SweepRange) -> str:
     """Say what to type for the same sweep."""
     values = ",".join(f"{value:g}" for value in over.values())
     others = [word for word in orders[0].words if not word.startswith(f"{over.setting}=")]
     return shlex.join(["python", "run.py", "-m", *others, f"{over.setting}={values}"])
 
 
-def run_sweep(orders: Sequence[Order], setting: str, folder: Path, ticket: Ticket) -> None:
+def run_sweep_request(orders: Sequence[RunRequest], setting: str, folder: Path, ticket: Job) -> None:
     """Run every order into a numbered folder, and write the page over all of them.
 
     Raises:
@@ -115,7 +115,7 @@ def run_sweep(orders: Sequence[Order], setting: str, folder: Path, ticket: Ticke
     for number, order in enumerate(orders):
         place = folder / str(number)
         place.mkdir()
-        part = cast("Ticket", _Part(ticket, number, len(orders)))
+        part = cast("Job", _Part(ticket, number, len(orders)))
         run_order(order, place, part, words=order.swept_words(setting))
     ticket.tick(1.0, "drawing the page")
     from vae_experiments.sweep import write_sweep
@@ -127,7 +127,7 @@ def run_sweep(orders: Sequence[Order], setting: str, folder: Path, ticket: Ticke
 class _Part:
     """The ticket of a sweep as one of its runs sees it."""
 
-    ticket: Ticket
+    ticket: Job
     number: int
     count: int
     share: float = 0.0

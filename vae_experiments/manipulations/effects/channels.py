@@ -21,7 +21,7 @@ class ChannelGain(WholeClip):
     Holds all latents of the clip.
     """
 
-    ladder = ("gain", (1.25, 2, 3))
+    gallery_values = ("gain", (1.25, 2, 3))
 
     gain: Scheduled = setting("factor on the distance from the channel's mean", default=2.0)
 
@@ -37,7 +37,7 @@ class ChannelBias(Manipulation):
     ``z + bias``.
     """
 
-    ladder = ("bias", (0.25, 0.5, 1))
+    gallery_values = ("bias", (0.25, 0.5, 1))
 
     bias: Scheduled = setting("what is added", default=0.5, unit="standard deviations of the latents")
 
@@ -52,7 +52,7 @@ class ChannelMute(WholeClip):
     The mean and not 0, which would shift it too. Holds all latents of the clip.
     """
 
-    ladder = ("channels", ([0], [0, 1], [0, 1, 2, 3]))
+    gallery_values = ("channels", ([0], [0, 1], [0, 1, 2, 3]))
 
     channels: list[int] = setting(
         "latent channels to silence; none named means all", default=[0], minimum=0, for_every_kind=True
@@ -86,7 +86,7 @@ class Invert(WholeClip):
     Holds all latents of the clip.
     """
 
-    ladder: ClassVar[tuple[str, tuple[object, ...]]] = ("channels", ([0], [0, 1], []))
+    gallery_values: ClassVar[tuple[str, tuple[object, ...]]] = ("channels", ([0], [0, 1], []))
 
     def whole(self, latents: Latents, _clip: Clip) -> Latents:
         """Mirror each channel at its mean."""
@@ -100,7 +100,7 @@ class ClampOutliers(WholeClip):
     ``soft`` bent by ``limit * tanh(x / limit)``. Holds all latents of the clip.
     """
 
-    ladder = ("limit", (3, 1.5, 0.8))
+    gallery_values = ("limit", (3, 1.5, 0.8))
 
     limit: Scheduled = setting(
         "farthest from the mean", default=1.0, unit="standard deviations of the channel", above=0
@@ -115,8 +115,8 @@ class ClampOutliers(WholeClip):
         if not self.soft:
             reach = self.limit * std
             return torch.clamp(latents.double(), mean - reach, mean + reach).float()
-        bent = self.limit * torch.tanh(standardised(latents) / self.limit)
-        return (mean + std * bent).float()
+        with_bent_decoder = self.limit * torch.tanh(standardised(latents) / self.limit)
+        return (mean + std * with_bent_decoder).float()
 
 
 class Truncation(Manipulation):
@@ -125,7 +125,7 @@ class Truncation(Manipulation):
     ``psi * z``: the truncation trick of StyleGAN (Karras et al. 2019), whose mean latent is 0 here.
     """
 
-    ladder = ("psi", (0.85, 0.6, 0.3))
+    gallery_values = ("psi", (0.85, 0.6, 0.3))
 
     psi: Scheduled = setting("what is kept of the distance from the mean", default=0.6)
 

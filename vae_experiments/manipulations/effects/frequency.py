@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from vae_experiments.manipulations.effects.mixing import in_step
 from vae_experiments.manipulations.effects.space import each_frames
 from vae_experiments.manipulations.manipulation import Manipulation, WholeClip
-from vae_experiments.manipulations.second_video import Accompanied
+from vae_experiments.manipulations.second_video import SecondVideoManipulation
 from vae_experiments.options import Choice, Scheduled, setting
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ class FrequencyFilter(WholeClip):
     the first. Holds all latents of the clip, but over space none.
     """
 
-    moves_time = True
-    ladder = ("high", (0.9, 0.6, 0.3))
+    keeps_first_latent = True
+    gallery_values = ("high", (0.9, 0.6, 0.3))
 
     low: Scheduled = setting(
         "coarsest or slowest change that stays: 0 is open",
@@ -98,7 +98,7 @@ class FrequencyFilter(WholeClip):
         return list(zip(each_frames(self.low, count), each_frames(self.high, count), strict=True))
 
 
-class PhaseSwap(Accompanied):
+class PhaseSwap(SecondVideoManipulation):
     """Shows the outlines of another video in the texture of this one.
 
     Keeps the magnitudes of each frame's spectrum, channel by channel, and takes the phases of the other

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from vae_experiments.manipulations.interpolation import slerp
 from vae_experiments.manipulations.manipulation import Manipulation
-from vae_experiments.manipulations.second_video import Accompanied
+from vae_experiments.manipulations.second_video import SecondVideoManipulation
 from vae_experiments.options import Choice, Scheduled, setting
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Method(Choice):
     pythagorean = "straight, then divided by what mixing takes from the spread of unlike latents"
 
 
-class Interpolate(Accompanied):
+class Interpolate(SecondVideoManipulation):
     """Travels from this video to another: a ramp of the weight slowly turns one into the other.
 
     ``lerp``: ``(1 - w) z + w o``, which looks grey in the middle, as latents of different videos are
@@ -36,7 +36,7 @@ class Interpolate(Accompanied):
     and opposite vectors go straight. ``pythagorean``: lerp divided by ``sqrt(w^2 + (1 - w)^2)``.
     """
 
-    ladder = ("weight", (0.15, 0.5, 0.85))
+    gallery_values = ("weight", (0.15, 0.5, 0.85))
 
     weight: Scheduled = setting(
         "0 is this video, 1 the other", default=0.5, unit="of the way", minimum=0, maximum=1
@@ -63,14 +63,14 @@ class Mode(Choice):
     replace = "the other video alone"
 
 
-class Blend(Accompanied):
+class Blend(SecondVideoManipulation):
     """Lays another video over this one, as in a double exposure or, with a mask, a collage.
 
     ``add``: ``z + weight * o``; ``max``: z or ``weight * o``, whichever is further from 0; ``replace``: o,
     whatever the weight, for use with ``mask``.
     """
 
-    ladder = ("weight", (0.25, 0.6, 1))
+    gallery_values = ("weight", (0.25, 0.6, 1))
 
     mode: Mode = setting("how the two meet: add, max or replace", default=Mode.add)
     weight: Scheduled = setting("factor of the other video in add and max: 0 is none", default=0.5)
@@ -96,7 +96,7 @@ class Arithmetic(Manipulation):
     latents in place of codes).
     """
 
-    ladder = ("amount", (0.25, 0.5, 1))
+    gallery_values = ("amount", (0.25, 0.5, 1))
 
     amount: Scheduled = setting("how much of the difference: 0 is none, below 0 takes it away", default=0.5)
     plus_path: str = setting(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vae_experiments.manipulations.manipulation import Manipulation, WholeClip
-from vae_experiments.manipulations.second_video import Accompanied
+from vae_experiments.manipulations.second_video import SecondVideoManipulation
 from vae_experiments.options import Choice, Scheduled, setting
 from vae_experiments.tensors import Joined
 
@@ -31,8 +31,8 @@ class MotionGain(WholeClip):
     ``m + gain * (z - m)`` with ``m`` the mean over time of each latent value. Holds all latents of the clip.
     """
 
-    moves_time = True
-    ladder = ("gain", (0, 0.5, 2))
+    keeps_first_latent = True
+    gallery_values = ("gain", (0, 0.5, 2))
 
     gain: Scheduled = setting("factor on the way from the mean: 0 freezes, 1 changes nothing", default=2.0)
 
@@ -56,7 +56,7 @@ class MotionMagnify(Manipulation):
     2018, Learning-based Video Motion Magnification).
     """
 
-    ladder = ("gain", (1.5, 2.5, 4))
+    gallery_values = ("gain", (1.5, 2.5, 4))
 
     gain: Scheduled = setting("factor on the way from the reference: 1 changes nothing", default=2.0)
     reference: Reference = setting(
@@ -67,7 +67,7 @@ class MotionMagnify(Manipulation):
         """Keep the first latent, or the last one of the chunk before."""
         import torch
 
-        alone, at = clip.first_alone, 0
+        alone, at = clip.has_single_frame_first_latent, 0
         reference: Latents | None = None
         for latents in chunks:
             start = latents[: max(0, alone - at)]
@@ -84,7 +84,7 @@ class MotionMagnify(Manipulation):
             at += len(latents)
 
 
-class MotionTransfer(Accompanied):
+class MotionTransfer(SecondVideoManipulation):
     """Moves the first frame by the motion of another video.
 
     What changes there is added here, light and dark: of two real clips that is a double exposure more
@@ -92,13 +92,13 @@ class MotionTransfer(Accompanied):
     al. 2019, First Order Motion Model, in latents instead of key points).
     """
 
-    ladder = ("gain", (0.3, 0.6, 1))
+    gallery_values = ("gain", (0.3, 0.6, 1))
 
     gain: Scheduled = setting("factor on the other video's motion: 0 is none", default=1.0)
 
     def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
         """Keep the first latent of both videos and read them side by side."""
-        alone, at = clip.first_alone, 0
+        alone, at = clip.has_single_frame_first_latent, 0
         others, own = clip.second(self.path), Joined(chunks)
         if alone and (start := own.take(1)) is not None:
             others.take(1)
@@ -114,7 +114,7 @@ class MotionTransfer(Accompanied):
             at += 1
 
 
-class StyleSwap(Accompanied, WholeClip):
+class StyleSwap(SecondVideoManipulation, WholeClip):
     """Keeps this video's motion and takes the mean picture of another.
 
     ``mean(o) + z - mean(z)``, means over time of each latent value, of the other video over as many
@@ -122,12 +122,12 @@ class StyleSwap(Accompanied, WholeClip):
     mean in place of a learned split). Holds all latents of the clip.
     """
 
-    moves_time = True
+    keeps_first_latent = True
 
     def whole(self, latents: Latents, clip: Clip) -> Latents:
         """Swap the means over time."""
         others = clip.second(self.path)
-        others.take(clip.first_alone)
+        others.take(clip.has_single_frame_first_latent)
         other = others.take(len(latents))
         assert other is not None, "a second video has no end"
         return other.mean(0, keepdim=True) + latents - latents.mean(0, keepdim=True)
@@ -142,8 +142,8 @@ class TemporalBand(WholeClip):
     the straight lines between them. Holds all latents of the clip.
     """
 
-    moves_time = True
-    ladder = ("gain", (0, 2, 4))
+    keeps_first_latent = True
+    gallery_values = ("gain", (0, 2, 4))
 
     gain: Scheduled = setting("factor on the changes in the band: 1 changes nothing", default=3.0)
     low_hz: float = setting("slowest change of the band", default=0.5, unit="Hz", minimum=0)
@@ -180,7 +180,7 @@ class TemporalBand(WholeClip):
         """Take latents that last differently to even moments, straight between neighbours, and the band back."""
         import torch
 
-        first, count = clip.first_alone, len(latents)
+        first, count = clip.has_single_frame_first_latent, len(latents)
         moments = torch.tensor([clip.seconds(first + number) for number in range(count)], dtype=torch.float64)
         gaps, lasts = moments.diff(), float(moments[-1] - moments[0])
         if not lasts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from vae_experiments.manipulations.manipulation import Link
+from vae_experiments.manipulations.manipulation import ChainStep
 from vae_experiments.options import setting
 from vae_experiments.runtime.seeding import normal
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NAMES_SHOWN = 4
 
 
-class Bend(Link):
+class Bend(ChainStep):
     """Bends the decoder's weights and leaves the latents: tints, patterns and blots appear.
 
     Scaled, given noise, quantised, pruned and permuted, in this order (network bending, Broad et al.
@@ -28,7 +28,7 @@ class Bend(Link):
     untouched reconstruction keeps the decoder as it was.
     """
 
-    ladder = ("noise", (0.1, 0.3, 1))
+    gallery_values = ("noise", (0.1, 0.3, 1))
 
     scale: float = setting("factor on every weight: 1 changes nothing", default=1.0)
     noise: float = setting(

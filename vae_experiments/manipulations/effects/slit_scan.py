@@ -31,8 +31,8 @@ class SlitScan(WholeClip):
     of the clip.
     """
 
-    moves_time = True
-    ladder = ("delay", (4, 10, 20))
+    keeps_first_latent = True
+    gallery_values = ("delay", (4, 10, 20))
 
     delay: Scheduled = setting(
         "how much later the far edge is", default=10.0, unit="frames", minimum=0, maximum=10**6

@@ -29,7 +29,7 @@ class Mirror(Choice):
 class Flip(Manipulation):
     """Mirrors where things are; the detail inside each latent cell is not mirrored, and breaks up."""
 
-    ladder = ("direction", (Mirror.horizontal, Mirror.vertical, Mirror.both))
+    gallery_values = ("direction", (Mirror.horizontal, Mirror.vertical, Mirror.both))
 
     direction: Mirror = setting("which sides change places", default=Mirror.horizontal)
 
@@ -46,7 +46,7 @@ class Blur(Manipulation):
     repeated outwards.
     """
 
-    ladder = ("sigma", (0.4, 0.6, 1))
+    gallery_values = ("sigma", (0.4, 0.6, 1))
 
     sigma: Scheduled = setting(
         "width of the blur: 0 is none", default=0.6, unit="latent cells", minimum=0, maximum=100
@@ -63,7 +63,7 @@ class Sharpen(Manipulation):
     Unsharp masking, ``z + amount * (z - blur(z))``, with the Gaussian of ``blur``.
     """
 
-    ladder = ("amount", (0.3, 1, 3))
+    gallery_values = ("amount", (0.3, 1, 3))
 
     amount: Scheduled = setting("how much of the detail is added: 0 is none", default=1.0, minimum=0)
     sigma: Scheduled = setting(
@@ -86,7 +86,7 @@ class Mosaic(Manipulation):
     are smaller.
     """
 
-    ladder = ("size", (2, 3, 5))
+    gallery_values = ("size", (2, 3, 5))
 
     size: Scheduled = setting(
         "side of a square, rounded to a whole number: 1 changes nothing",
@@ -108,7 +108,7 @@ class ErodeDilate(Manipulation):
     of ``2 * radius + 1`` cells (after the transforms of Broad et al. 2021, Network Bending).
     """
 
-    ladder = ("strength", (0.15, 0.4, 1))
+    gallery_values = ("strength", (0.15, 0.4, 1))
 
     radius: Scheduled = setting(
         "reach, rounded to a whole number: 0 changes nothing, below 0 erodes",

@@ -39,7 +39,7 @@ class Adain(WholeClip):
     With ``path`` empty every channel gets ``mean`` and ``std``. Holds all latents of the clip.
     """
 
-    ladder = ("strength", (0.3, 0.6, 1))
+    gallery_values = ("strength", (0.3, 0.6, 1))
 
     path: str = setting(
         "the other video: a file, or a pattern by name; empty for mean and std", default="plasma"
@@ -89,7 +89,7 @@ class Whiten(WholeClip):
     frames (ZCA, Bell and Sejnowski 1997). Holds all latents of the clip.
     """
 
-    ladder = ("strength", (0.3, 0.6, 1))
+    gallery_values = ("strength", (0.3, 0.6, 1))
 
     floor: float = setting(
         "variance that weaker directions count as, so that nearly nothing is not made much",
@@ -122,7 +122,7 @@ class PcaDirection(WholeClip):
     positive. Holds all latents of the clip.
     """
 
-    ladder = ("amount", (0.3, 0.7, 1.5))
+    gallery_values = ("amount", (0.3, 0.7, 1.5))
 
     component: int = setting("which component, 0 is the strongest", default=0, minimum=0)
     amount: Scheduled = setting("how far to move", default=0.7, unit="standard deviations of the component")
@@ -172,7 +172,7 @@ class PcaTruncate(WholeClip):
     latents; a fraction in ``keep`` is so much of the next component. Holds all latents of the clip.
     """
 
-    ladder = ("keep", (10, 5, 2))
+    gallery_values = ("keep", (10, 5, 2))
 
     keep: Scheduled = setting("how many components stay; 0 leaves the mean", default=3, minimum=0)
     over: PcaOver = setting(

@@ -48,7 +48,7 @@ class Noise(Manipulation):
     between any two frames (the mixed noise of PYoCo, Ge et al. 2023, with c = a^2 / (1 + a^2)).
     """
 
-    ladder = ("scale", (0.2, 0.5, 1))
+    gallery_values = ("scale", (0.2, 0.5, 1))
 
     scale: Scheduled = setting(
         "strength of the noise", default=0.5, unit="standard deviations of the latents", minimum=0
@@ -86,7 +86,7 @@ class VariancePreservingNoise(Manipulation):
     diffusers' ``DDPMScheduler`` (Ho et al. 2020); ``correlation`` as in ``noise``.
     """
 
-    ladder = ("timestep", (50, 200, 500))
+    gallery_values = ("timestep", (50, 200, 500))
 
     timestep: Scheduled = setting(
         "step of the diffusion, rounded to a whole one", default=250, minimum=0, maximum=999
@@ -118,7 +118,7 @@ class Dropout(Manipulation):
     of each cell in all its channels at once.
     """
 
-    ladder = ("share", (0.05, 0.2, 0.5))
+    gallery_values = ("share", (0.05, 0.2, 0.5))
 
     share: Scheduled = setting("how many are lost", default=0.2, minimum=0, maximum=1)
     steady: bool = setting("lose the same ones in every frame", default=False)
@@ -148,7 +148,7 @@ class Quantize(Manipulation):
     standard deviations, with 0 always among the values, and the grid goes on beyond; nothing is clipped.
     """
 
-    ladder = ("levels", (10, 5, 3))
+    gallery_values = ("levels", (10, 5, 3))
 
     levels: Scheduled = setting(
         "levels between -3 and 3 standard deviations of the latents", default=5, minimum=2
@@ -172,20 +172,20 @@ class PosteriorTemperature(Manipulation):
     draw to itself. A model without a posterior has a width of 0, and nothing changes.
     """
 
-    ladder = ("temperature", (1, 5, 20))
+    gallery_values = ("temperature", (1, 5, 20))
 
     temperature: Scheduled = setting("factor on the posterior's width", default=1.0, minimum=0)
     seed: int = setting("seed of the sample", default=0, minimum=0)
 
     def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
         """Add noise as wide as the posterior, which is read in step."""
-        assert clip.spreads is not None, "this clip knows no way to the encoder's posterior"
+        assert clip.posterior_std is not None, "this clip knows no way to the encoder's posterior"
         # The draw of model.posterior=sample is in the latents already where that was asked for.
         is_first = self.name == self.kind and not clip.is_sampled
         purpose = "posterior" if is_first else self.purpose
-        spreads, at = Joined(_without_end(clip.spreads())), 0
+        posterior_std, at = Joined(_without_end(clip.posterior_std())), 0
         for latents in chunks:
-            spread = spreads.take(len(latents))
+            spread = posterior_std.take(len(latents))
             assert spread is not None, "a stream without end has ended"
             if at == 0 and not spread.any():
                 log.info("%s: this model has no posterior, and nothing changes", self.name)

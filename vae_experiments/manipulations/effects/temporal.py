@@ -28,8 +28,8 @@ class TemporalSmooth(WholeClip):
     A Gaussian over time of ``sigma`` frames; the clip's ends are repeated. Holds all latents of the clip.
     """
 
-    moves_time = True
-    ladder = ("sigma", (0.7, 1.5, 4))
+    keeps_first_latent = True
+    gallery_values = ("sigma", (0.7, 1.5, 4))
 
     sigma: Scheduled = setting(
         "width of the blend: 0 changes nothing", default=1.5, unit="frames", minimum=0, maximum=1000
@@ -46,8 +46,8 @@ class TemporalSharpen(WholeClip):
     ``z + amount * (z - smooth(z))`` with the Gaussian of ``temporal_smooth``. Holds all latents of the clip.
     """
 
-    moves_time = True
-    ladder = ("amount", (0.5, 1.5, 3))
+    keeps_first_latent = True
+    gallery_values = ("amount", (0.5, 1.5, 3))
 
     amount: Scheduled = setting("how far from its neighbours: 0 changes nothing", default=1.5)
     sigma: Scheduled = setting(
@@ -82,8 +82,8 @@ class Echo(WholeClip):
     gone on for. Holds all latents of the clip.
     """
 
-    moves_time = True
-    ladder = ("feedback", (0.3, 0.6, 0.9))
+    keeps_first_latent = True
+    gallery_values = ("feedback", (0.3, 0.6, 0.9))
 
     feedback: Scheduled = setting(
         "strength of each echo against the one before", default=0.6, minimum=0, maximum=1
@@ -111,7 +111,7 @@ class Echo(WholeClip):
 class Reverse(WholeClip):
     """Plays the clip backwards. Holds all latents of the clip."""
 
-    moves_time = True
+    keeps_first_latent = True
 
     def whole(self, latents: Latents, _clip: Clip) -> Latents:
         """Turn time round."""
@@ -121,7 +121,7 @@ class Reverse(WholeClip):
 class Freeze(Manipulation):
     """Holds one moment still, from its frame to the end of the clip."""
 
-    ladder = ("frame", (0, 4, 8))
+    gallery_values = ("frame", (0, 4, 8))
 
     frame: int = setting("the frame that is held", default=0, minimum=0)
 
@@ -141,7 +141,7 @@ class Freeze(Manipulation):
         """Let latents pass up to the one that stands for the frame, and repeat that."""
         import torch
 
-        number = max(clip.latent(self.frame), clip.first_alone)
+        number = max(clip.latent(self.frame), clip.has_single_frame_first_latent)
         at, held = 0, None
         for latents in chunks:
             if held is None and at + len(latents) > number:
@@ -170,7 +170,7 @@ class Loop(WholeClip):
     Holds all latents of the clip.
     """
 
-    moves_time = True
+    keeps_first_latent = True
 
     joint: Joint = setting("how the end meets the beginning", default=Joint.pingpong)
     overlap: int = setting("how long a crossfade takes", default=8, unit="frames", minimum=1, maximum=10**6)
@@ -197,8 +197,8 @@ class ShuffleFrames(WholeClip):
     shuffles noise so). Holds all latents of the clip.
     """
 
-    moves_time = True
-    ladder = ("window", (2, 4, 12))
+    keeps_first_latent = True
+    gallery_values = ("window", (2, 4, 12))
 
     window: int = setting("how far a frame can go", default=4, unit="frames", minimum=1, maximum=10**6)
     seed: int = setting("seed of the order", default=0, minimum=0)

@@ -27,7 +27,7 @@ class FractalNoise(Manipulation):
     clip where ``over_time`` is true.
     """
 
-    ladder = ("scale", (0.2, 0.5, 1))
+    gallery_values = ("scale", (0.2, 0.5, 1))
 
     scale: Scheduled = setting(
         "strength of the noise", default=0.5, unit="standard deviations of the latents", minimum=0
@@ -88,7 +88,7 @@ class PyramidNoise(Manipulation):
     Whitaker 2023); ``correlation`` as in ``noise``.
     """
 
-    ladder = ("scale", (0.2, 0.5, 1))
+    gallery_values = ("scale", (0.2, 0.5, 1))
 
     scale: Scheduled = setting(
         "strength of the noise", default=0.5, unit="standard deviations of the latents", minimum=0

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vae_experiments.manipulations.interpolation import slerp
-from vae_experiments.manipulations.manipulation import Link
+from vae_experiments.manipulations.manipulation import ChainStep
 from vae_experiments.options import Choice, Scheduled, setting
 from vae_experiments.schedules import parse_schedule
 
@@ -29,7 +29,7 @@ class Between(Choice):
     hold = "hold"
 
 
-class Retime(Link):
+class Retime(ChainStep):
     """Plays the clip slower or faster: the changed video gets more or fewer frames, and no sound.
 
     A clip of T latents becomes T / speed latents (rounded), those of the moments 0, speed, 2 speed, ...;
@@ -39,9 +39,9 @@ class Retime(Link):
     they follow each other at its mean rate. Holds all latents of the clip.
     """
 
-    holds_clip = True
+    needs_whole_clip = True
     changes_length = True
-    ladder = ("speed", (0.5, 1.5, 3))
+    gallery_values = ("speed", (0.5, 1.5, 3))
 
     speed: Scheduled = setting("0.5 is half as fast and twice as long", default=0.5, minimum=0.05, maximum=20)
     between: Between = setting("how a moment between two latents is made", default=Between.slerp)
@@ -53,7 +53,7 @@ class Retime(Link):
         """Give the clip as many latents as will come out."""
         if clip.latents is None:
             return clip
-        alone = clip.first_alone
+        alone = clip.has_single_frame_first_latent
         return replace(clip, frames=self._frames(clip.latents - alone, clip), begins=None)
 
     def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
@@ -61,7 +61,7 @@ class Retime(Link):
         import torch
 
         latents = torch.cat(list(chunks))
-        clip, alone = clip.of_length(len(latents)), clip.first_alone
+        clip, alone = clip.of_length(len(latents)), clip.has_single_frame_first_latent
         frames = self._frames(len(latents) - alone, clip)
         moments = self._moments(len(latents) - alone, clip)[: -(-(frames - alone) // clip.time_stride)]
         log.info("%s: %d latents become %d", self.name, len(latents), alone + len(moments))
@@ -79,11 +79,11 @@ class Retime(Link):
             moments.append(min(moment, count - 1))
             moment += speed
         # Not all of a clip can be skipped: one latent stays, where the first one does not anyway.
-        return moments or [0.0][: count * (1 - clip.first_alone)]
+        return moments or [0.0][: count * (1 - clip.has_single_frame_first_latent)]
 
     def _frames(self, count: int, clip: Clip) -> int:
         """Say how many frames ``count`` latents become; those that only fill the last group are not counted."""
-        alone = clip.first_alone
+        alone = clip.has_single_frame_first_latent
         filling = alone + count * clip.time_stride - (clip.frames or 0)
         lost = round(filling / self._speed_at(count - 1, clip)) if count else 0
         return max(1, alone + len(self._moments(count, clip)) * clip.time_stride - lost)
@@ -91,7 +91,7 @@ class Retime(Link):
     def _speed_at(self, moment: float, clip: Clip) -> float:
         speed: float | str = self.speed
         if isinstance(speed, str):
-            frame = clip.frame(clip.first_alone) + moment * clip.time_stride
+            frame = clip.frame(clip.has_single_frame_first_latent) + moment * clip.time_stride
             speed = parse_schedule(speed).at(clip.timeline.seconds(frame), clip.timeline)
         return float(speed**self.strength)
 

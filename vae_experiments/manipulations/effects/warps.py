@@ -47,7 +47,7 @@ class Rotate(Warp):
     Bilinear between cells; outside the frame its border goes on.
     """
 
-    ladder = ("degrees", (3, 10, 30))
+    gallery_values = ("degrees", (3, 10, 30))
 
     degrees: Scheduled = setting(
         "angle, counter-clockwise", default=15.0, unit="degrees", minimum=-36000, maximum=36000
@@ -71,7 +71,7 @@ class Shift(Warp):
     Bilinear between cells, and exact where the shift is a whole number of them.
     """
 
-    ladder = ("x", (0.05, 0.2, 0.5))
+    gallery_values = ("x", (0.05, 0.2, 0.5))
 
     x: Scheduled = setting(
         "way to the right", default=0.25, unit="widths of the frame", minimum=-100, maximum=100
@@ -96,7 +96,7 @@ class Zoom(Warp):
     Bilinear between cells; outside the frame its border goes on.
     """
 
-    ladder = ("factor", (1.1, 1.4, 2))
+    gallery_values = ("factor", (1.1, 1.4, 2))
 
     factor: Scheduled = setting(
         "size against before: 1 changes nothing, below 1 shrinks", default=1.5, minimum=0.01
@@ -121,7 +121,7 @@ class Zoom(Warp):
         return frame_by_frame(partial(_enlarged, extent), latents, self.factor, self.x, self.y)
 
 
-class Way(Choice):
+class Direction(Choice):
     """Which way the waves swing; they travel across that."""
 
     vertical = "up and down"
@@ -135,7 +135,7 @@ class Wave(Manipulation):
     seconds, or each row at x with the axes exchanged. Bilinear; outside the frame its border goes on.
     """
 
-    ladder = ("amplitude", (0.4, 1, 2.5))
+    gallery_values = ("amplitude", (0.4, 1, 2.5))
 
     amplitude: Scheduled = setting(
         "height of the waves: 0 is none", default=1.0, unit="latent cells", minimum=-1000, maximum=1000
@@ -144,7 +144,7 @@ class Wave(Manipulation):
     speed_hz: float = setting(
         "waves that pass a place in a second", default=0.5, unit="Hz", minimum=-1000, maximum=1000
     )
-    direction: Way = setting("which way the waves swing", default=Way.vertical)
+    direction: Direction = setting("which way the waves swing", default=Direction.vertical)
 
     def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
         """Bend every frame as at its moment in seconds."""
@@ -161,7 +161,7 @@ class Wave(Manipulation):
 
     def _bent(self, frame: Tensor, amplitude: float, wavelength: float, passed: float) -> Tensor:
         x, y = places(frame)
-        if self.direction is Way.vertical:
+        if self.direction is Direction.vertical:
             return looked_up(frame, x, y + amplitude * (2 * pi * (x / wavelength + passed)).sin())
         return looked_up(frame, x + amplitude * (2 * pi * (y / wavelength + passed)).sin(), y)
 

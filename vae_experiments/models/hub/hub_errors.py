@@ -8,7 +8,7 @@ from vae_experiments.errors import ModelError
 from vae_experiments.models.hub.repo import NO_SPACE, disk_error
 
 if TYPE_CHECKING:
-    from vae_experiments.models.hub.repo import Place
+    from vae_experiments.models.hub.repo import HubRepo
 
 MALFORMED_TOKEN = "Invalid credentials in Authorization header"
 REASON_LENGTH = 120
@@ -18,7 +18,7 @@ class UnreachableError(ModelError):
     """The hub is not there, does not answer, or breaks off: no other model of it can be had now either."""
 
 
-def refusal(place: Place, error: Exception) -> ModelError:
+def refusal(place: HubRepo, error: Exception) -> ModelError:
     """Turn any error of the hub's library, of the connection or of the disk into its sentence."""
     from huggingface_hub import constants
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
@@ -48,7 +48,7 @@ def refusal(place: Place, error: Exception) -> ModelError:
     return _unreachable(place, error)
 
 
-def _unreachable(place: Place, error: Exception) -> UnreachableError:
+def _unreachable(place: HubRepo, error: Exception) -> UnreachableError:
     from huggingface_hub import is_offline_mode
 
     folder = f"DIR/{place.subfolder}" if place.subfolder else "DIR"

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import ModelError
-from vae_experiments.models.hub.repo import Place
+from vae_experiments.models.hub.repo import HubRepo
 from vae_experiments.models.model import Model
 from vae_experiments.options import setting
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vae_experiments.models.autoencoder import Autoencoder
-    from vae_experiments.models.hub.remote_files import Offer
-    from vae_experiments.runtime.device import Chosen
+    from vae_experiments.models.hub.remote_files import RemoteFiles
+    from vae_experiments.runtime.device import DeviceChoice
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +40,9 @@ class Hub(Model):
     gated: bool | None = setting("whether its owner asks who downloads it", default=None)
 
     @property
-    def place(self) -> Place:
+    def place(self) -> HubRepo:
         """Say where it is."""
-        return Place(self.repository, self.subfolder.strip("/"), self.revision)
+        return HubRepo(self.repository, self.subfolder.strip("/"), self.revision)
 
     def folder(self) -> Path:
         """Give the cached copy, downloading config and safetensors weights where there is none.
@@ -64,7 +64,7 @@ class Hub(Model):
             return self._remarked(lesser)
         return self.fetch(offer)
 
-    def load(self, chosen: Chosen) -> Autoencoder:
+    def load(self, chosen: DeviceChoice) -> Autoencoder:
         """Load it, and hold its settings to what it is: nothing is computed from them.
 
         Raises:
@@ -80,18 +80,18 @@ class Hub(Model):
                 )
         return autoencoder
 
-    def offer(self) -> Offer:
+    def offer(self) -> RemoteFiles:
         """Ask the hub what it has.
 
         Raises:
             ModelError: it cannot be reached, refuses, or has nothing that can be used.
         """
-        from vae_experiments.models.hub.remote_files import Offer
+        from vae_experiments.models.hub.remote_files import RemoteFiles
 
         self.place.check()
-        return Offer.of(self.place)
+        return RemoteFiles.of(self.place)
 
-    def fetch(self, offer: Offer) -> Path:
+    def fetch(self, offer: RemoteFiles) -> Path:
         """Download what the hub offers.
 
         Raises:

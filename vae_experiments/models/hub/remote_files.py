@@ -17,7 +17,7 @@ from vae_experiments.runtime.progress import Progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from vae_experiments.models.hub.repo import Place
+    from vae_experiments.models.hub.repo import HubRepo
 
 REACH_SECONDS = 3.0
 """How long the hub has to answer, name resolution and proxies included."""
@@ -34,16 +34,16 @@ class RemoteFile(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Offer:
+class RemoteFiles:
     """The files that a place on the hub holds of an autoencoder, at one commit."""
 
-    place: Place
+    place: HubRepo
     commit: str
     files: tuple[RemoteFile, ...]
     weights: Weights
 
     @classmethod
-    def of(cls, place: Place) -> Offer:
+    def of(cls, place: HubRepo) -> RemoteFiles:
         """Ask the hub, once.
 
         Raises:
@@ -141,7 +141,7 @@ class Offer:
         return file.size_bytes if blob.exists() else min(size_bytes(part_of(blob)), file.size_bytes)
 
 
-def free_bytes(place: Place) -> int:
+def free_bytes(place: HubRepo) -> int:
     """Say how much there is room for in the cache."""
     return shutil.disk_usage(place.existing()).free
 
@@ -151,7 +151,7 @@ def megabytes(count: int) -> str:
     return f"{count / MEGABYTE:.0f} MB" if count >= MEGABYTE else f"{count / MEGABYTE:.2f} MB"
 
 
-def _asked(place: Place) -> Any:
+def _asked(place: HubRepo) -> Any:
     """Ask for the list of files; a thread, since no timeout of a library covers name resolution."""
     from huggingface_hub import HfApi
 
@@ -176,7 +176,7 @@ def _asked(place: Place) -> Any:
     return answer
 
 
-def _nothing(place: Place, names: Iterable[str]) -> ModelError:
+def _nothing(place: HubRepo, names: Iterable[str]) -> ModelError:
     """Say what there is instead of an autoencoder in safetensors."""
     names = sorted(names)
     inside = place.path("")

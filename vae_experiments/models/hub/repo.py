@@ -22,7 +22,7 @@ hub has nothing else, and where it could not be asked."""
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
-class Place(NamedTuple):
+class HubRepo(NamedTuple):
     """A folder of a repository on the hub, at a branch, tag or commit."""
 
     repository: str
@@ -118,7 +118,7 @@ class Place(NamedTuple):
         return self.cache / where / weights.variant / inside
 
 
-def disk_error(place: Place, error: OSError) -> ModelError:
+def disk_error(place: HubRepo, error: OSError) -> ModelError:
     """Return what it means for a person that the hub's cache cannot be written."""
     if error.errno in NO_SPACE:
         return ModelError(

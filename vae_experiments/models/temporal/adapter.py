@@ -2,7 +2,7 @@
 
 The clip is fed to the network in groups that are cut the same way whatever the chunks of the source
 are, so that memory does not grow with the clip and the batch size does not change a bit. How a class
-takes its groups is a row of ``dialects``.
+takes its groups is a row of ``specs``.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vae_experiments.models.adapter import Adapter
-from vae_experiments.models.chunking import EACH, faded, grouped
-from vae_experiments.models.temporal.specs import DIALECTS, Dialect
+from vae_experiments.models.chunking import EACH, crossfade, grouped
+from vae_experiments.models.temporal.specs import SPECS, TemporalSpec
 from vae_experiments.models.temporal.streaming_state import nothing_yet
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from vae_experiments.models.chunking import Group
+    from vae_experiments.models.chunking import Chunk
     from vae_experiments.models.way import Call
     from vae_experiments.tensors import Frames, Latents, Size
 
@@ -32,17 +32,17 @@ class Temporal(Adapter):
     (diffusers drops such a tail without a word, or raises).
     """
 
-    dialect: Dialect
-    dialects: ClassVar[Mapping[str, Dialect]] = DIALECTS
+    spec: TemporalSpec
+    specs: ClassVar[Mapping[str, TemporalSpec]] = SPECS
 
     @classmethod
-    def dialect_of(cls, network: Any) -> Dialect:
+    def spec_of(cls, network: Any) -> TemporalSpec:
         """Tell the forms of a class apart, in which both halves or the decoder look ahead."""
         config = network.config
         form = " decoding ahead" if config.get("decoder_causal") is False else ""
         if config.get("is_causal", config.get("encoder_causal")) is False:
             form = " looking ahead"
-        return cls.dialects[type(network).__name__ + form]
+        return cls.specs[type(network).__name__ + form]
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -57,7 +57,7 @@ class Temporal(Adapter):
         memory = nothing_yet()
 
         def encode(frames: Frames, _first: int) -> Latents:
-            answer = _as_frames(self.dialect.encode(self.network, _as_clip(frames), memory))
+            answer = _as_frames(self.spec.encode(self.network, _as_clip(frames), memory))
             return self._taken(DiagonalGaussianDistribution(answer)) if self.has_posterior else answer
 
         return encode
@@ -66,23 +66,23 @@ class Temporal(Adapter):
         memory = nothing_yet()
 
         def decode(latents: Latents, _first: int) -> Frames:
-            return _as_frames(self.dialect.decode(self.network, _as_clip(latents), memory))
+            return _as_frames(self.spec.decode(self.network, _as_clip(latents), memory))
 
         return decode
 
     def encode(self, chunks: Iterable[Frames]) -> Iterator[Latents]:
         """Encode window after window, and let each pass into the next one where the class wants it."""
-        return faded(super().encode(chunks), self.dialect.encoding.fade)
+        return crossfade(super().encode(chunks), self.spec.encoding.fade)
 
     def decode(self, chunks: Iterable[Latents], size: Size) -> Iterator[Frames]:
         """Decode window after window in the same way."""
-        return faded(super().decode(chunks, size), self.dialect.decoding.fade * self.time_stride)
+        return crossfade(super().decode(chunks, size), self.spec.decoding.fade * self.time_stride)
 
-    def _frame_groups(self, chunks: Iterable[Frames]) -> Iterator[Group]:
-        return grouped(chunks, self.dialect.encoding, self.ratio)
+    def _frame_groups(self, chunks: Iterable[Frames]) -> Iterator[Chunk]:
+        return grouped(chunks, self.spec.encoding, self.ratio)
 
-    def _latent_groups(self, chunks: Iterable[Latents]) -> Iterator[Group]:
-        return grouped(chunks, self.dialect.decoding, EACH)
+    def _latent_groups(self, chunks: Iterable[Latents]) -> Iterator[Chunk]:
+        return grouped(chunks, self.spec.decoding, EACH)
 
 
 def _as_clip(frames: Tensor) -> Tensor:

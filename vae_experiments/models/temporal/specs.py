@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.models.chunking import Plan, Ratio
+from vae_experiments.models.chunking import ChunkPlan, TimeCompression
 from vae_experiments.models.temporal import streaming as causal
 from vae_experiments.models.temporal import windowed
 from vae_experiments.models.temporal.streaming_state import GROUP
@@ -72,13 +72,13 @@ def _unless_quantised(network: Any) -> bool:
     return bool(network.regularizer == "kl")
 
 
-def _windows(size: int, overlap: int, fade: int = 0) -> Plan:
+def _windows(size: int, overlap: int, fade: int = 0) -> ChunkPlan:
     """Take windows of so many latents, any number of them legal."""
-    return Plan(range(1, size + 1), range(1, size + 1), overlap, fade)
+    return ChunkPlan(range(1, size + 1), range(1, size + 1), overlap, fade)
 
 
 @dataclass(frozen=True)
-class Dialect:
+class TemporalSpec:
     """How one diffusers class takes a clip group by group."""
 
     encode: Part
@@ -86,8 +86,8 @@ class Dialect:
     latents themselves where there is no posterior."""
     decode: Part
     """Turns a group of latents ``1 C T' h w`` into its frames."""
-    encoding: Plan
-    decoding: Plan
+    encoding: ChunkPlan
+    decoding: ChunkPlan
     time_stride: Callable[[Any], int] = _told_stride
     even: bool = False
     """Whether the first latent stands for as many frames as the others, and not for one."""
@@ -98,85 +98,89 @@ class Dialect:
         """Tell whether the encoder gives a distribution and not one answer."""
         return self.posterior(network)
 
-    def ratio(self, network: Any) -> Ratio:
+    def ratio(self, network: Any) -> TimeCompression:
         """Say how many frames latents stand for."""
         stride = self.time_stride(network)
-        return Ratio(stride if self.even else 1, stride)
+        return TimeCompression(stride if self.even else 1, stride)
 
 
-STEPS = Plan((1,), (1,))
+STEPS = ChunkPlan((1,), (1,))
 """A latent at a time."""
-GROUPS = Plan(range(1, GROUP + 1), range(1, GROUP + 1))
+GROUPS = ChunkPlan(range(1, GROUP + 1), range(1, GROUP + 1))
 """A few latents at a time, of which layers see the last inputs again."""
 
-LTX = Dialect(causal.moments, causal.ltx_frames, GROUPS, GROUPS, _ltx_stride)
+LTX = TemporalSpec(causal.moments, causal.ltx_frames, GROUPS, GROUPS, _ltx_stride)
 DECODING_AHEAD: dict[str, Any] = {"decode": windowed.ltx_frames, "decoding": _windows(16, 8, 7)}
 """With the default layers, what is decoded depends on 22 latents to either side: by far too many to decode
 and throw away for the few between them."""
 LOOKING_AHEAD = DECODING_AHEAD | {"encode": windowed.moments, "encoding": _windows(16, 8, 4)}
 
-DIALECTS: Mapping[str, Dialect] = {
-    "AutoencoderKLWan": Dialect(causal.wan_moments, causal.wan_frames, STEPS, STEPS, _wan_stride),
-    "AutoencoderKLQwenImage": Dialect(causal.qwen_moments, causal.qwen_frames, STEPS, STEPS, _wan_stride),
-    "AutoencoderKLMagvit": Dialect(causal.magvit_moments, causal.magvit_frames, STEPS, STEPS, _own_stride),
-    "AutoencoderKLCogVideoX": Dialect(
-        causal.cogvideox_moments, causal.cogvideox_frames, Plan((1, 3), (2,)), Plan((1, 3), (2,))
+SPECS: Mapping[str, TemporalSpec] = {
+    "AutoencoderKLWan": TemporalSpec(causal.wan_moments, causal.wan_frames, STEPS, STEPS, _wan_stride),
+    "AutoencoderKLQwenImage": TemporalSpec(
+        causal.qwen_moments, causal.qwen_frames, STEPS, STEPS, _wan_stride
     ),
-    "AutoencoderKLKVAEVideo": Dialect(
+    "AutoencoderKLMagvit": TemporalSpec(
+        causal.magvit_moments, causal.magvit_frames, STEPS, STEPS, _own_stride
+    ),
+    "AutoencoderKLCogVideoX": TemporalSpec(
+        causal.cogvideox_moments, causal.cogvideox_frames, ChunkPlan((1, 3), (2,)), ChunkPlan((1, 3), (2,))
+    ),
+    "AutoencoderKLKVAEVideo": TemporalSpec(
         causal.kvae_latents,
         causal.kvae_frames,
-        Plan(range(1, 6), (2, 3, 4)),
-        Plan(range(1, 6), (2, 3, 4)),
+        ChunkPlan(range(1, 6), (2, 3, 4)),
+        ChunkPlan(range(1, 6), (2, 3, 4)),
         _kvae_stride,
         posterior=_never,
     ),
-    "AutoencoderVidTok": Dialect(
+    "AutoencoderVidTok": TemporalSpec(
         causal.vidtok_moments,
         causal.vidtok_frames,
-        Plan((1, 5), range(1, 5)),
-        Plan((1, 2), range(1, 6), ahead=1),
+        ChunkPlan((1, 5), range(1, 5)),
+        ChunkPlan((1, 2), range(1, 6), ahead=1),
         _own_stride,
         posterior=_unless_quantised,
     ),
-    "AutoencoderVidTok looking ahead": Dialect(
+    "AutoencoderVidTok looking ahead": TemporalSpec(
         windowed.vidtok_moments,
         windowed.vidtok_frames,
-        Plan((4, 8, 12), (4, 8, 12), overlap=4, fade=4),
-        Plan((4, 8, 12), (4, 8, 12), overlap=4, fade=4),
+        ChunkPlan((4, 8, 12), (4, 8, 12), overlap=4, fade=4),
+        ChunkPlan((4, 8, 12), (4, 8, 12), overlap=4, fade=4),
         _own_stride,
         even=True,
         posterior=_unless_quantised,
     ),
-    "AutoencoderKLTemporalDecoder": Dialect(
+    "AutoencoderKLTemporalDecoder": TemporalSpec(
         windowed.still_moments,
         windowed.still_frames,
         STEPS,
         _windows(14, 6, 6),
         _one,
     ),
-    "AutoencoderKLHunyuanVideo": Dialect(
+    "AutoencoderKLHunyuanVideo": TemporalSpec(
         windowed.moments, windowed.frames, _windows(5, 2, 1), _windows(5, 2, 1)
     ),
-    "AutoencoderKLHunyuanVideo15": Dialect(causal.moments, causal.frames, GROUPS, GROUPS),
-    "AutoencoderKLMochi": Dialect(causal.moments, causal.mochi_frames, GROUPS, GROUPS, _mochi_stride),
+    "AutoencoderKLHunyuanVideo15": TemporalSpec(causal.moments, causal.frames, GROUPS, GROUPS),
+    "AutoencoderKLMochi": TemporalSpec(causal.moments, causal.mochi_frames, GROUPS, GROUPS, _mochi_stride),
     "AutoencoderKLLTXVideo": LTX,
     "AutoencoderKLLTXVideo decoding ahead": replace(LTX, **DECODING_AHEAD),
     "AutoencoderKLLTXVideo looking ahead": replace(LTX, **LOOKING_AHEAD),
     "AutoencoderKLLTX2Video": replace(LTX, least_cells=2),
     "AutoencoderKLLTX2Video decoding ahead": replace(LTX, **DECODING_AHEAD, least_cells=2),
     "AutoencoderKLLTX2Video looking ahead": replace(LTX, **LOOKING_AHEAD, least_cells=2),
-    "AutoencoderKLCosmos": Dialect(
+    "AutoencoderKLCosmos": TemporalSpec(
         causal.moments,
         causal.frames,
         GROUPS,
         GROUPS,
         posterior=_never,
     ),
-    "AutoencoderKLAllegro": Dialect(
+    "AutoencoderKLAllegro": TemporalSpec(
         windowed.allegro_moments,
         windowed.allegro_frames,
-        Plan((6,), (6,), overlap=2, fade=2),
-        Plan((6,), (6,), overlap=2, fade=2),
+        ChunkPlan((6,), (6,), overlap=2, fade=2),
+        ChunkPlan((6,), (6,), overlap=2, fade=2),
         even=True,
     ),
 }

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from vae_experiments import manipulations
 from vae_experiments.manipulations import chain
 from vae_experiments.models.framewise import Framewise
-from vae_experiments.pipeline.runner import bent, finite, regrouped
+from vae_experiments.pipeline.runner import finite, regrouped, with_bent_decoder
 from vae_experiments.runtime.progress import Progress
-from vae_experiments.runtime.streams import read_ahead
+from vae_experiments.runtime.streams import prefetch
 from vae_experiments.tensors import Joined, to_pixels
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vae_experiments.cache import Slot
-    from vae_experiments.manipulations import Clip, Link
+    from vae_experiments.cache import CachedStream
+    from vae_experiments.manipulations import ChainStep, Clip
     from vae_experiments.models import Autoencoder
     from vae_experiments.sources import Source
     from vae_experiments.tensors import Pixels
@@ -41,13 +41,19 @@ class Sample:
     """
 
     def __init__(
-        self, source: Source, autoencoder: Autoencoder, clip: Clip, batch_size: int, slot: Slot, frames: int
+        self,
+        source: Source,
+        autoencoder: Autoencoder,
+        clip: Clip,
+        batch_size: int,
+        slot: CachedStream,
+        frames: int,
     ) -> None:
         self.autoencoder, self.size, self.clip = autoencoder, source.info.size, _remembering(clip)
         self.at_once = max(1, batch_size // autoencoder.time_stride)
         self.spread = isinstance(autoencoder, Framewise)
         with Progress(source.info.frames) as progress:
-            encoded = slot.through(autoencoder.encode(read_ahead(source.chunks(batch_size))))
+            encoded = slot.through(autoencoder.encode(prefetch(source.chunks(batch_size))))
             self.chunks = []
             for latents in regrouped(encoded, self.at_once):
                 self.chunks.append(latents)
@@ -68,15 +74,15 @@ class Sample:
         """Say which they are."""
         return f"{'' if self.spread else 'the first '}{self.frames} frame{'s' if self.frames != 1 else ''}"
 
-    def mse(self, links: Sequence[Link]) -> float:
+    def mse(self, links: Sequence[ChainStep]) -> float:
         """Decode them through a chain and give the mean squared error, in 8-bit levels as in ``metrics``."""
         with _hushed():
             return self._mse(links)
 
-    def _mse(self, links: Sequence[Link]) -> float:
+    def _mse(self, links: Sequence[ChainStep]) -> float:
         changed = finite(chain(links, iter(self.chunks), self.clip))
         latents = regrouped(picked(changed, self.numbers) if self.spread else changed, self.at_once)
-        network = bent(self.autoencoder, links)
+        network = with_bent_decoder(self.autoencoder, links)
         frames = Joined(network.decode(latents, self.size)).take(self.frames)
         assert frames is not None, "nothing was decoded"
         error = to_pixels(frames).astype("int32") - self.original
@@ -119,12 +125,12 @@ class _Remembered(Generic[Item]):
 
 def _remembering(clip: Clip) -> Clip:
     """Encode for all trials once what a manipulation asks of another video or of the posterior."""
-    latents_of, spreads = clip.latents_of, clip.spreads
-    if latents_of is None or spreads is None:
+    latents_of, posterior_std = clip.latents_of, clip.posterior_std
+    if latents_of is None or posterior_std is None:
         return clip
     others = functools.cache(lambda path: _Remembered(latents_of(path)))
-    own = functools.cache(lambda: _Remembered(spreads()))
-    return replace(clip, latents_of=lambda path: iter(others(path)), spreads=lambda: iter(own()))
+    own = functools.cache(lambda: _Remembered(posterior_std()))
+    return replace(clip, latents_of=lambda path: iter(others(path)), posterior_std=lambda: iter(own()))
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from vae_experiments.errors import SettingError
-    from vae_experiments.manipulations import Link
+    from vae_experiments.manipulations import ChainStep
     from vae_experiments.pipeline.calibration.sample import Sample
     from vae_experiments.pipeline.calibration.target import Target
 
@@ -31,7 +31,7 @@ FARTHEST = math.log(30)
 class Calibration:
     """The chain at the strength that was found, and how near that came to the target."""
 
-    links: list[Link]
+    links: list[ChainStep]
     trial: Trial
     decodes: int
     target: Target
@@ -70,7 +70,7 @@ class Calibration:
         return f"{found}{nearest}, after {self.decodes} decodes"
 
 
-def calibrated(target: Target, links: Sequence[Link], sample: Sample) -> Calibration:
+def calibrated(target: Target, links: Sequence[ChainStep], sample: Sample) -> Calibration:
     """Find the share of a chain's strength at which the sample lies at the target.
 
     Raises:
@@ -124,7 +124,7 @@ def _secant(trials: Sequence[Trial], wanted: float) -> float:
 
 
 def _too_weak(
-    target: Target, links: Sequence[Link], sample: Sample, untouched: Trial, full: Trial
+    target: Target, links: Sequence[ChainStep], sample: Sample, untouched: Trial, full: Trial
 ) -> SettingError:
     """Say what the chain costs at the strength that it was given, and what would cost more."""
     one, names = len(links) == 1, " and ".join(link.name for link in links)
@@ -132,7 +132,7 @@ def _too_weak(
         rule = f"{names} as set {'changes' if one else 'change'} nothing on {sample}"
     else:
         rule = f"{names} as set {'costs' if one else 'cost'} less: {full.psnr_db:.2f} dB on {sample}"
-    able = {link.name: link.ladder[0] for link in links if link.ladder[0] != "strength"}
+    able = {link.name: link.gallery_values[0] for link in links if link.gallery_values[0] != "strength"}
     stronger = " or ".join(f"{name}.{key}" for name, key in able.items())
     cures = [f"give {stronger} a stronger value"] if stronger else []
     cures += ["choose another manipulation"] + ([] if sample.spread else ["raise target.frames"])

@@ -13,7 +13,7 @@ from vae_experiments.pipeline.metrics import psnr_db
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vae_experiments.manipulations import Link
+    from vae_experiments.manipulations import ChainStep
 
 
 class Trial(NamedTuple):
@@ -51,7 +51,7 @@ class Target(Option, family="target", single=True):
         assert self.psnr_db is not None, "no target"
         return float(255**2 / 10 ** (self.psnr_db / 10))
 
-    def check(self, links: Sequence[Link]) -> None:
+    def check(self, links: Sequence[ChainStep]) -> None:
         """Look, before any work, whether the chain has a strength that can be searched.
 
         Raises:

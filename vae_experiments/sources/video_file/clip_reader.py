@@ -20,7 +20,7 @@ from vae_experiments.sources.image_files import Animation
 from vae_experiments.sources.paths import locate, refuse, stamp
 from vae_experiments.sources.video_file.clock import Clock
 from vae_experiments.sources.video_file.decoding import RAW_FORMATS, Damage, Decoding, decoded_from
-from vae_experiments.sources.video_file.reader import Film, upright_pixels
+from vae_experiments.sources.video_file.reader import VideoFile, upright_pixels
 from vae_experiments.tensors import Size
 
 if TYPE_CHECKING:
@@ -40,28 +40,28 @@ _MOST_PIXELS = 4096 * 4096
 _AGAIN = "copy it again, or convert it to mp4"
 
 
-class Start(NamedTuple):
+class Keyframe(NamedTuple):
     """A frame at which decoding can begin: its number, and its time in the stream's ticks."""
 
     number: int
     tick: int
 
 
-_FIRST = Start(0, 0)
+_FIRST = Keyframe(0, 0)
 # How many frames tell what a film is like, and codecs whose packets may say "nothing new".
 _GLANCE = 8
 _UNEVEN = {"mpeg4", "theora"}
 
 
 @dataclass(frozen=True)
-class Excerpts:
+class ClipReader:
     """A film or an animated picture of which any stretch can be read; small, and picklable."""
 
     medium: SeekingFilm | Animation
     size: Size
     frames: int
     """How many can be read; of a film without an index that is not more than ``REACH``."""
-    starts: tuple[Start, ...]
+    starts: tuple[Keyframe, ...]
     """Where decoding can begin, in order; the first is frame 0."""
     remarks: tuple[str, ...]
     state: object
@@ -77,7 +77,7 @@ class Excerpts:
         """Whether it is a picture that nobody animated."""
         return isinstance(self.medium, Animation) and self.frames == 1
 
-    def start(self, number: int) -> Start:
+    def start(self, number: int) -> Keyframe:
         """Give the last place to begin at before a frame, or at it."""
         return self.starts[bisect_right(self.starts, number, key=lambda start: start.number) - 1]
 
@@ -109,7 +109,7 @@ class Excerpts:
                 return found
         raise refuse(self.path, "damaged further in", _AGAIN)
 
-    def _pictures(self, key: Start, start: Start) -> Generator[Callable[[], Pixels], None, None]:
+    def _pictures(self, key: Keyframe, start: Keyframe) -> Generator[Callable[[], Pixels], None, None]:
         if isinstance(self.medium, SeekingFilm):
             yield from self.medium.pictures(key, start, self.size)
             return
@@ -117,10 +117,10 @@ class Excerpts:
             yield from pictures
 
 
-class SeekingFilm(Film):
+class SeekingFilm(VideoFile):
     """A film that is read from the middle."""
 
-    def starts(self) -> tuple[int, tuple[Start, ...]]:
+    def starts(self) -> tuple[int, tuple[Keyframe, ...]]:
         """Count the frames, and list where decoding can begin."""
         with self._opened() as (container, stream, _):
             packets = self._walk(container, stream)
@@ -129,7 +129,7 @@ class SeekingFilm(Film):
         # Without a time of its own for every frame, no frame can be found again.
         is_timed = not is_raw and len(set(packets.ticks)) == packets.shown
         places = set(ticks) if is_timed else set()
-        found = [Start(bisect_left(ticks, tick), tick) for tick in packets.keys if tick in places]
+        found = [Keyframe(bisect_left(ticks, tick), tick) for tick in packets.keys if tick in places]
         count = len(ticks) if is_timed else packets.shown
         return count, (_FIRST, *(start for start in found if start.number))
 
@@ -149,7 +149,9 @@ class SeekingFilm(Film):
                 clock.add(frame, decoding.is_in_step)
             return clock.ticks
 
-    def pictures(self, key: Start, start: Start, size: Size) -> Generator[Callable[[], Pixels], None, None]:
+    def pictures(
+        self, key: Keyframe, start: Keyframe, size: Size
+    ) -> Generator[Callable[[], Pixels], None, None]:
         """Yield every frame from ``start`` on as a way to its pixels; decoding begins at ``key``.
 
         Raises:
@@ -165,7 +167,9 @@ class SeekingFilm(Film):
                 yield partial(upright_pixels, frame, turn)
 
 
-def _frames(container: InputContainer, stream: VideoStream, key: Start, start: Start) -> Iterator[VideoFrame]:
+def _frames(
+    container: InputContainer, stream: VideoStream, key: Keyframe, start: Keyframe
+) -> Iterator[VideoFrame]:
     if key.number:
         return decoded_from(container, stream, key.tick, start.tick)
     frames = iter(Decoding(container, stream))
@@ -174,7 +178,7 @@ def _frames(container: InputContainer, stream: VideoStream, key: Start, start: S
     return dropwhile(lambda frame: frame.pts is None or frame.pts < start.tick, frames)
 
 
-def look_over(path: Path) -> Excerpts:
+def look_over(path: Path) -> ClipReader:
     """Look at a file without decoding more than a few frames of it.
 
     Raises:
@@ -185,15 +189,17 @@ def look_over(path: Path) -> Excerpts:
     if sniff(path).is_picture:
         still = Animation(path, rotate=True, allow_partial=False, max_pixels=_MOST_PIXELS)
         survey = still.look_over()
-        return _reachable(Excerpts(still, survey.size, len(survey.begins), (_FIRST,), survey.remarks, state))
+        return _reachable(
+            ClipReader(still, survey.size, len(survey.begins), (_FIRST,), survey.remarks, state)
+        )
     glance = Stretch(frames=_GLANCE)
     film = SeekingFilm(path, rotate=True, allow_partial=False, max_pixels=_MOST_PIXELS, stretch=glance)
     survey = film.look_over()
     count, starts = film.starts()
-    return _reachable(Excerpts(film, survey.size, count, starts, survey.remarks, state))
+    return _reachable(ClipReader(film, survey.size, count, starts, survey.remarks, state))
 
 
-def _reachable(clip: Excerpts) -> Excerpts:
+def _reachable(clip: ClipReader) -> ClipReader:
     """Leave out the places that are not found in the file after all, and the frames too far from any."""
     # The one in the middle is tried as well: the last one alone may be damaged.
     tried = {clip.starts[len(clip.starts) // 2], clip.starts[-1]} - {_FIRST}
@@ -207,7 +213,7 @@ def _reachable(clip: Excerpts) -> Excerpts:
     return replace(clip, starts=starts, frames=frames, remarks=remarks)
 
 
-def _is_found(clip: Excerpts, start: Start) -> bool:
+def _is_found(clip: ClipReader, start: Keyframe) -> bool:
     try:
         return bool(clip.read(start.number, 1, lambda pixels: pixels))
     except SourceError:

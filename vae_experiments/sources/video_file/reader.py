@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 from vae_experiments.sources.file_type import Kind, sniff
 from vae_experiments.sources.integrity import inspect
-from vae_experiments.sources.media_reader import GO_ON, Medium, Survey
+from vae_experiments.sources.media_reader import GO_ON, MediaInfo, MediaReader
 from vae_experiments.sources.resize import Turn
 from vae_experiments.sources.video_file.clock import Clock
 from vae_experiments.sources.video_file.decoding import ERROR_DETECTION, FORMATS, Damage, Decoding, Walk, walk
@@ -43,10 +43,10 @@ _HDR = {16: "PQ", 18: "HLG"}
 
 
 @dataclass(frozen=True)
-class Film(Medium):
+class VideoFile(MediaReader):
     """A video file of any kind that FFmpeg knows."""
 
-    def look_over(self) -> Survey:
+    def look_over(self) -> MediaInfo:
         """Decode the stretch that is asked for: packets do not tell which pictures are shown, nor when."""
         whole = inspect(self.path, sniff(self.path))
         if whole.cut and not self.allow_partial:
@@ -66,7 +66,7 @@ class Film(Medium):
             notes += [*clock.notes(is_complete), *decoding.notes(first.interlaced_frame)]
             size = self._turn(first).size(Size(first.width, first.height))
             has_sound = playable_track(container) is not None
-        return Survey(size, begins, end, is_complete, has_sound, tuple(note for note in notes if note))
+        return MediaInfo(size, begins, end, is_complete, has_sound, tuple(note for note in notes if note))
 
     def _decode_all(self, decoding: Decoding, clock: Clock) -> tuple[VideoFrame, str]:
         """Tell the clock of every frame; return the first one, and a sentence where damage ends the film."""

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Piece:
+class TrainingSample:
     """What crops are cut from."""
 
     pixels: Array
@@ -20,7 +20,7 @@ class Piece:
     """What a person should hear once, a sentence each; about the same file, the same words."""
 
 
-class Prepared(ABC):
+class Dataset(ABC):
     """Data that were looked over; immutable, and picklable for the processes that read them."""
 
     remarks: tuple[str, ...]
@@ -32,7 +32,7 @@ class Prepared(ABC):
         """Say which files there are and what each is for; empty where there are none."""
 
     @abstractmethod
-    def piece(self, seed: int, number: int) -> Piece:
+    def piece(self, seed: int, number: int) -> TrainingSample:
         """Give a piece to train on; it depends on the seed, its number and the files alone.
 
         Raises:
@@ -40,7 +40,7 @@ class Prepared(ABC):
         """
 
     @abstractmethod
-    def validation(self, seed: int, number: int) -> Piece:
+    def validation(self, seed: int, number: int) -> TrainingSample:
         """Give a piece to measure with, of frames that training never sees.
 
         Raises:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from vae_experiments.errors import SourceError
 from vae_experiments.files import digest_of
 from vae_experiments.sources.paths import locate, refuse, say_name
-from vae_experiments.sources.video_file.clip_reader import Excerpts, look_over
-from vae_experiments.training.data.video_dataset import Footage, Stretch, mistake, reason
+from vae_experiments.sources.video_file.clip_reader import ClipReader, look_over
+from vae_experiments.training.data.video_dataset import ClipSpan, Footage, mistake, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ def gather(path: str, size: int, validation_fraction: float, frames: int) -> Foo
         TrainingError: there is no such folder, or no file in it can be used.
     """
     folder = _folder(path)
-    usable: list[Excerpts] = []
+    usable: list[ClipReader] = []
     skipped: list[str] = []
     notes: list[str] = []
     seen: dict[str, Path] = {}
@@ -104,7 +104,7 @@ def _refuse_copy(file: Path, seen: dict[str, Path]) -> None:
     seen[identity] = file
 
 
-def _refuse_useless(clip: Excerpts, frames: int) -> None:
+def _refuse_useless(clip: ClipReader, frames: int) -> None:
     """Refuse what can be read, but not learned from.
 
     Raises:
@@ -126,8 +126,8 @@ def _fewest(frames: int) -> int:
 
 
 def _divide(
-    folder: Path, usable: list[Excerpts], share: float, frames: int
-) -> tuple[tuple[Stretch, ...], tuple[Stretch, ...]]:
+    folder: Path, usable: list[ClipReader], share: float, frames: int
+) -> tuple[tuple[ClipSpan, ...], tuple[ClipSpan, ...]]:
     """Divide what there is into a part to train on and a part to measure with.
 
     A file's name below the folder decides, by a digest: neither the order of a listing nor the seed
@@ -140,7 +140,7 @@ def _divide(
         ranked = sorted(usable, key=lambda file: _digest(file.path.relative_to(folder)))
         count = max(1, round(share * len(usable)))
         held_out = {file.path for file in ranked[:count]}
-        whole = [Stretch(file, 0, file.frames) for file in usable]
+        whole = [ClipSpan(file, 0, file.frames) for file in usable]
         return (
             tuple(stretch for stretch in whole if stretch.file.path not in held_out),
             tuple(stretch for stretch in whole if stretch.file.path in held_out),
@@ -150,7 +150,7 @@ def _divide(
     if file.frames - end < _fewest(frames):
         problem = f"its one usable file has {file.frames} frames, too few to train on and to measure with"
         raise mistake(folder, problem, "add another video")
-    return (Stretch(file, 0, file.frames - end),), (Stretch(file, file.frames - end, end),)
+    return (ClipSpan(file, 0, file.frames - end),), (ClipSpan(file, file.frames - end, end),)
 
 
 def _digest(name: Path) -> bytes:

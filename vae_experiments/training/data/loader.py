@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from vae_experiments.tensors import Frames
-    from vae_experiments.training.data.dataset import Piece, Prepared
+    from vae_experiments.training.data.dataset import Dataset, TrainingSample
     from vae_experiments.training.procedural.textures import Array, Random
     from vae_experiments.training.settings import Training
 
@@ -44,7 +44,7 @@ class Batches:
     Crops are cut out of a buffer of pieces; after each step some come in and the oldest go.
     """
 
-    def __init__(self, settings: Training, prepared: Prepared) -> None:
+    def __init__(self, settings: Training, prepared: Dataset) -> None:
         self.settings, self.prepared = settings, prepared
         self._told = set(prepared.remarks)
         self._untold: list[str] = []
@@ -106,7 +106,7 @@ class Batches:
             for number in count(first):
                 yield self._heard(self.prepared.piece(seed, number))
         pool = ProcessPoolExecutor(workers, get_context("spawn"), _begin_worker, (self.prepared,))
-        coming: deque[Future[Piece]] = deque()
+        coming: deque[Future[TrainingSample]] = deque()
         try:
             for number in count(first):
                 coming.append(pool.submit(_piece, seed, number))
@@ -121,7 +121,7 @@ class Batches:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _heard(self, piece: Piece) -> Array:
+    def _heard(self, piece: TrainingSample) -> Array:
         for remark in piece.remarks:
             if remark not in self._told:
                 self._told.add(remark)
@@ -168,11 +168,11 @@ def _turn_hue(angle: float) -> Array:
     return np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * (cross @ cross)
 
 
-_prepared: Prepared
+_prepared: Dataset
 """In a worker process: the data, sent once and not with each piece."""
 
 
-def _begin_worker(prepared: Prepared) -> None:
+def _begin_worker(prepared: Dataset) -> None:
     global _prepared
     _prepared = prepared
     # Ctrl-C reaches every process of the terminal; the training itself decides what it means.
@@ -188,5 +188,5 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _piece(seed: int, number: int) -> Piece:
+def _piece(seed: int, number: int) -> TrainingSample:
     return _prepared.piece(seed, number)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 from vae_experiments.options import Option, setting
-from vae_experiments.training.data.dataset import Piece, Prepared
+from vae_experiments.training.data.dataset import Dataset, TrainingSample
 
 _VALIDATION = 1_000_000_000  # the number of the first frame that training never reaches
 
@@ -15,7 +15,7 @@ class Data(Option, ABC, family="data"):
     """Where training frames come from."""
 
     @abstractmethod
-    def prepare(self, frames: int) -> Prepared:
+    def prepare(self, frames: int) -> Dataset:
         """Look over what is there, once, for a training on clips of so many frames.
 
         Raises:
@@ -28,7 +28,7 @@ class Procedural(Data):
 
     plain: float = setting("share of frames of one colour or one gradient", default=0.1, minimum=0, maximum=1)
 
-    def prepare(self, frames: int) -> Prepared:
+    def prepare(self, frames: int) -> Dataset:
         """Look nothing over: what is painted is always there."""
         return _Painted(frames, self.plain)
 
@@ -55,7 +55,7 @@ class Folder(Data):
         maximum=0.5,
     )
 
-    def prepare(self, frames: int) -> Prepared:
+    def prepare(self, frames: int) -> Dataset:
         """Look at every file, and hold some out.
 
         Raises:
@@ -67,7 +67,7 @@ class Folder(Data):
 
 
 @dataclass(frozen=True)
-class _Painted(Prepared):
+class _Painted(Dataset):
     """Procedural frames, or clips of them."""
 
     frames: int
@@ -79,23 +79,23 @@ class _Painted(Prepared):
         """Say nothing: what is painted is always the same."""
         return ""
 
-    def piece(self, seed: int, number: int) -> Piece:
+    def piece(self, seed: int, number: int) -> TrainingSample:
         """Paint a piece to train on."""
         return self._paint(seed, number, self.plain)
 
-    def validation(self, seed: int, number: int) -> Piece:
+    def validation(self, seed: int, number: int) -> TrainingSample:
         """Paint a piece to measure with: the same ones for every share of plain frames."""
         return self._paint(seed, _VALIDATION + number, 0.1)
 
     def __str__(self) -> str:
         return "procedural frames" if self.frames == 1 else "procedural clips"
 
-    def _paint(self, seed: int, number: int, plain: float) -> Piece:
+    def _paint(self, seed: int, number: int, plain: float) -> TrainingSample:
         import numpy as np
 
         from vae_experiments.training.procedural.clips import clip
         from vae_experiments.training.procedural.frames import frame
 
         if self.frames == 1:
-            return Piece(np.stack([frame(seed, number, plain)]))
-        return Piece(clip(seed, number, self.frames, plain))
+            return TrainingSample(np.stack([frame(seed, number, plain)]))
+        return TrainingSample(clip(seed, number, self.frames, plain))

@@ -13,12 +13,12 @@ from vae_experiments.errors import SourceError, TrainingError
 from vae_experiments.files import digest_of
 from vae_experiments.sources.paths import say_name
 from vae_experiments.sources.video_file.clip_reader import REACH
-from vae_experiments.training.data.dataset import Piece, Prepared
+from vae_experiments.training.data.dataset import Dataset, TrainingSample
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vae_experiments.sources.video_file.clip_reader import Excerpts
+    from vae_experiments.sources.video_file.clip_reader import ClipReader
     from vae_experiments.training.procedural.textures import Array, Random
 
 _STREAM = 4  # keeps the choice of a piece apart from other draws
@@ -27,31 +27,31 @@ _TRIES, _MOST_LAST_TRIES = 8, 100
 
 
 @dataclass(frozen=True)
-class Stretch:
+class ClipSpan:
     """The part of a file that may be used for one purpose."""
 
-    file: Excerpts
+    file: ClipReader
     first: int
     count: int
 
 
 @dataclass(frozen=True)
-class Footage(Prepared):
+class Footage(Dataset):
     """Videos below a folder, looked over and divided."""
 
     folder: Path
     size: int
     frames: int
-    training: tuple[Stretch, ...]
-    held_out: tuple[Stretch, ...]
+    training: tuple[ClipSpan, ...]
+    held_out: tuple[ClipSpan, ...]
     skipped: int
     remarks: tuple[str, ...]
 
-    def piece(self, seed: int, number: int) -> Piece:
+    def piece(self, seed: int, number: int) -> TrainingSample:
         """Cut a piece out of a random place of a random file."""
         return self._draw(self.training, [seed, _STREAM, number])
 
-    def validation(self, seed: int, number: int) -> Piece:
+    def validation(self, seed: int, number: int) -> TrainingSample:
         """Cut a piece out of what is held out."""
         return self._draw(self.held_out, [seed, _STREAM, number])
 
@@ -75,7 +75,7 @@ class Footage(Prepared):
             f"{held} for validation{skipped}"
         )
 
-    def _draw(self, stretches: tuple[Stretch, ...], key: list[int]) -> Piece:
+    def _draw(self, stretches: tuple[ClipSpan, ...], key: list[int]) -> TrainingSample:
         """Try places until one can be read; the tries depend on the key alone."""
         # A long film has more to show than a short one, but not in proportion to its length.
         weights = np.sqrt([stretch.count for stretch in stretches])
@@ -88,13 +88,13 @@ class Footage(Prepared):
             stretch = stretches[chosen]
             first = stretch.first if is_last else _place(random, stretch, self.frames)
             try:
-                return Piece(self._cut(random, stretch, first), tuple(remarks))
+                return TrainingSample(self._cut(random, stretch, first), tuple(remarks))
             except SourceError as error:
                 remarks[f"skipped parts of {say_name(stretch.file.path)}: {reason(error)}"] = None
         problem = f"none of its videos can be read any more ({next(iter(remarks))})"
         raise mistake(self.folder, problem, "check the files")
 
-    def _cut(self, random: Random, stretch: Stretch, first: int) -> Array:
+    def _cut(self, random: Random, stretch: ClipSpan, first: int) -> Array:
         """Read a stretch, and cut one square out of all its frames."""
         width, height = stretch.file.size
         short = min(width, height)
@@ -119,7 +119,7 @@ def forth_and_back(pixels: Array, frames: int) -> Array:
     return pixels[[count - 1 - abs(count - 1 - number % max(2 * count - 2, 1)) for number in range(frames)]]
 
 
-def _place(random: Random, stretch: Stretch, frames: int) -> int:
+def _place(random: Random, stretch: ClipSpan, frames: int) -> int:
     """Choose the first frame of a piece, mostly one that is not far from a place to begin at."""
     first = stretch.first + int(random.integers(max(stretch.count - frames, 0) + 1))
     start = max(stretch.file.start(first).number, stretch.first)

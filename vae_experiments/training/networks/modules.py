@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Draws:
+class StepRandom:
     """What a step draws by chance: the same in every process that learns the step, whatever came before."""
 
     step: int
@@ -32,7 +32,7 @@ class Draws:
     """On the CPU, so that every device gets the same numbers."""
 
     @classmethod
-    def of(cls, seed: int, step: int, part: int) -> Draws:
+    def of(cls, seed: int, step: int, part: int) -> StepRandom:
         """Place the draws of one batch of one step."""
         return cls(step, torch.Generator().manual_seed((seed * 1_000_003 + step) * 1_009 + part))
 
@@ -47,7 +47,7 @@ class Draws:
 
 
 @dataclass(frozen=True)
-class Answer:
+class StepOutput:
     """What a network made of a batch."""
 
     reconstructed: Frames
@@ -77,7 +77,7 @@ class Trainee(nn.Module):
         """Give the frames of raw latents, not clipped."""
 
     @abstractmethod
-    def forward(self, frames: Frames, draws: Draws) -> Answer:
+    def forward(self, frames: Frames, draws: StepRandom) -> StepOutput:
         """Encode and decode a batch as training does, with its noise."""
 
     def after_update(
@@ -89,7 +89,7 @@ class Trainee(nn.Module):
         """Do what has to be done between steps, and give numbers to be looked at."""
         return {}
 
-    def _disturbed(self, latents: Latents, draws: Draws) -> Latents:
+    def _disturbed(self, latents: Latents, draws: StepRandom) -> Latents:
         """Add noise, so that what lies near a latent decodes to something near."""
         if not self.latent_noise:
             return latents
@@ -98,7 +98,7 @@ class Trainee(nn.Module):
         return latents + self.latent_noise * draws.levels(latents) * deviation * draws.normal(latents)
 
 
-class Framewise(Trainee):
+class FramewiseModule(Trainee):
     """Calls a 2-D network of diffusers as they all are called."""
 
     def encode(self, frames: Frames) -> Latents:
@@ -112,21 +112,21 @@ class Framewise(Trainee):
         return network.decode(latents, return_dict=False)[0]  # type: ignore[no-any-return]
 
 
-class Deterministic(Framewise):
+class Deterministic(FramewiseModule):
     """Learns an AutoencoderDC: one answer a frame, held near mean 0, variance 1 and no correlation."""
 
     def __init__(self, network: nn.Module, latent_noise: float, prior: float) -> None:
         super().__init__(network, latent_noise)
         self.prior = prior
 
-    def forward(self, frames: Frames, draws: Draws) -> Answer:
+    def forward(self, frames: Frames, draws: StepRandom) -> StepOutput:
         """Encode, disturb, decode."""
         latents = self.encode(frames)
         reconstructed = self.decode(self._disturbed(latents, draws))
-        return Answer(reconstructed, {"prior": self.prior * prior_loss(latents.float())})
+        return StepOutput(reconstructed, {"prior": self.prior * prior_loss(latents.float())})
 
 
-class Variational(Framewise):
+class Variational(FramewiseModule):
     """Learns an AutoencoderKL: a normal distribution a latent, drawn from while it learns."""
 
     def __init__(self, network: nn.Module, latent_noise: float, kl: float, kl_warm_up: int) -> None:
@@ -143,7 +143,7 @@ class Variational(Framewise):
         distribution = network.encode(frames, return_dict=False)[0]
         return distribution.mean, distribution.logvar
 
-    def forward(self, frames: Frames, draws: Draws) -> Answer:
+    def forward(self, frames: Frames, draws: StepRandom) -> StepOutput:
         """Encode, draw from the posterior, decode."""
         mean, log_variance = (part.float() for part in self.posterior(frames))
         latents = mean + (0.5 * log_variance).exp() * draws.normal(mean)
@@ -151,7 +151,7 @@ class Variational(Framewise):
         divergence = kl_loss(mean, log_variance)
         weight = self.kl * min(1.0, (draws.step + 1) / (self.kl_warm_up + 1))
         deviation = (0.5 * log_variance.detach()).exp().mean()
-        return Answer(
+        return StepOutput(
             reconstructed,
             {"kl": weight * divergence},
             {"kl_nats": divergence.detach(), "posterior_std": deviation},

@@ -9,7 +9,7 @@ from accelerate.utils import broadcast
 from torch import Tensor, nn
 
 from vae_experiments.training.networks.losses import code_losses
-from vae_experiments.training.networks.modules import Answer, Draws, Framewise, Trainee
+from vae_experiments.training.networks.modules import FramewiseModule, StepOutput, StepRandom, Trainee
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vae_experiments.tensors import Frames, Latents
 
 
-class Quantised(Framewise):
+class Quantised(FramewiseModule):
     """Learns a VQModel: every latent snaps to the nearest vector of a codebook.
 
     ``encode`` gives latents before they snap, and ``decode`` snaps them, as diffusers has it.
@@ -42,7 +42,7 @@ class Quantised(Framewise):
         network: Any = self.network
         return network.quantize.embedding.weight  # type: ignore[no-any-return]
 
-    def forward(self, frames: Frames, draws: Draws) -> Answer:
+    def forward(self, frames: Frames, draws: StepRandom) -> StepOutput:
         """Encode, snap, decode; gradients pass the snap as if it were not there."""
         network: Any = self.network
         latents = self._disturbed(self.encode(frames).float(), draws)
@@ -54,13 +54,13 @@ class Quantised(Framewise):
         reconstructed = network.decode(through, force_not_quantize=True, return_dict=False)[0]
         book, commitment = code_losses(latents, codes)
         self._remember(latents.detach(), draws)
-        return Answer(
+        return StepOutput(
             reconstructed,
             {"codebook": book, "commitment": self.commitment * commitment},
             counts=torch.bincount(chosen.flatten(), minlength=len(self.codebook)),
         )
 
-    def _remember(self, latents: Latents, draws: Draws) -> None:
+    def _remember(self, latents: Latents, draws: StepRandom) -> None:
         """Keep latents of this batch, one for each code that may have to begin anew."""
         flat = latents.movedim(1, -1).flatten(0, -2)
         places = torch.randint(len(flat), (len(self.codebook),), generator=draws.random)

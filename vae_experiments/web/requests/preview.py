@@ -10,12 +10,12 @@ from vae_experiments.pipeline.second_video import clip_of
 
 if TYPE_CHECKING:
     from vae_experiments.models import Autoencoder
-    from vae_experiments.web.requests.run_request import Order
+    from vae_experiments.web.requests.run_request import RunRequest
 
 FEWEST_FRAMES, MOST_FRAMES = 8, 256
 
 
-def preview_of(order: Order) -> Order | None:
+def preview_of(order: RunRequest) -> RunRequest | None:
     """Give the order on the first frames, small; None where its settings speak only of later ones.
 
     What is right for the clip may be wrong for its first frames, as ``freeze.frame=12``.
@@ -37,7 +37,7 @@ def preview_of(order: Order) -> Order | None:
     return None
 
 
-def _check(order: Order, autoencoder: Autoencoder) -> None:
+def _check(order: RunRequest, autoencoder: Autoencoder) -> None:
     clip = clip_of(order.source, autoencoder, order.experiment().batch_size, order.places)
     for link in order.links:
         link.check(clip)

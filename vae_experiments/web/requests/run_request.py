@@ -16,7 +16,7 @@ from vae_experiments.web.state.uploads import same_content
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from vae_experiments.manipulations import Link
+    from vae_experiments.manipulations import ChainStep
     from vae_experiments.models import Model
     from vae_experiments.sources import Source, Video
     from vae_experiments.web.state.uploads import Limits, Upload
@@ -29,7 +29,7 @@ PREVIEW_SIDE = 128
 
 
 @dataclass(frozen=True)
-class Asked:
+class RawRequest:
     """What the browser sent, untyped and unchecked: names of choices and values of settings."""
 
     source: str = "moving_circle"
@@ -42,12 +42,12 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Order:
+class RunRequest:
     """One run: its parts, checked, and what to type for them."""
 
     source: Source
     model: Model
-    links: tuple[Link, ...]
+    links: tuple[ChainStep, ...]
     words: tuple[str, ...]
     title: str
     places: Mapping[str, str] = field(default_factory=dict)
@@ -82,7 +82,7 @@ class Order:
         link = next(link for link in self.links if link.name == name)
         return [*self.words, f"{setting}={said(getattr(link, key))}"]
 
-    def smaller(self, frames: int, least_side: int) -> Order:
+    def smaller(self, frames: int, least_side: int) -> RunRequest:
         """Give the same with at most so many frames, small ones, which are no smaller than the model takes."""
         width, height = self.source.info.size
         share = min(1.0, PREVIEW_SIDE / max(width, height))
@@ -94,7 +94,9 @@ class Order:
         return replace(self, source=replace(self.source, **small))
 
 
-def order_of(asked: Asked, upload: Upload | None, limits: Limits, second: Upload | None = None) -> Order:
+def order_of(
+    asked: RawRequest, upload: Upload | None, limits: Limits, second: Upload | None = None
+) -> RunRequest:
     """Turn what the browser sent, and up to two uploads, into options.
 
     Raises:
@@ -115,10 +117,10 @@ def order_of(asked: Asked, upload: Upload | None, limits: Limits, second: Upload
         words += own
         titles.append(" ".join([one.name, *(word.removeprefix(f"{one.name}.") for word in own)]))
     places = {name: str(second.path)} if second and name else {}
-    return Order(source, model, links, tuple(words), " + ".join(titles) or "nothing changed", places)
+    return RunRequest(source, model, links, tuple(words), " + ".join(titles) or "nothing changed", places)
 
 
-def with_value(asked: Asked, setting: str, value: float) -> Asked:
+def with_value(asked: RawRequest, setting: str, value: float) -> RawRequest:
     """Give the same with one setting of a manipulation changed, as ``noise.scale``.
 
     Raises:
@@ -153,7 +155,7 @@ def first_settings(upload: Upload, side: int = 256, frames: int = 48) -> dict[st
     return {"size": size, "frames": None if upload.info.frames <= frames else frames}
 
 
-def _source(asked: Asked, upload: Upload | None) -> tuple[Source, list[str]]:
+def _source(asked: RawRequest, upload: Upload | None) -> tuple[Source, list[str]]:
     offered = chosen("source", asked.source)
     given = {key: value for key, value in asked.source_values.items() if key not in NOT_ASKED}
     if asked.source != VIDEO:
@@ -167,8 +169,8 @@ def _source(asked: Asked, upload: Upload | None) -> tuple[Source, list[str]]:
     return video, ["source=video", f"source.path={said(upload.name)}", *words]
 
 
-def _link(one: Offered, asked: Asked) -> Link:
-    return cast("Link", one.build(asked.values.get(one.name, {})))
+def _link(one: Offered, asked: RawRequest) -> ChainStep:
+    return cast("ChainStep", one.build(asked.values.get(one.name, {})))
 
 
 def _name_of(second: Upload, first: Upload | None) -> str:
@@ -182,12 +184,12 @@ def _name_of(second: Upload, first: Upload | None) -> str:
     return f"./{second.name}" if second.name in patterns() else second.name
 
 
-def _asking(link: Link) -> list[str]:
+def _asking(link: ChainStep) -> list[str]:
     """Name the settings that ask for the second upload."""
     return [key for key, _, _ in link.settings() if getattr(link, key) == SECOND]
 
 
-def _with_second(link: Link, name: str) -> Link:
+def _with_second(link: ChainStep, name: str) -> ChainStep:
     """Let a link that asks for the second upload know it by its name."""
     asking = _asking(link)
     if asking and not name:

@@ -9,12 +9,12 @@ from vae_experiments.web.server.abandonment import Listeners
 from vae_experiments.web.server.event_guard import Events
 from vae_experiments.web.server.request_guard import Guard
 from vae_experiments.web.server.upload_files import Arrivals
-from vae_experiments.web.state.browser_session import Greeter
+from vae_experiments.web.state.browser_session import SessionCookie
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from vae_experiments.web.service import Bench
+    from vae_experiments.web.service import WebService
 
 CACHE = "GRADIO_TEMP_DIR"
 MOST_SESSIONS = 200
@@ -28,7 +28,7 @@ def serve_no_one_else() -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
 
 
-def application(bench: Bench, hosts: Iterable[str]) -> Guard:
+def application(bench: WebService, hosts: Iterable[str]) -> Guard:
     """Make the whole ASGI application: guard, files of runs, page."""
     cache = bench.scratch / "gradio"
     cache.mkdir(exist_ok=True)
@@ -65,10 +65,10 @@ def application(bench: Bench, hosts: Iterable[str]) -> Guard:
     limits = bench.limits
     arrivals = Arrivals(listeners, cache, limits.upload_bytes, limits.stored_bytes)
     events = Events(cache, page.takes_files())
-    return Guard(Greeter(arrivals), hosts, limits.upload_bytes, arrivals.has_room, events.session_of)
+    return Guard(SessionCookie(arrivals), hosts, limits.upload_bytes, arrivals.has_room, events.session_of)
 
 
-def _sender(bench: Bench) -> Any:
+def _sender(bench: WebService) -> Any:
     from starlette.responses import FileResponse, PlainTextResponse
 
     from vae_experiments.web.state.results import ARCHIVE, SHOWN_INLINE

@@ -19,7 +19,7 @@ _NAME = re.compile(r"[\w-]{22}", re.ASCII)
 
 
 @dataclass
-class Guest:
+class BrowserSession:
     """One browser, however often it loads the page."""
 
     history: list[Kept] = field(default_factory=list)
@@ -32,7 +32,7 @@ def guest_of(cookies: Mapping[str, str]) -> str | None:
     return name if _NAME.fullmatch(name) else None
 
 
-class Greeter:
+class SessionCookie:
     """Gives a browser that loads the page for the first time a name. Plain ASGI.
 
     Of two servers on one machine a browser keeps one cookie: the name then means another guest to each.

@@ -33,11 +33,11 @@ class State(Enum):
 
 
 @dataclass(eq=False)
-class Ticket:
+class Job:
     """One order at the desk."""
 
     owner: str
-    work: Callable[[Ticket], Any]
+    work: Callable[[Job], Any]
     seconds: float
     state: State = State.waiting
     share: float = 0.0
@@ -79,25 +79,25 @@ class Ticket:
         self.phase = phase or self.phase
 
 
-class Desk:
+class JobQueue:
     """One worker and a bounded queue before it."""
 
     def __init__(self, most_waiting: int = 60, seconds: float = 600.0) -> None:
         self.most_waiting, self.seconds = most_waiting, seconds
-        self._waiting: deque[Ticket] = deque()
-        self._running: Ticket | None = None
+        self._waiting: deque[Job] = deque()
+        self._running: Job | None = None
         self._changed = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._serve, name="desk", daemon=True)
         self._thread.start()
 
-    def order(self, owner: str, work: Callable[[Ticket], Any]) -> Ticket:
+    def order(self, owner: str, work: Callable[[Job], Any]) -> Job:
         """Queue one order; each owner has one at a time, besides one that was cancelled and is ending.
 
         Raises:
             VaeExperimentsError: too many wait already, or the owner's last one is not over.
         """
-        ticket = Ticket(owner, work, self.seconds)
+        ticket = Job(owner, work, self.seconds)
         with self._changed:
             if self._has(owner):
                 raise VaeExperimentsError("your last run is still going", "wait for it, or cancel it")
@@ -108,7 +108,7 @@ class Desk:
             self._changed.notify()
         return ticket
 
-    def ahead_of(self, ticket: Ticket) -> int:
+    def ahead_of(self, ticket: Job) -> int:
         """Count the orders that come before one that waits."""
         with self._changed:
             before = list(self._waiting)
@@ -127,7 +127,7 @@ class Desk:
     def _has(self, owner: str) -> bool:
         return any(ticket.owner == owner and not ticket.is_stopped for ticket in self._here())
 
-    def _here(self) -> list[Ticket]:
+    def _here(self) -> list[Job]:
         return [*self._waiting, *([self._running] if self._running else [])]
 
     def cancel(self, owner: str) -> None:
@@ -137,12 +137,12 @@ class Desk:
                 if ticket.owner == owner:
                     self._cancel(ticket)
 
-    def cancel_one(self, ticket: Ticket) -> None:
+    def cancel_one(self, ticket: Job) -> None:
         """Cancel an order: one that waits leaves the queue, one that runs ends within a chunk."""
         with self._changed:
             self._cancel(ticket)
 
-    def _cancel(self, ticket: Ticket) -> None:
+    def _cancel(self, ticket: Job) -> None:
         ticket.stop()
         if ticket in self._waiting:
             self._waiting.remove(ticket)
@@ -171,7 +171,7 @@ class Desk:
             ticket.finished.set()
 
 
-def _do(ticket: Ticket) -> None:
+def _do(ticket: Job) -> None:
     ticket.began = time.monotonic()
     try:
         ticket.tick()

@@ -6,10 +6,10 @@ from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vae_experiments.cli.settings_help import grouped, sentence
-from vae_experiments.manipulations import Link
+from vae_experiments.manipulations import ChainStep
 from vae_experiments.web.requests.catalog import DEFAULT, models, offered
 from vae_experiments.web.requests.controls import SECOND, Control
-from vae_experiments.web.requests.run_request import LONGEST_CHAIN, NOT_ASKED, VIDEO, Asked
+from vae_experiments.web.requests.run_request import LONGEST_CHAIN, NOT_ASKED, VIDEO, RawRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,14 +41,14 @@ class Form:
         self.groups: dict[str, Any] = {}
         """What is shown of a source or of a manipulation only while it is chosen."""
 
-    def asked(self, values: Sequence[Any]) -> Asked:
+    def asked(self, values: Sequence[Any]) -> RawRequest:
         """Put the values of all controls together; they are neither typed nor checked."""
         sent = dict(zip(self.controls, values, strict=True))
         source = sent[Key("page", "", "source")]
         # One too many is enough to be refused.
         chain = names_in(sent[Key("page", "", "chain")])[: LONGEST_CHAIN + 1]
         owner = VIDEO if source == VIDEO else PATTERN
-        return Asked(
+        return RawRequest(
             source=source,
             source_values=_of(sent, "source", owner),
             model=sent[Key("page", "", "model")],
@@ -215,7 +215,7 @@ def _number_or_text(text: str) -> float | str:
 
 
 def _heading(one: Offered) -> str:
-    assert issubclass(one.kind, Link), one
+    assert issubclass(one.kind, ChainStep), one
     title, text = escape(one.name.replace("_", " ")), escape(sentence(one.kind)).replace("`", "")
     return f'<div class="what"><h3>{title}</h3><p>{text}</p></div>'
 

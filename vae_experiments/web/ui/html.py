@@ -11,7 +11,7 @@ from vae_experiments.web.state.results import ARCHIVE
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from vae_experiments.web.state.job_queue import Ticket
+    from vae_experiments.web.state.job_queue import Job
     from vae_experiments.web.state.results import Kept
     from vae_experiments.web.state.uploads import Upload
 
@@ -32,7 +32,7 @@ def note(sentence: str) -> str:
     return f'<p class="note on">{escape(sentence)}</p>'
 
 
-def progress(ticket: Ticket, ahead: int) -> str:
+def progress(ticket: Job, ahead: int) -> str:
     """Show how an order stands while it is not over."""
     if ticket.state is State.waiting and ahead:
         text = f"waiting, {ahead} before you" if ahead > 1 else "next in the queue"

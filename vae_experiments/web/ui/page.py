@@ -15,7 +15,7 @@ from vae_experiments.web.requests.run_request import VIDEO, first_settings
 from vae_experiments.web.server.abandonment import Patience
 from vae_experiments.web.state.browser_session import guest_of
 from vae_experiments.web.state.job_queue import State, sentence_of
-from vae_experiments.web.sweep_job import Range, sweepable, usual_range
+from vae_experiments.web.sweep_job import SweepRange, sweepable, usual_range
 from vae_experiments.web.ui import html as cards
 from vae_experiments.web.ui.form import PATTERN, Form, Key, in_order, names_in
 from vae_experiments.web.ui.layout import TITLE, Layout
@@ -23,9 +23,9 @@ from vae_experiments.web.ui.layout import TITLE, Layout
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from vae_experiments.web.requests.run_request import Asked
-    from vae_experiments.web.service import Bench, Visit
-    from vae_experiments.web.state.job_queue import Ticket
+    from vae_experiments.web.requests.run_request import RawRequest
+    from vae_experiments.web.service import PageSession, WebService
+    from vae_experiments.web.state.job_queue import Job
     from vae_experiments.web.state.results import Kept
     from vae_experiments.web.state.uploads import Upload
 
@@ -45,7 +45,7 @@ class Page:
         listens: tells whether an open page hears what is said to it.
     """
 
-    def __init__(self, bench: Bench, listens: Callable[[str], bool]) -> None:
+    def __init__(self, bench: WebService, listens: Callable[[str], bool]) -> None:
         self.bench, self.listens, self.form = bench, listens, Form()
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 1800)) as self.blocks:
             self.on = Layout(self.form)
@@ -186,13 +186,13 @@ class Page:
     async def _sweep(self, request: gr.Request, *values: Any) -> AsyncIterator[list[Any]]:
         visit = self._visit(request)
         async for busy, status, kept in self._followed(
-            visit, lambda: self.bench.sweep(visit, self.form.asked(values[4:]), Range.of(*values[:4]))
+            visit, lambda: self.bench.sweep(visit, self.form.asked(values[4:]), SweepRange.of(*values[:4]))
         ):
             shown = gr.skip() if kept is None else cards.sweep(kept)
             yield [gr.update(interactive=not busy), gr.update(interactive=busy), status, shown]
 
     async def _followed(
-        self, visit: Visit, order: Callable[[], Ticket]
+        self, visit: PageSession, order: Callable[[], Job]
     ) -> AsyncIterator[tuple[bool, str, Kept | None]]:
         """Order, and say how it stands until it is over; whoever leaves has cancelled."""
         try:
@@ -214,13 +214,13 @@ class Page:
             self.bench.desk.cancel_one(ticket)
         yield False, self._end(ticket), ticket.result
 
-    def _patience(self, visit: Visit) -> Patience:
+    def _patience(self, visit: PageSession) -> Patience:
         return Patience(lambda: self.listens(visit.id))
 
     def _mistake(self, error: Exception) -> str:
         return cards.mistake(self.bench.sentence(sentence_of(error)))
 
-    def _end(self, ticket: Ticket) -> str:
+    def _end(self, ticket: Job) -> str:
         if ticket.state is State.failed:
             return cards.mistake(self.bench.sentence(ticket.sentence))
         return cards.note("cancelled") if ticket.state is State.cancelled else ""
@@ -232,7 +232,7 @@ class Page:
         visit.greeted = True
         return [await self._previewed(visit, values), history]
 
-    async def _previewed(self, visit: Visit, values: Sequence[Any]) -> Any:
+    async def _previewed(self, visit: PageSession, values: Sequence[Any]) -> Any:
         try:
             asked = self.form.asked(values)
             if asked.source == VIDEO and VIDEO not in visit.uploads:
@@ -250,7 +250,7 @@ class Page:
             self.bench.desk.cancel_one(ticket)
         return cards.preview(ticket.result) if ticket.state is State.done else self._end(ticket)
 
-    async def _preview_ticket(self, visit: Visit, asked: Asked) -> Ticket | None:
+    async def _preview_ticket(self, visit: PageSession, asked: RawRequest) -> Job | None:
         """Order a preview when nobody else is served: none of what the person's own run shows, none after long."""
         for _ in range(round(PREVIEW_SECONDS / POLL_SECONDS)):
             ticket = await asyncio.to_thread(self.bench.preview, visit, asked)
@@ -262,5 +262,5 @@ class Page:
     async def _cancel(self, request: gr.Request) -> None:
         self.bench.desk.cancel(self._visit(request).id)
 
-    def _visit(self, request: gr.Request) -> Visit:
+    def _visit(self, request: gr.Request) -> PageSession:
         return self.bench.visit(request.session_hash, guest_of(request.cookies))

@@ -18,7 +18,7 @@ SLOWEST = Fraction(1, 10**5)
 """The writer refines the clock of a steady rate to 10,000 ticks a second and more; slower ones overflow."""
 
 
-class Clock:
+class OutputClock:
     """Tells when each frame begins: at ``fps``, or where frames last differently at times of their own.
 
     ``times`` are when each frame begins, in seconds, and last when the last one ends; frames after

@@ -12,7 +12,7 @@ from zlib import crc32
 from vae_experiments.errors import WriteError
 from vae_experiments.files import whole
 from vae_experiments.writers.video.audio import Soundtrack
-from vae_experiments.writers.video.clock import Clock
+from vae_experiments.writers.video.clock import OutputClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +32,7 @@ _START_CODE = re.compile(rb"\x00?\x00\x00\x01")
 class Mp4:
     """Takes frames for an mp4 file that ``open_mp4`` has opened."""
 
-    def __init__(self, container: Any, size: Size, clock: Clock, soundtrack: Soundtrack | None) -> None:
+    def __init__(self, container: Any, size: Size, clock: OutputClock, soundtrack: Soundtrack | None) -> None:
         self.size, self.clock, self.frames, self.checksum = size, clock, 0, 0
         self._container, self._soundtrack = container, soundtrack
         self._stream = _add_pictures(container, size, clock)
@@ -108,7 +108,7 @@ def open_mp4(
     Raises:
         WriteError: the file cannot be written, or no frame came.
     """
-    clock = Clock(fps, times)
+    clock = OutputClock(fps, times)
     with whole(path) as hidden:
         with _container(hidden, clock) as container, contextlib.ExitStack() as stack:
             soundtrack = stack.enter_context(Soundtrack.beside(container, sound, say)) if sound else None
@@ -123,7 +123,7 @@ def open_mp4(
 
 
 @contextlib.contextmanager
-def _container(hidden: Path, clock: Clock) -> Iterator[Any]:
+def _container(hidden: Path, clock: OutputClock) -> Iterator[Any]:
     import av
 
     options = {"movflags": "+faststart"}
@@ -160,7 +160,7 @@ def _checksum_of(path: Path) -> int:
     return checksum
 
 
-def _add_pictures(container: Any, size: Size, clock: Clock) -> Any:
+def _add_pictures(container: Any, size: Size, clock: OutputClock) -> Any:
     stream = container.add_stream("libx264", rate=clock.rate)
     stream.width, stream.height = size
     stream.pix_fmt = "yuv444p" if size.width % 2 or size.height % 2 else "yuv420p"
