@@ -25,7 +25,7 @@ from vae_experiments.analysis.study import findings
 from vae_experiments.cli.overrides import quoted
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Clip, Retime, Wave
-from vae_experiments.manipulations.frame_range import Range
+from vae_experiments.manipulations.frame_range import FrameRange
 from vae_experiments.manipulations.masks import Mask
 from vae_experiments.pipeline.second_video import SecondVideos
 from vae_experiments.schedules import Timeline, parse_schedule
@@ -317,9 +317,9 @@ def test_a_steady_clip_counts_by_its_rate_to_the_last_bit() -> None:
 @pytest.mark.parametrize("share", ["0%", "10%", "33%", "50%", "75%", "100%"])
 def test_a_share_of_the_clip_is_the_same_moment_in_ranges_and_in_schedules(clip: Clip, share: str) -> None:
     count = clip.latents or 0
-    after = Range.read(f"{share}:").over(0, count, clip).flatten().tolist()
+    after = FrameRange.read(f"{share}:").over(0, count, clip).flatten().tolist()
     assert after == schedule(f"0s:0 {share}:0 {share}:1", clip)
-    before = Range.read(f":{share}").over(0, count, clip).flatten().tolist()
+    before = FrameRange.read(f":{share}").over(0, count, clip).flatten().tolist()
     assert before == ([1] * count if share == "100%" else [1 - inside for inside in after])
 
 
@@ -327,12 +327,12 @@ def test_a_share_of_the_clip_is_the_same_moment_in_ranges_and_in_schedules(clip:
 def test_a_range_has_the_frames_at_which_a_schedule_that_jumps_at_its_ends_is_on(text: str) -> None:
     first, last = (end + "f" if end.isdigit() else end for end in text.split(":"))
     jumps = f"0s:0 {first}:0 {first}:1" + (f" {last}:1 {last}:0" if last else "")
-    assert Range.read(text).over(0, 8, UNEVEN).flatten().tolist() == schedule(jumps)
+    assert FrameRange.read(text).over(0, 8, UNEVEN).flatten().tolist() == schedule(jumps)
 
 
 def test_the_whole_of_a_clip_is_from_0_to_100_percent() -> None:
     for clip in (UNEVEN, Clip(fps=24, frames=7), Clip(frames=13, time_stride=4)):
-        assert Range.read("0%:100%").over(0, clip.latents or 0, clip).all()
+        assert FrameRange.read("0%:100%").over(0, clip.latents or 0, clip).all()
 
 
 def test_masks_waves_and_retiming_read_the_frames_own_times() -> None:
@@ -413,7 +413,9 @@ LONG = {
 
 
 @pytest.mark.parametrize("text", LONG.values(), ids=LONG)
-@pytest.mark.parametrize("read", [parse_schedule, Mask.read, Range.read, lambda text: quoted(f"a={text}(")])
+@pytest.mark.parametrize(
+    "read", [parse_schedule, Mask.read, FrameRange.read, lambda text: quoted(f"a={text}(")]
+)
 def test_a_long_text_is_read_or_refused_at_once(read: Callable[[str], Any], text: str) -> None:
     began = time.process_time()
     with contextlib.suppress(ValueError, SettingError):

@@ -13,7 +13,7 @@ from torch.nn.functional import grid_sample
 from tests.manipulations.clips import clip_of, latents_of, through
 from vae_experiments.manipulations import Clip, Rotate, Shift, Wave, Zoom
 from vae_experiments.manipulations.clip import Extent
-from vae_experiments.manipulations.effects.warps import Edge, Way, looked_up, places
+from vae_experiments.manipulations.effects.warps import Direction, Edge, looked_up, places
 from vae_experiments.tensors import Size
 
 NEUTRAL: dict[str, dict[str, Any]] = {
@@ -26,7 +26,7 @@ OTHER_SETTINGS: dict[str, dict[str, Any]] = {
     "rotate": {"degrees": -70.5},
     "shift": {"x": -0.37, "y": 1.61, "edge": Edge.border},
     "zoom": {"factor": 0.6, "x": 0.2, "y": 0.9},
-    "wave": {"amplitude": -2.3, "wavelength": 3.7, "speed_hz": 1.7, "direction": Way.horizontal},
+    "wave": {"amplitude": -2.3, "wavelength": 3.7, "speed_hz": 1.7, "direction": Direction.horizontal},
 }
 WIDE = (3, 4, 6, 11)
 
@@ -169,15 +169,15 @@ def test_a_zoom_keeps_the_middle_of_the_frame_where_it_is() -> None:
 
 
 @pytest.mark.parametrize("time_stride", [1, 4])
-@pytest.mark.parametrize("direction", Way, ids=str)
-def test_a_wave_moves_by_the_clips_own_seconds(direction: Way, time_stride: int) -> None:
+@pytest.mark.parametrize("direction", Direction, ids=str)
+def test_a_wave_moves_by_the_clips_own_seconds(direction: Direction, time_stride: int) -> None:
     latents = latents_of(WIDE)
     clip = clip_of(latents, fps=12.5, time_stride=time_stride)
     wave = Wave(amplitude=1.5, wavelength=4.5, speed_hz=0.8, direction=direction)
     x, y = cells(latents)
     for number, frame in enumerate([0, 1, 2] if time_stride == 1 else [0, 1, 5]):
         passed = 0.8 * frame / 12.5
-        if direction is Way.vertical:
+        if direction is Direction.vertical:
             source = x, y + 1.5 * torch.sin(2 * pi * (x / 4.5 + passed))
         else:
             source = x + 1.5 * torch.sin(2 * pi * (y / 4.5 + passed)), y
