@@ -406,7 +406,7 @@ def test_trials_do_not_repeat_what_a_manipulation_remarks(
             "target.psnr_db=28: retime changes the length, and frames of other moments would be compared; "
             "leave retime, or target.psnr_db, out",
         ),
-        ([ChainStep()], "target.psnr_db=28: link has no strength; leave it, or target.psnr_db, out"),
+        ([ChainStep()], "target.psnr_db=28: chain_step has no strength; leave it, or target.psnr_db, out"),
     ],
 )
 def test_a_chain_without_a_strength_to_search_is_refused(links: list[ChainStep], sentence: str) -> None:
