@@ -90,7 +90,7 @@ class WriteError(VaeExperimentsError):
 
 
 def closest(wrong: str, names: Iterable[str]) -> str:
-    """Say which of the names was probably meant, and list them: the cure for a mistyped name."""
+    """Return which of the names was probably meant, and list them: the cure for a mistyped name."""
     known = sorted(names)
     near = get_close_matches(wrong, known, n=1)
     question = f"did you mean {near[0]}? " if near else ""

@@ -55,7 +55,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 
 def hidden_beside(path: Path) -> Path:
-    """Give what a file or folder is called while it is not whole: hidden, and known to be left by a killed writer."""
+    """Return what a file or folder is called while it is not whole: hidden, and known to be left by a killed writer."""
     return path.with_name(f".{path.stem[:48]}.{os.getpid()}.{uuid.uuid4().hex[:8]}{path.suffix}")
 
 
@@ -87,7 +87,7 @@ def read_json(path: Path) -> Any:
 
 
 def digest(path: Path) -> str:
-    """Give the SHA-256 of a file's bytes, in hex."""
+    """Return the SHA-256 of a file's bytes, in hex."""
     sha = hashlib.sha256()
     try:
         with path.open("rb") as file:
@@ -100,7 +100,7 @@ def digest(path: Path) -> str:
 
 
 def digest_of(*values: object) -> str:
-    """Give the SHA-256, in hex, of a few plain values that together identify something."""
+    """Return the SHA-256, in hex, of a few plain values that together identify something."""
     return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -131,7 +131,7 @@ def read_sums(folder: Path, last: str) -> dict[str, str]:
 
 
 def is_whole(folder: Path, last: str) -> bool:
-    """Tell whether a folder was finished and every file of it is still what it was."""
+    """Whether a folder was finished and every file of it is still what it was."""
     try:
         return all(digest(folder / name) == value for name, value in read_sums(folder, last).items())
     except (OSError, ValueError):

@@ -13,7 +13,7 @@ _typed_for: dict[str, str] = {}
 
 
 def one_line(text: str) -> str:
-    """Give a text as one line that a terminal shows as it is."""
+    """Return a text as one line that a terminal shows as it is."""
     text = as_typed(text)  # before a cut, which would leave half of a secret
     # Cut before the work on it as well: a value may have megabytes.
     if len(text) > 2 * LONGEST:
@@ -47,5 +47,5 @@ class Printable(logging.Formatter):
     """Formats what is logged as messages are shown; a traceback keeps its lines."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Give the whole text of a record."""
+        """Return the whole text of a record."""
         return printable(as_typed(super().format(record)), keep="\n")

@@ -49,7 +49,7 @@ class Rule:
         return f"{phrase} {self.unit}".strip() if phrase else ""
 
     def admits(self, value: float) -> bool:
-        """Tell whether a finite number keeps every bound."""
+        """Whether a finite number keeps every bound."""
         return (
             (self.above is None or value > self.above)
             and (self.minimum is None or value >= self.minimum)
@@ -154,7 +154,7 @@ class Option:
         return self.family
 
     def __str__(self) -> str:
-        """Say in words what it is set to: what is not as usual, and the first setting of its own."""
+        """Return in words what it is set to: what is not as usual, and the first setting of its own."""
         settings = [(name, getattr(self, name), usual, rule) for name, usual, rule in self.settings()]
         told = [
             f"{name.replace('_', ' ')} {shown(value)} {rule.unit if rule.unit != name else ''}".strip()
@@ -181,7 +181,7 @@ class Choice(Enum):
 
 
 def foreign_settings(option: Option) -> dict[str, Any]:
-    """Give the kind and the own settings of an option whose class another package, such as a plugin, brings.
+    """Return the kind and the own settings of an option whose class another package, such as a plugin, brings.
 
     Empty for a class of ours: what its settings decide we know.
     """
@@ -199,7 +199,7 @@ def families() -> set[str]:
 
 
 def kinds(family: str) -> dict[str, type[Option]]:
-    """Give every registered class of a family by the name that selects it."""
+    """Return every registered class of a family by the name that selects it."""
     return dict(_FAMILIES[family])
 
 
@@ -215,7 +215,7 @@ def kind_named(family: str, kind: str) -> type[Option]:
 
 
 def shown(value: Any) -> str:
-    """Give a setting's value as it is typed; empty where it has to be given, or may be left out."""
+    """Return a setting's value as it is typed; empty where it has to be given, or may be left out."""
     if value is None or value is dataclasses.MISSING or value == "???":
         return ""
     if isinstance(value, Enum):
@@ -228,7 +228,7 @@ def shown(value: Any) -> str:
 
 
 def is_text(address: str, name: str, value: str = "") -> bool:
-    """Tell whether a setting takes text, as a path does: a folder called 1.10 or 1e3 is no number.
+    """Whether a setting takes text, as a path does: a folder called 1.10 or 1e3 is no number.
 
     Args:
         address: its family, or for a manipulation the name of its own; empty for any of that name.

@@ -43,7 +43,7 @@ class Timeline(NamedTuple):
     """Says when a frame begins where they last differently; else the rate does."""
 
     def seconds(self, frame: float) -> float:
-        """Say when a frame begins; half a frame is half of the way to the next."""
+        """Return when a frame begins; half a frame is half of the way to the next."""
         if self.begins is None:
             return frame / self.fps
         number, share = int(frame), frame % 1
@@ -70,7 +70,7 @@ class Time(NamedTuple):
         return cls(number(found["amount"]), found["unit"])
 
     def seconds(self, timeline: Timeline) -> float:
-        """Say how many seconds it is in a clip."""
+        """Return how many seconds it is in a clip."""
         if self.unit == "s":
             return self.amount
         if self.unit == "f":
@@ -94,11 +94,11 @@ class Schedule(ABC):
 
     @abstractmethod
     def at(self, seconds: float, timeline: Timeline) -> float:
-        """Give the value at a moment."""
+        """Return the value at a moment."""
 
     @property
     def needs_length(self) -> bool:
-        """Tell whether only the clip's length says what it means."""
+        """Whether only the clip's length says what it means."""
         return any(time.unit == "%" for time in self.times)
 
 
@@ -112,12 +112,12 @@ class Keyframes(Schedule):
 
     @property
     def values(self) -> Sequence[float]:
-        """Give the value of every mark."""
+        """The value of every mark."""
         return [value for _, value in self.marks]
 
     @property
     def times(self) -> Sequence[Time]:
-        """Give the time of every mark."""
+        """The time of every mark."""
         return [time for time, _ in self.marks]
 
     def at(self, seconds: float, timeline: Timeline) -> float:
@@ -146,12 +146,12 @@ class Oscillation(Schedule):
 
     @property
     def values(self) -> Sequence[float]:
-        """Give the lowest and the highest value."""
+        """The lowest and the highest value."""
         return [self.low, self.high]
 
     @property
     def times(self) -> Sequence[Time]:
-        """Give the period."""
+        """The period."""
         return [self.period]
 
     def at(self, seconds: float, timeline: Timeline) -> float:

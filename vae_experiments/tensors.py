@@ -78,7 +78,7 @@ class Joined:
         self._waiting: list[torch.Tensor] = []
 
     def take(self, count: int) -> torch.Tensor | None:
-        """Give the next ``count``, fewer at the end, and None after it."""
+        """Return the next ``count``, fewer at the end, and None after it."""
         import torch
 
         while sum(map(len, self._waiting)) < count and (chunk := next(self._chunks, None)) is not None:

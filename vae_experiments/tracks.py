@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 def playable_track(container: InputContainer) -> AudioStream | None:
-    """Give the first sound track whose codec is known here, if there is one."""
+    """Return the first sound track whose codec is known here, if there is one."""
     return next((track for track in container.streams.audio if _is_known(track)), None)
 
 
 def unplayable_remark(container: InputContainer) -> str | None:
-    """Say what is left of the sound where the first track cannot be read; nothing where it can."""
+    """Return what is left of the sound where the first track cannot be read; nothing where it can."""
     tracks = container.streams.audio
     if not tracks or _is_known(tracks[0]):
         return None

@@ -21,7 +21,7 @@ CURE = "give a yaml of settings, such as a run's .hydra/config.yaml"
 
 
 def read_yaml(path: Path, is_text: Callable[[str], bool] = lambda _: False, most: int = MOST) -> Any:
-    """Give the plain values of a yaml file.
+    """Return the plain values of a yaml file.
 
     Args:
         path: the file.

@@ -60,11 +60,11 @@ class Subject:
 
     @property
     def even(self) -> Latents:
-        """Give the latents that stand for equally many frames, and so are evenly spaced in time."""
+        """The latents that stand for equally many frames, and so are evenly spaced in time."""
         return self.latents[self.first_even :]
 
     def seconds(self, latent: int) -> float:
-        """Say when the first frame that a latent stands for is shown."""
+        """Return when the first frame that a latent stands for is shown."""
         return self.clip.seconds(latent)
 
 
@@ -201,7 +201,7 @@ def _metrics_of(run: Path, wish: Analysis) -> dict[str, Any]:
 
 
 def _begins_of(run: Path, size: Size, fps: Fraction) -> Callable[[int], Fraction] | None:
-    """Say when each frame began, where the run wrote a table and frames last differently."""
+    """Return when each frame began, where the run wrote a table and frames last differently."""
     try:
         with (run / TABLE).open(newline="", encoding="utf-8") as table:
             times = tuple(Fraction(row["seconds"]) for row in csv.DictReader(table))

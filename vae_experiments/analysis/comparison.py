@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def mean_shifts(first: Gaussian, second: Gaussian) -> list[float | None]:
-    """Say how far each channel's mean lies from the first clip's in the second, in standard deviations.
+    """Return how far each channel's mean lies from the first clip's in the second, in standard deviations.
 
     Cohen's d (1988), of the second less the first: ``(m2 - m1) / sqrt((v1 + v2) / 2)``. None where the
     channel never changes in either clip and yet has another mean.
@@ -25,7 +25,7 @@ def mean_shifts(first: Gaussian, second: Gaussian) -> list[float | None]:
 
 
 def frechet_distance(first: Gaussian, second: Gaussian) -> float:
-    """Give the Frechet distance of two normal distributions, in standard deviations of the latents.
+    """Return the Frechet distance of two normal distributions, in standard deviations of the latents.
 
     ``d^2 = |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))`` (Dowson and Landau 1982); the FID is such a
     ``d^2``, of other features. The trace is found as ``min over rotations Q of |C1^(1/2) - C2^(1/2) Q|^2``
@@ -41,7 +41,7 @@ def frechet_distance(first: Gaussian, second: Gaussian) -> float:
 
 
 def _root(covariance: Tensor) -> Tensor:
-    """Give the symmetric matrix whose square is the covariance."""
+    """Return the symmetric matrix whose square is the covariance."""
     import torch
 
     values, vectors = torch.linalg.eigh(covariance)

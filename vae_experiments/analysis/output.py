@@ -76,7 +76,7 @@ def write_study(folder: Path, subject: Subject, numbers: Mapping[str, Any], plot
 
 
 def _rows(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Give the table of channels; with a second video, how far its mean is, too."""
+    """Return the table of channels; with a second video, how far its mean is, too."""
     rows = [{"channel": number} | channel for number, channel in enumerate(numbers["channels"])]
     if "second" in numbers:
         for row, moved in zip(rows, numbers["second"]["mean_shifts"], strict=True):

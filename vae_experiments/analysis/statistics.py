@@ -70,7 +70,7 @@ def _standardised_moments(latents: Latents, mean: Tensor, std: Tensor) -> tuple[
 
 
 def histograms(latents: Latents, channels: Sequence[dict[str, float | None]]) -> tuple[Any, Any]:
-    """Give the density of each channel's values over common bins: edges ``B + 1``, densities ``C B``.
+    """Return the density of each channel's values over common bins: edges ``B + 1``, densities ``C B``.
 
     The bins reach four standard deviations beyond the means, or to the last value where that is nearer;
     there are about as many as the square root of the number of values, and at most 60.
@@ -113,13 +113,13 @@ def gaussian(latents: Latents) -> Gaussian:
 
 
 def _centred_cells(latents: Latents, mean: Tensor) -> Iterator[Tensor]:
-    """Give the cells as columns ``C n`` in float64, less the mean of each channel."""
+    """Yield the cells as columns ``C n`` in float64, less the mean of each channel."""
     for chunk in in_chunks(latents):
         yield chunk.transpose(0, 1).flatten(1).double() - mean[:, None]
 
 
 def correlation(cells: Gaussian) -> list[list[float | None]]:
-    """Give Pearson's correlation of every pair of channels over all cells, ``C C``.
+    """Return Pearson's correlation of every pair of channels over all cells, ``C C``.
 
     ``cov(a, b) / (std(a) std(b))``; None where one of the two never changes.
     """
@@ -158,7 +158,7 @@ def principal_components(cells: Gaussian) -> PrincipalComponents:
 
 
 def frame_variances(latents: Latents) -> list[float]:
-    """Give the variances along the principal components of whole latents, each one point of C h w numbers.
+    """Return the variances along the principal components of whole latents, each one point of C h w numbers.
 
     They are the eigenvalues of the T x T matrix of inner products, divided by T (the snapshot method,
     Sirovich 1987): at most ``T - 1`` of them are not 0. The cost grows with the cube of T.
@@ -176,7 +176,7 @@ def frame_variances(latents: Latents) -> list[float]:
 
 
 def explained_variance(variances: Sequence[float]) -> list[float] | None:
-    """Give the share of each component in the sum of all variances; None where nothing varies."""
+    """Return the share of each component in the sum of all variances; None where nothing varies."""
     total = sum(variances)
     return [variance / total for variance in variances] if total > 0 else None
 
@@ -209,7 +209,7 @@ def power_spectrum(latents: Latents, rate_hz: float) -> dict[str, list[float]] |
 
 
 def distances(first: Latents, second: Latents) -> list[float]:
-    """Give the distance of each pair of latents: the root of the mean square of all their differences."""
+    """Return the distance of each pair of latents: the root of the mean square of all their differences."""
     found: list[float] = []
     for one, other in zip(in_chunks(first), in_chunks(second), strict=True):
         found += (one.double() - other.double()).square().flatten(1).mean(1).sqrt().tolist()

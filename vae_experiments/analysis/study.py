@@ -153,7 +153,7 @@ def _components(subject: Subject, components: PrincipalComponents) -> dict[str, 
 
 
 def _motion(subject: Subject) -> dict[str, list[Any]]:
-    """Say how far each latent is from the one before and from the first of those evenly spaced."""
+    """Return how far each latent is from the one before and from the first of those evenly spaced."""
     latents, first = subject.even, subject.first_even
     numbers = list(range(first + 1, first + len(latents)))
     return {
@@ -178,7 +178,7 @@ def _beside(subject: Subject, cells: Gaussian, second: Subject) -> dict[str, Any
 
 
 def _remarks(subject: Subject, second: Subject | None) -> list[str]:
-    """Say in sentences what the numbers alone would not."""
+    """Return in sentences what the numbers alone would not."""
     remarks, stride = list(subject.remarks), subject.clip.time_stride
     if subject.clip.begins is not None:
         remarks.append(

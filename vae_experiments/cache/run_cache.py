@@ -47,7 +47,7 @@ class CachedStream:
         self.found = self.store is not None and self.store.has(self.name)
 
     def through(self, chunks: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Give the stream: from the cache, where ``chunks`` are not even begun, or from them.
+        """Yield the stream: from the cache, where ``chunks`` are not even begun, or from them.
 
         A damaged entry is thrown away with one warning, and ``chunks`` go on where it broke off.
         """

@@ -54,7 +54,7 @@ class Store:
     """Whether it could not be written to: the streams of a run share one disk, and one warning."""
 
     def has(self, name: str) -> bool:
-        """Tell whether there is anything of that name; only reading it shows whether it is whole."""
+        """Whether there is anything of that name; only reading it shows whether it is whole."""
         # Path.exists raises where a folder may not be looked into.
         return os.path.exists(self.folder / name)  # noqa: PTH110
 

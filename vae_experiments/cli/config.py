@@ -124,7 +124,7 @@ def _values(config: DictConfig, place: str) -> dict[str, Any]:
 
 
 def _secrets(config: DictConfig, place: str) -> dict[str, str]:
-    """Give what was typed for the settings that stand in the environment; a number of them may look otherwise."""
+    """Return what was typed for the settings that stand in the environment; a number of them may look otherwise."""
     node = OmegaConf.to_container(OmegaConf.select(config, place), resolve=False)
     assert isinstance(node, dict), node
     return {str(key): value for key, value in node.items() if isinstance(value, str) and "${oc.env:" in value}

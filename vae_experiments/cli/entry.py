@@ -155,7 +155,7 @@ def _written_down(error: Exception) -> str:
 
 
 def fault(error: BaseException, where: str) -> str:
-    """Say in one line what nobody foresaw."""
+    """Return in one line what nobody foresaw."""
     return f"internal: {type(error).__name__}: {error}; this is a fault of vae_experiments, {where}"
 
 
@@ -202,7 +202,7 @@ def _conclude_what_is_there() -> None:
 
 
 def _early_mistake(error: Exception) -> str:
-    """Say what was wrong before a job began: what was typed, or what is in the way of it."""
+    """Return what was wrong before a job began: what was typed, or what is in the way of it."""
     if isinstance(error, OSError) and error.filename is None and (folder := one_held()):
         return str(write_error(folder / ".hydra", error))
     if isinstance(error, OSError):
@@ -219,7 +219,7 @@ def _early_mistake(error: Exception) -> str:
 
 
 def _is_ours(error: BaseException) -> bool:
-    """Tell whether our own code came upon an error: a refusal by Hydra or a launcher is about what was typed."""
+    """Whether our own code came upon an error: a refusal by Hydra or a launcher is about what was typed."""
     rooms = [room.partition(".")[0] for room in _rooms(error)]
     ours = __name__.partition(".")[0]
     deepest = [room for room in rooms if room in (ours, "hydra", "hydra_plugins", "omegaconf")]

@@ -53,7 +53,7 @@ LAUNCHERS = "hydra/schema/launcher"
 
 
 def mistake_of(error: BaseException) -> str | None:
-    """Say in one line what a person did wrong, or None where the fault is the program's."""
+    """Return in one line what a person did wrong, or None where the fault is the program's."""
     if isinstance(error, VaeExperimentsError):
         return str(error)
     if isinstance(error, OverrideParseException):
@@ -83,7 +83,7 @@ def no_name_of_a_choice() -> str:
 
 
 def _unreadable(word: str, error: OverrideParseException) -> str:
-    """Say why Hydra's grammar cannot read a word, and how it is typed."""
+    """Return why Hydra's grammar cannot read a word, and how it is typed."""
     plain = word.translate(TYPOGRAPHIC)
     if plain != word:
         return (
@@ -98,7 +98,7 @@ def _unreadable(word: str, error: OverrideParseException) -> str:
 
 
 def _failed_file(error: OSError) -> str:
-    """Say what the system says of a file that nobody asked about by itself."""
+    """Return what the system says of a file that nobody asked about by itself."""
     what = f"cannot use {error.filename}" if error.filename is not None else "a file cannot be used"
     cure = (
         "free some space"
@@ -209,7 +209,7 @@ def _mistake_in_a_file(error: ConfigCompositionException) -> str:
 
 
 def _for_a_word(word: str) -> str:
-    """Say what was probably meant by a word without an equals sign."""
+    """Return what was probably meant by a word without an equals sign."""
     if word in COMMANDS:
         return f"and a command as vae-experiments {word}"
     block, dot, _ = word.partition(".")

@@ -71,12 +71,12 @@ class ClaimFolder(Callback):
 
 
 def is_typed(config: DictConfig, setting: str) -> bool:
-    """Tell whether a setting was given on the command line."""
+    """Whether a setting was given on the command line."""
     return any(word.lstrip("+").startswith(f"{setting}=") for word in typed_words(config))
 
 
 def typed_words(config: DictConfig, kind: str = "") -> list[str]:
-    """Give what was typed, with its references as they were typed: they are a job's, and not the sweep's."""
+    """Return what was typed, with its references as they were typed: they are a job's, and not the sweep's."""
     kinds_of_words = [kind] if kind else ["hydra", "task"]
     words = OmegaConf.to_container(config.hydra.overrides, resolve=False)
     assert isinstance(words, dict), words

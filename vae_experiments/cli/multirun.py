@@ -203,7 +203,7 @@ def _asked(config: DictConfig) -> str:
 
 
 def _recorded(folder: Path) -> str | None:
-    """Tell what the sweep in a folder was asked for; None where nobody knows."""
+    """Return what the sweep in a folder was asked for; None where nobody knows."""
     try:
         claimed = json.loads((folder / CLAIM).read_bytes())
         return str(claimed["settings"])

@@ -78,7 +78,7 @@ def _is_text(key: str, value: str) -> bool:
 
 
 def _reads_otherwise(text: str) -> bool:
-    """Tell whether the grammar takes a text for something that is written in another way."""
+    """Whether the grammar takes a text for something that is written in another way."""
     if text.lower() in ("true", "false", "null"):
         return True
     for number in (int, float):

@@ -60,7 +60,7 @@ def claim_run(folder: Path, config: DictConfig, setting: str, written: Sequence[
 
 
 def finished_job(folder: Path, config: DictConfig) -> dict[str, Any] | None:
-    """Give the numbers of a job that finished before; None where there is none, or it is damaged.
+    """Return the numbers of a job that finished before; None where there is none, or it is damaged.
 
     Raises:
         RefusedError: what finished there was a run of other settings.
@@ -109,7 +109,7 @@ def saved_settings(folder: Path) -> str | None:
 
 
 def _can_be_mended(folder: Path, settings: str) -> bool:
-    """Tell whether a folder holds a finished job that is damaged: it is done again."""
+    """Whether a folder holds a finished job that is damaged: it is done again."""
     saved = saved_settings(folder)
     try:
         read_sums(folder, FINISHED)

@@ -42,7 +42,7 @@ GROUPS = {
 
 
 def sentence(kind: type[Option]) -> str:
-    """Give the first sentence of a class's docstring: what a person sees or gets."""
+    """Return the first sentence of a class's docstring: what a person sees or gets."""
     text = " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split()).replace("``", "`")
     end = text.find(". ")
     return text if end < 0 else text[: end + 1]
@@ -59,7 +59,7 @@ def grouped() -> dict[str, dict[str, type[ChainStep]]]:
 
 
 def explain(chosen: Iterable[tuple[str, type[Option]]]) -> str:
-    """Say in plain lines what choices are and what each of their settings means.
+    """Return in plain lines what choices are and what each of their settings means.
 
     Args:
         chosen: where the settings of each are typed, as ``noise`` or ``source``, and its class.
@@ -75,7 +75,7 @@ def explain(chosen: Iterable[tuple[str, type[Option]]]) -> str:
 
 
 def listed(config: Mapping[str, Any]) -> str:
-    """Give every setting of a composed config in a line of its own: as it is typed, and what it means.
+    """Return every setting of a composed config in a line of its own: as it is typed, and what it means.
 
     Args:
         config: blocks of settings, each with its ``kind``, by where they are typed.
@@ -135,7 +135,7 @@ def _common_settings() -> set[str]:
 
 
 def _rows(kind: type[Option]) -> Iterator[tuple[str, str, str]]:
-    """Give name, default and meaning of each setting."""
+    """Yield name, default and meaning of each setting."""
     for key, value, rule in kind.settings():
         yield key, shown(value), _meaning(kind, key, value, rule)
 

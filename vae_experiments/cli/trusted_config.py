@@ -190,7 +190,7 @@ def refuse_code(config: DictConfig, sources: Iterable[ConfigSource] = ()) -> Non
 
 
 def _params(config: DictConfig) -> dict[str, Any]:
-    """Give what a yaml sweeps, settings and their values, unresolved."""
+    """Return what a yaml sweeps, settings and their values, unresolved."""
     params = OmegaConf.select(config, "hydra.sweeper.params")
     plain = OmegaConf.to_container(params, resolve=False) if isinstance(params, DictConfig) else {}
     assert isinstance(plain, dict), plain
@@ -233,7 +233,7 @@ def _is_typed(path: tuple[str, ...], typed: list[str]) -> bool:
 
 
 def _leaves(node: Container, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Give every value of the blocks that Hydra acts on, unresolved; a reference to a block is followed."""
+    """Yield every value of the blocks that Hydra acts on, unresolved; a reference to a block is followed."""
     for key in range(len(node)) if isinstance(node, ListConfig) else list(node):
         if not path and key not in (*ENGINES, *LOGGING):
             continue
@@ -249,7 +249,7 @@ def _leaves(node: Container, path: tuple[str, ...]) -> Iterator[tuple[tuple[str,
 
 
 def _stored() -> set[tuple[str, str]]:
-    """Give what Hydra's store says: our defaults, and those of installed launchers and sweepers."""
+    """Return what Hydra's store says: our defaults, and those of installed launchers and sweepers."""
     repo = ConfigStore.instance().repo["hydra"]
     blocks = [
         repo.get("schema", {}).get("launcher", {}),
@@ -259,7 +259,7 @@ def _stored() -> set[tuple[str, str]]:
 
 
 def _installed(sources: Iterable[ConfigSource]) -> set[tuple[str, str]]:
-    """Give what the yaml files of Hydra and of its installed plugins say."""
+    """Return what the yaml files of Hydra and of its installed plugins say."""
     return {
         pair
         for source in sources

@@ -100,7 +100,7 @@ class ModelCheck:
         return torch.cat(list(autoencoder.decode(autoencoder.encode(frames), self.size)))
 
     def against(self, other: Frames, reference: Frames | None = None) -> float:
-        """Give the PSNR in dB of frames against others, the decoded ones if not said; 99 where they are the same."""
+        """Return the PSNR in dB of frames against others, the decoded ones if not said; 99 where they are the same."""
         reference = self.decoded if reference is None else reference
         fidelity = Fidelity()
         fidelity.update(to_pixels(reference[: len(self.frames)]), to_pixels(other[: len(self.frames)]))
@@ -201,7 +201,7 @@ def _dtype(patient: ModelCheck, dtype: Dtype) -> Finding:
 
 
 def machine() -> Iterator[Finding]:
-    """Say what is installed and which devices are there."""
+    """Yield what is installed and which devices are there."""
     import torch
 
     for package in PACKAGES:

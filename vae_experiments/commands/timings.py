@@ -35,7 +35,7 @@ class Timing:
 
     @property
     def frames_per_second(self) -> float:
-        """Give frames that are both encoded and decoded in a second."""
+        """Frames that are both encoded and decoded in a second."""
         return 1 / (1 / self.encode_frames_per_second + 1 / self.decode_frames_per_second)
 
 
@@ -51,7 +51,7 @@ def best(timings: Sequence[Timing], tolerance_db: float) -> Timing:
 
 
 def overrides(timing: Timing, device: Device) -> str:
-    """Say what to type for a setting."""
+    """Return what to type for a setting."""
     words = [f"batch_size={timing.batch_size}"]
     words += [f"device.dtype={timing.dtype}"] if timing.dtype != "float32" else []
     words += ["device.compile=true"] if timing.compiled else []

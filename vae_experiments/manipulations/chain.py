@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def lengths_differ(links: Sequence[ChainStep]) -> bool:
-    """Tell whether a chain may give another number of latents than it is given."""
+    """Whether a chain may give another number of latents than it is given."""
     return any(link.changes_length for link in links)
 
 
 def outcome(links: Sequence[ChainStep], clip: Clip) -> Clip:
-    """Say what a clip is like after a chain."""
+    """Return what a clip is like after a chain."""
     for link in links:
         clip = link.after(clip)
     return clip

@@ -61,14 +61,14 @@ class Clip:
 
     @property
     def latents(self) -> int | None:
-        """Say how many latents the clip has."""
+        """How many latents the clip has."""
         if self.frames is None:
             return None
         return 1 + max(0, -(-(self.frames - self.first_frames) // self.time_stride))
 
     @property
     def timeline(self) -> Timeline:
-        """Say what times are measured by."""
+        """What times are measured by."""
         timeline = Timeline(self.fps, None, self.begins)
         if self.latents is None:
             return timeline
@@ -76,38 +76,38 @@ class Clip:
 
     @property
     def rate_hz(self) -> float:
-        """Say how many latents there are in a second, on average."""
+        """How many latents there are in a second, on average."""
         return self.fps / self.time_stride
 
     @property
     def has_single_frame_first_latent(self) -> int:
-        """Say how many latents at the start stand for fewer frames than the others: 0 or 1."""
+        """How many latents at the start stand for fewer frames than the others: 0 or 1."""
         return int(self.first_frames < self.time_stride)
 
     def pixels(self, latents: Latents) -> Size:
-        """Say how large a frame of these latents is."""
+        """Return how large a frame of these latents is."""
         height, width = latents.shape[-2:]
         return self.size or Size(width * self.stride, height * self.stride)
 
     def extent(self, latents: Latents) -> Extent:
-        """Say how many latent cells wide and high the frame is: less than there are, where it was padded."""
+        """Return how many latent cells wide and high the frame is: less than there are, where it was padded."""
         size = self.pixels(latents)
         return Extent(size.width / self.stride, size.height / self.stride)
 
     def frame(self, latent: int) -> int:
-        """Give the number of the first frame that a latent stands for."""
+        """Return the number of the first frame that a latent stands for."""
         return self.first_frames + (latent - 1) * self.time_stride if latent else 0
 
     def seconds(self, latent: int) -> float:
-        """Say when the first frame that a latent stands for begins."""
+        """Return when the first frame that a latent stands for begins."""
         return self.timeline.seconds(self.frame(latent))
 
     def latent(self, frame: int) -> int:
-        """Give the number of the latent that stands for a frame."""
+        """Return the number of the latent that stands for a frame."""
         return 0 if frame < self.first_frames else 1 + (frame - self.first_frames) // self.time_stride
 
     def of_length(self, latents: int) -> Clip:
-        """Give the same clip with so many latents."""
+        """Return the same clip with so many latents."""
         frames = self.frame(latents)
         return self if self.latents == latents else replace(self, frames=frames)
 

@@ -45,7 +45,7 @@ class FrameRange(NamedTuple):
         return cls(first, last)
 
     def over(self, at: int, count: int, clip: Clip) -> Tensor:
-        """Give ``T 1 1 1``: 1 for each of ``count`` latents that stands for a frame in the range, else 0."""
+        """Return ``T 1 1 1``: 1 for each of ``count`` latents that stands for a frame in the range, else 0."""
         import torch
 
         timeline = clip.timeline
@@ -61,7 +61,7 @@ class FrameRange(NamedTuple):
 
     @property
     def needs_length(self) -> bool:
-        """Tell whether only the clip's length says what it means."""
+        """Whether only the clip's length says what it means."""
         return any(end is not None and end.unit == "%" for end in self)
 
 

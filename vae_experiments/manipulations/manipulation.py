@@ -66,11 +66,11 @@ class ChainStep(Option, family="manipulation"):
         """
 
     def holds(self, clip: Clip) -> bool:
-        """Tell whether it reads all of this clip before it gives anything."""
+        """Whether it reads all of this clip before it gives anything."""
         return self.needs_whole_clip or (clip.latents is None and self._needs_length())
 
     def after(self, clip: Clip) -> Clip:
-        """Say what the clip is like afterwards."""
+        """Return what the clip is like afterwards."""
         return clip
 
     def apply(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
@@ -86,11 +86,11 @@ class ChainStep(Option, family="manipulation"):
 
     @property
     def bends_decoder(self) -> bool:
-        """Tell whether it changes the decoder's weights."""
+        """Whether it changes the decoder's weights."""
         return type(self).bend is not ChainStep.bend
 
     def during(self, first: int, count: int, clip: Clip) -> Self:
-        """Give itself as it is for ``count`` latents from number ``first``: schedules become numbers.
+        """Return itself as it is for ``count`` latents from number ``first``: schedules become numbers.
 
         A scheduled setting is then a tensor ``T 1 1 1``, and a constant one stays the number it is.
         """
@@ -205,7 +205,7 @@ class Manipulation(ChainStep, family="manipulation"):
             at += len(latents)
 
     def _share(self, latents: Latents, at: int, clip: Clip) -> Latents:
-        """Say how much of each latent, and of which channels, comes changed: ``T C 1 1``."""
+        """Return how much of each latent, and of which channels, comes changed: ``T C 1 1``."""
         import torch
 
         count, channels = latents.shape[:2]

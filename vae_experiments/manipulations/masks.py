@@ -79,7 +79,7 @@ class Mask:
 
     @property
     def needs_length(self) -> bool:
-        """Tell whether only the clip's length says where it is."""
+        """Whether only the clip's length says where it is."""
         return any(schedule.needs_length for schedule in (*self.numbers, self.soft))
 
     def _drawn(self, clip: Clip) -> Callable[[Latents, int], Tensor]:
@@ -142,7 +142,7 @@ def _box(x: Tensor, y: Tensor, size: Size, edge: float, numbers: list[float]) ->
 
 
 def _between(place: Tensor, low: float, high: float, edge: float) -> Tensor:
-    """Say how much lies between two lines, each of which is as wide as the edge."""
+    """Return how much lies between two lines, each of which is as wide as the edge."""
     after, before = ((0.5 + way / edge).clamp(0, 1) for way in (place - low, high - place))
     return (after + before - 1).clamp(min=0)
 
@@ -171,7 +171,7 @@ def _read(clip: Clip, path: str) -> Callable[[Latents, int], Tensor]:
 
 
 def _brightness(frames: Frames) -> Tensor:
-    """Give the luma of each pixel in [0, 1], ``T 1 H W``."""
+    """Return the luma of each pixel in [0, 1], ``T 1 H W``."""
     import torch
 
     luma: Tensor = torch.tensordot(frames, torch.tensor(LUMA), dims=([1], [0]))[:, None]

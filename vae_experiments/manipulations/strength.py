@@ -17,7 +17,7 @@ DIGITS = 6
 
 
 def weakened(links: Sequence[ChainStep], share: float) -> list[ChainStep]:
-    """Give a chain whose strengths are a share, from 0 to 1, of what they were; the links stay as they are.
+    """Return a chain whose strengths are a share, from 0 to 1, of what they were; the links stay as they are.
 
     Each link must have a ``strength``, as all but those of a plugin are sure to.
     """

@@ -42,13 +42,13 @@ class NetworkSpec(Protocol):
 
     @property
     def least_cells(self) -> int:
-        """Give the smallest height and width, in latent cells, that the network takes."""
+        """The smallest height and width, in latent cells, that the network takes."""
 
     def has_posterior(self, network: Any) -> bool:
-        """Tell whether the encoder gives a distribution and not one answer."""
+        """Whether the encoder gives a distribution and not one answer."""
 
     def ratio(self, network: Any) -> TimeCompression:
-        """Say how many frames latents stand for."""
+        """Return how many frames latents stand for."""
 
 
 class Adapter(BatchExecutor, Autoencoder):
@@ -154,7 +154,7 @@ class Adapter(BatchExecutor, Autoencoder):
         return twin
 
     def tiles_of(self, size: Size) -> dict[str, str]:
-        """Say for ``encode`` and ``decode`` how frames of a size go through at present."""
+        """Return for ``encode`` and ``decode`` how frames of a size go through at present."""
         height, width = (-(-pixels // self.stride) for pixels in (size.height, size.width))
         return {
             half: Tiles(height, width, tile_cells(self.sides.get(half), self.stride)).described(self.stride)
@@ -268,7 +268,7 @@ class Adapter(BatchExecutor, Autoencoder):
         return f"{type(self.network).__name__} in {folder}"
 
     def _unfit(self, folder: Path, fault: Exception) -> ModelError:
-        """Say why a network takes no frame."""
+        """Return why a network takes no frame."""
         said = str(fault).splitlines()[0][:120]
         channels = _wants_channels(fault)
         if channels:

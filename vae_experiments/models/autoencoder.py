@@ -47,11 +47,11 @@ class Autoencoder(ABC):
 
     @abstractmethod
     def posterior_std(self, chunks: Iterable[Frames]) -> Iterator[Latents]:
-        """Give the standard deviation of each latent's posterior; 0 where the encoder gives one answer."""
+        """Return the standard deviation of each latent's posterior; 0 where the encoder gives one answer."""
 
     @abstractmethod
     def with_bent_decoder(self, bend: Callable[[Mapping[str, Tensor]], None]) -> Autoencoder:
-        """Give a twin whose decoder's weights, a copy by their names, went through ``bend``."""
+        """Return a twin whose decoder's weights, a copy by their names, went through ``bend``."""
 
     @abstractmethod
     def padded(self, frames: Frames) -> Frames:
@@ -59,7 +59,7 @@ class Autoencoder(ABC):
 
     @abstractmethod
     def tiles_of(self, size: Size) -> dict[str, str]:
-        """Say for ``encode`` and for ``decode`` whether frames of a size go through whole or in which tiles.
+        """Return for ``encode`` and for ``decode`` whether frames of a size go through whole or in which tiles.
 
         That may change during a run, where memory does not suffice for whole frames.
         """

@@ -48,7 +48,7 @@ class BatchExecutor:
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """Say how tensors lie in memory where the network runs."""
+        """How tensors lie in memory where the network runs."""
         return self.chosen.memory_format
 
     def _batches(self, group: Tensor) -> Sequence[Tensor]:
@@ -102,7 +102,7 @@ class BatchExecutor:
             return call(moved, first).to("cpu").float()
 
     def _foresees_trouble(self, way: Way, batch: Tensor) -> bool:
-        """Tell whether memory will not suffice: asked on the CPU, where a process that takes too much is killed.
+        """Whether memory will not suffice: asked on the CPU, where a process that takes too much is killed.
 
         Not asked of a compiled network: torch does not use what it compiled once its tensors were counted.
         """

@@ -67,11 +67,11 @@ class FramewiseSpec:
     least_cells: ClassVar[int] = 1
 
     def has_posterior(self, _network: Any) -> bool:
-        """Tell whether the encoder gives a distribution and not one answer."""
+        """Whether the encoder gives a distribution and not one answer."""
         return self.answer == "latent_dist"
 
     def ratio(self, _network: Any) -> TimeCompression:
-        """Give a latent to each frame."""
+        """Return a latent to each frame."""
         return EACH
 
 

@@ -110,7 +110,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def weights_digests(folder: Path) -> list[str]:
-    """Give the SHA-256 of each weights file and of what else decides the latents."""
+    """Return the SHA-256 of each weights file and of what else decides the latents."""
     beside = [file for file in sorted(folder.glob("*.json")) if file.is_file()]
     return [digest(file) for file in [*weight_files(folder), *beside]]
 

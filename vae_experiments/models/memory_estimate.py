@@ -30,7 +30,7 @@ class Footprint(NamedTuple):
     """Of which this stays until the next group."""
 
     def bytes_for(self, at_once: float, clip: float) -> int:
-        """Say what a group takes that is so many times as large, of a clip that is so many times as large."""
+        """Return what a group takes that is so many times as large, of a clip that is so many times as large."""
         working = self.peak_bytes - self.remembered_bytes
         return int(INSIDE * working * at_once + self.remembered_bytes * max(at_once, clip))
 
@@ -67,7 +67,7 @@ class Forecast:
 
 
 def _probe_cells(way: Way) -> int:
-    """Say how many latent cells lie along the side of a small group: whole ones, whatever the stride is."""
+    """Return how many latent cells lie along the side of a small group: whole ones, whatever the stride is."""
     return max(FEWEST_CELLS, PROBE_SIDE // way.stride)
 
 

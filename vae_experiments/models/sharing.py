@@ -40,6 +40,6 @@ def shared(model: Model, chosen: DeviceChoice) -> Autoencoder:
 
 
 def _moved(autoencoder: Any, chosen: DeviceChoice) -> bool:
-    """Tell whether a run took the weights to another device, for want of memory."""
+    """Whether a run took the weights to another device, for want of memory."""
     weight = next(autoencoder.network.parameters())
     return bool((weight.device.type, weight.dtype) != (chosen.device.type, chosen.dtype))

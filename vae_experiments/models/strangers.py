@@ -36,7 +36,7 @@ STRANGERS = {
 
 
 def stranger(name: str, file: Path, known: Iterable[str]) -> ModelError:
-    """Say in one sentence why the class that a config names cannot be used."""
+    """Return in one sentence why the class that a config names cannot be used."""
     import diffusers
 
     if name in STRANGERS:

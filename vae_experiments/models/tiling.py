@@ -41,7 +41,7 @@ class Span(NamedTuple):
     after: int
 
     def shares(self, scale: int) -> Tensor:
-        """Say how much the tile counts, from 0 to 1, at each of ``scale`` places a cell."""
+        """Return how much the tile counts, from 0 to 1, at each of ``scale`` places a cell."""
         import torch
 
         places = torch.arange((self.end - self.start) * scale) + 0.5
@@ -80,7 +80,7 @@ def spans(cells: int, most: int) -> list[Span]:
 
 
 def tile_cells(side: int | None, stride: int) -> int | None:
-    """Say how many latent cells lie along the side of a tile, which is given in pixels."""
+    """Return how many latent cells lie along the side of a tile, which is given in pixels."""
     return None if side is None else max(2, side // stride)
 
 
@@ -106,7 +106,7 @@ class Tiles:
         return len(self.rows) * len(self.columns)
 
     def cut(self, whole: Tensor) -> Iterator[Tensor]:
-        """Give the tiles of frames ``T 3 H W`` or of latents ``T C h w``, row after row."""
+        """Yield the tiles of frames ``T 3 H W`` or of latents ``T C h w``, row after row."""
         scale = whole.shape[-1] // self.cells[1]
         for row in self.rows:
             for column in self.columns:
@@ -135,7 +135,7 @@ class Tiles:
         return whole
 
     def described(self, stride: int) -> str:
-        """Say what the tiles are, in pixels."""
+        """Return what the tiles are, in pixels."""
         if self.whole:
             return "whole frames"
         if len(self) == 1:

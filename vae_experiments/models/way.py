@@ -35,12 +35,12 @@ class Way:
 
     @property
     def scale(self) -> int:
-        """Say how many places of an input lie along one latent cell."""
+        """How many places of an input lie along one latent cell."""
         return self.stride if self.half == "encode" else 1
 
     @property
     def can_begin_again(self) -> bool:
-        """Tell whether all that its calls remember is still known."""
+        """Whether all that its calls remember is still known."""
         return self.past is not None
 
     def begin_again(self, side: int) -> None:
@@ -53,7 +53,7 @@ class Way:
         self.past, self.owed = [], []
 
     def tiles(self, group: Tensor) -> Tiles:
-        """Say how a group is cut."""
+        """Return how a group is cut."""
         height, width = (length // self.scale for length in group.shape[-2:])
         return Tiles(height, width, tile_cells(self.side, self.stride))
 

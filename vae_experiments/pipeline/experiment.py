@@ -203,7 +203,7 @@ class Experiment:
     def _measured(
         self, watch: Stopwatch, chosen: DeviceChoice, frames: int, shelf: RunCache
     ) -> dict[str, Any]:
-        """Give the numbers that were measured; what came out of the cache is said to be, not flattered."""
+        """Return the numbers that were measured; what came out of the cache is said to be, not flattered."""
         encoding, decoding, changed = (
             watch.seconds(stage) for stage in ("encode", "decode", "decode changed")
         )
@@ -252,7 +252,7 @@ class Experiment:
         return RunCache.of(store, what, still)
 
     def _what_decides(self, autoencoder: Autoencoder, content: Content) -> dict[str, Any]:
-        """Say what decides the latents as they are computed at present: memory may not suffice for what was asked for."""
+        """Return what decides the latents as they are computed at present: memory may not suffice for what was asked for."""
         return {
             "source": content.digest,
             "weights": autoencoder.weights_digest,
@@ -273,7 +273,7 @@ class Experiment:
         return provenance() | ({"command": self.command} if self.command else {})
 
     def _read(self, content: Content | None, clip: Clip) -> dict[str, Any]:
-        """Give the digests of all that was read, which must still be there as it was when they were taken.
+        """Return the digests of all that was read, which must still be there as it was when they were taken.
 
         Raises:
             SourceError: it is not, and frames may be of one content and of the other.
@@ -302,7 +302,7 @@ class Experiment:
 
 
 def _strides(autoencoder: Autoencoder) -> dict[str, int]:
-    """Say what a latent stands for, for whoever reads the latents of the run later."""
+    """Return what a latent stands for, for whoever reads the latents of the run later."""
     return {
         "stride": autoencoder.stride,
         "time_stride": autoencoder.time_stride,

@@ -91,12 +91,12 @@ class Claim:
 
 
 def held(folder: Path) -> Claim | None:
-    """Give the claim that this thread has on a folder."""
+    """Return the claim that this thread has on a folder."""
     return _held.get((threading.get_ident(), folder.resolve()))
 
 
 def one_held() -> Path | None:
-    """Give a folder that this process claimed and has not let go."""
+    """Return a folder that this process claimed and has not let go."""
     return next((claim.folder for claim in _held.values()), None)
 
 
@@ -173,7 +173,7 @@ def take(
 def obstacle(
     folder: Path, settings: str, names: Sequence[str], saved: Callable[[], str | None] = lambda: None
 ) -> str:
-    """Say what in a folder stands in the way of a run; nothing does where one left no more than a reason."""
+    """Return what in a folder stands in the way of a run; nothing does where one left no more than a reason."""
     found = sorted(path.name for path in _entries(folder) if _is_one_of(path.name, names))
     if SUMS in found:
         return FINISHED
@@ -239,7 +239,7 @@ def _owner() -> dict[str, Any]:
 
 
 def _lives(owner: dict[str, Any]) -> bool:
-    """Tell whether the process of a claim may still be there; of another machine nobody here knows."""
+    """Whether the process of a claim may still be there; of another machine nobody here knows."""
     if "pid" not in owner or owner.get("pid") == os.getpid():
         return False
     return owner.get("host") != socket.gethostname() or (
@@ -248,7 +248,7 @@ def _lives(owner: dict[str, Any]) -> bool:
 
 
 def started(process: int) -> str | None:
-    """Say when a process began, which tells it from a later one of the same number; None if it is gone."""
+    """Return when a process began, which tells it from a later one of the same number; None if it is gone."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:

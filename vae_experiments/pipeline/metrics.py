@@ -77,7 +77,7 @@ class Fidelity:
         self._squared_errors.append(mse)
 
     def summary(self) -> dict[str, float | bool | None]:
-        """Give the numbers of the whole video."""
+        """Return the numbers of the whole video."""
         mse = math.fsum(self._squared_errors) / max(len(self._squared_errors), 1)
         return {
             "psnr_db": psnr_db(mse),
@@ -108,7 +108,7 @@ def psnr_db(mse: float) -> float | None:
 
 
 def ssim(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor | None:
-    """Give the structural similarity of each frame, for ``T 3 H W`` in 8-bit levels.
+    """Return the structural similarity of each frame, for ``T 3 H W`` in 8-bit levels.
 
     The windows lie wholly inside the frame, as in scikit-image and torchmetrics. None where the
     frame is smaller than the window. A large frame is taken in strips, since it needs 140 bytes a pixel.
@@ -125,7 +125,7 @@ def ssim(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor | None:
 
 
 def _similarities(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """Give the similarity at every place where a window lies wholly inside."""
+    """Return the similarity at every place where a window lies wholly inside."""
     mean_first, mean_second = _blurred(first), _blurred(second)
     product, squares = mean_first * mean_second, mean_first.square() + mean_second.square()
     covariance = _blurred(first * second) - product
@@ -193,7 +193,7 @@ class LatentStatistics:
             self._squares = self._squares + values.double().square().sum((1, 2))
 
     def summary(self) -> dict[str, list[int] | list[float] | float]:
-        """Give shape ``[T, C, h, w]``, mean and std overall and by channel."""
+        """Return shape ``[T, C, h, w]``, mean and std overall and by channel."""
         if self.first is None:
             raise NumbersError("the source gave no frames", "give a source with at least one frame")
         count = self.shape[0] * self.shape[2] * self.shape[3]
@@ -207,7 +207,7 @@ class LatentStatistics:
         }
 
     def density(self) -> list[float]:
-        """Give the histogram of all values from ``-REACH`` to ``REACH`` as a density."""
+        """Return the histogram of all values from ``-REACH`` to ``REACH`` as a density."""
         density: list[float] = (self._histogram / self._histogram.sum() * BINS / (2 * REACH)).tolist()
         return density
 

@@ -136,7 +136,7 @@ class RunFolder:
         self._see(CHANGED, latents)
 
     def metrics(self) -> dict[str, Any]:
-        """Give the numbers of metrics.json that come from frames and latents."""
+        """Return the numbers of metrics.json that come from frames and latents."""
         numbers: dict[str, Any] = {
             "frames": self.frames,
             "width": self.info.size.width,
@@ -207,7 +207,7 @@ class RunFolder:
         return open_mp4(path, size, fps, self.info.sound, self.info.uneven, self._say_once)
 
     def _mean_fps(self) -> float:
-        """Give frames by duration of what came, which may be less than was announced."""
+        """Return frames by duration of what came, which may be less than was announced."""
         return float(self.frames / (self.info.begins(self.frames) or self.frames / self.info.fps))
 
     def _see(self, name: str, latents: Latents) -> None:
@@ -278,7 +278,7 @@ def _joined(names: Sequence[str]) -> str:
 
 
 def _both(pixels: Mapping[str, Pixels], first: str, second: str) -> tuple[Pixels, Pixels]:
-    """Give the frames that two videos both have in this chunk; none where one of them is over."""
+    """Return the frames that two videos both have in this chunk; none where one of them is over."""
     one, other = pixels.get(first), pixels.get(second)
     if one is None or other is None:
         here = next(iter(pixels.values()))

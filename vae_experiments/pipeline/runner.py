@@ -43,7 +43,7 @@ class Step:
 
     @property
     def frames(self) -> int:
-        """Say how many frames of the original it holds."""
+        """How many frames of the original it holds."""
         return 0 if self.original is None else len(self.original)
 
 
@@ -90,7 +90,7 @@ def stream(
 
 
 def with_bent_decoder(autoencoder: Autoencoder, links: Sequence[ChainStep]) -> Autoencoder:
-    """Give the autoencoder, or a twin of it where a link of the chain changes the decoder's weights."""
+    """Return the autoencoder, or a twin of it where a link of the chain changes the decoder's weights."""
     for link in links:
         autoencoder = autoencoder.with_bent_decoder(link.bend) if link.bends_decoder else autoencoder
     return autoencoder
@@ -99,7 +99,7 @@ def with_bent_decoder(autoencoder: Autoencoder, links: Sequence[ChainStep]) -> A
 def two_readers(
     source: Source, batch_size: int, needs_whole_clip: bool
 ) -> tuple[Iterator[Frames], Iterator[Frames]]:
-    """Give the frames twice: to encode, and to compare with.
+    """Return the frames twice: to encode, and to compare with.
 
     One pass over the source serves both as long as they stay in step. A manipulation that holds the
     clip lets encoding run far ahead, and then a second pass is cheaper than the frames in between.

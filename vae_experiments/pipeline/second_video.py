@@ -45,7 +45,7 @@ class SecondVideos:
 
     @property
     def digests(self) -> dict[str, str]:
-        """Give the digest of each that was looked over, by the setting that names it.
+        """The digest of each that was looked over, by the setting that names it.
 
         Raises:
             SourceError: one has changed since.
@@ -85,11 +85,11 @@ class SecondVideos:
         return Video(path=self.places.get(path, path), size=size, fps=fps)
 
     def frames(self, path: str) -> Iterator[Frames]:
-        """Give the frames of a companion without end, as large as the source's."""
+        """Return the frames of a companion without end, as large as the source's."""
         return self._endless(path)
 
     def latents(self, path: str) -> Iterator[Latents]:
-        """Give the latents of a companion without end, encoded by the same network."""
+        """Return the latents of a companion without end, encoded by the same network."""
         return self.autoencoder.encode(self._endless(path))
 
     def _endless(self, path: str) -> Iterator[Frames]:
@@ -128,7 +128,7 @@ class SecondVideos:
 def clip_of(
     source: Source, autoencoder: Autoencoder, batch_size: int, places: Mapping[str, str] | None = None
 ) -> Clip:
-    """Say what manipulations may know of a source's clip; ``places`` as in ``SecondVideos``."""
+    """Return what manipulations may know of a source's clip; ``places`` as in ``SecondVideos``."""
     info = source.info
     companions = SecondVideos(info, autoencoder, batch_size, places or {})
     return Clip(
@@ -150,7 +150,7 @@ def clip_of(
 
 
 def _timed(source: Source, batch_size: int) -> Iterator[tuple[Fraction, Fraction, Tensor]]:
-    """Give when each frame begins and ends, and the frame."""
+    """Yield when each frame begins and ends, and the frame."""
     info, number = source.info, 0
     for frames in source.chunks(batch_size):
         for frame in frames:

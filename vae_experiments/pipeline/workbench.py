@@ -73,7 +73,7 @@ class Workbench:
 
     @cached_property
     def clip(self) -> Clip:
-        """Tell manipulations what they may know of the clip."""
+        """Manipulations what they may know of the clip."""
         return replace(clip_of(self.source, self.autoencoder, self.batch_size), frames=len(self.frames))
 
     def encode(self, frames: Frames) -> Latents:

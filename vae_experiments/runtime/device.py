@@ -59,7 +59,7 @@ class DeviceChoice:
 
     @property
     def numbers(self) -> str:
-        """Say what the network computes in: all of this choice that changes latents."""
+        """What the network computes in: all of this choice that changes latents."""
         ways = {"exact": self.exact, "compiled": self.compiled, "TF32": self.tf32}
         names = [
             self.device.type,

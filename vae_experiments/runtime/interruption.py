@@ -66,7 +66,7 @@ def promise(what_happens: str) -> None:
 
 
 def asked() -> int:
-    """Give the number of the signal that came, or 0."""
+    """Return the number of the signal that came, or 0."""
     return _now.asked
 
 

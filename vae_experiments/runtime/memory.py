@@ -59,7 +59,7 @@ def peak_memory_bytes(device: torch.device) -> int | None:
 
 
 def free_memory_bytes(wanted: int) -> int | None:
-    """Say how much memory this process can still take, of the machine and of its container (Linux).
+    """Return how much memory this process can still take, of the machine and of its container (Linux).
 
     Where that seems to be less than is wanted, what the C library keeps of freed memory is given back
     first, and it is looked at anew. None where the system does not tell.
@@ -87,7 +87,7 @@ def _free_now() -> int | None:
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error of torch, numpy or Python itself says that memory did not suffice."""
+    """Whether an error of torch, numpy or Python itself says that memory did not suffice."""
     if isinstance(error, MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)

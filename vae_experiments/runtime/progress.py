@@ -43,7 +43,7 @@ def announce(*libraries: str) -> None:
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
-    """Say what the block is about, if it takes so long that a person wonders."""
+    """Return what the block is about, if it takes so long that a person wonders."""
     word = threading.Timer(SECONDS_BEFORE_A_WORD, log.info, ("%s ...", what))
     word.daemon = True
     word.start()

@@ -41,9 +41,9 @@ class Stopwatch:
         return before
 
     def seconds(self, stage: str) -> float:
-        """Say how long a stage has run in all."""
+        """Return how long a stage has run in all."""
         return self._seconds[stage]
 
     def total_seconds(self) -> float:
-        """Say how long ago the stopwatch was started."""
+        """Return how long ago the stopwatch was started."""
         return time.perf_counter() - self._start

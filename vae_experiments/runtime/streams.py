@@ -65,7 +65,7 @@ def prefetch(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def tee(items: Iterable[Item]) -> tuple[Iterator[Item], Iterator[Item]]:
-    """Give two readers of one stream, which keep only what one of them has not read yet.
+    """Yield two readers of one stream, which keep only what one of them has not read yet.
 
     ``itertools.tee`` does the same, but lets go of items in blocks of 57: at 8 frames an item that
     is a clip of 456 frames in memory.

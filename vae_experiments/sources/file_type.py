@@ -39,7 +39,7 @@ class Kind(Enum):
 
 
 def sniff(path: Path) -> Kind:
-    """Tell what a file is by its content.
+    """Return what a file is by its content.
 
     Raises:
         SourceError: it is empty, a HEIC photo, or a text: a web page, a playlist, a Git LFS pointer.

@@ -58,7 +58,7 @@ def _decimal(typed: str) -> Fraction:
 
 
 def exact(fps: Fraction) -> Fraction:
-    """Give the NTSC rate that was meant by a container that counts in milliseconds."""
+    """Return the NTSC rate that was meant by a container that counts in milliseconds."""
     ntsc = Fraction(round(fps * 1001 / 1000) * 1000, 1001)
     return ntsc if abs(ntsc - fps) < fps / 50_000 else fps
 

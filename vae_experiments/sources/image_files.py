@@ -91,7 +91,7 @@ class Animation(MediaReader):
         return count, ""
 
     def header(self, check: bool = True) -> tuple[Pages, Size, tuple[str, ...]]:
-        """Give the pages, their size, upright, and what is to be remarked; see ``list_pages``."""
+        """Return the pages, their size, upright, and what is to be remarked; see ``list_pages``."""
         pages = self._pages(check)
         self.check_size(pages.canvas)
         with _opened(self, pages) as (image, _), _damage_named(self, 0):
@@ -237,7 +237,7 @@ def _damage_named(medium: MediaReader, number: int) -> Iterator[None]:
 
 
 def _held(image: Any, exif: bytes) -> Turn:
-    """Say how to turn a picture by the camera's own note on how it was held; a broken note says nothing."""
+    """Return how to turn a picture by the camera's own note on how it was held; a broken note says nothing."""
     from PIL import Image
 
     orientation = 1
@@ -274,7 +274,7 @@ def _natural(file: Path) -> list[tuple[int, str]]:
 
 
 def _gaps(files: list[Path]) -> tuple[str, ...]:
-    """Say where the numbers jump; ffmpeg would stop there without a word."""
+    """Return where the numbers jump; ffmpeg would stop there without a word."""
     found = [re.findall(r"\d+", file.stem) for file in files]
     numbers = [int(digits[-1]) for digits in found if digits]
     if len(numbers) < len(files):

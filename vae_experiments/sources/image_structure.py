@@ -84,7 +84,7 @@ def list_pages(path: Path, kind: Kind, check: bool = True) -> Pages:
 
 
 def without_damage(path: Path, pages: Pages) -> bytes:
-    """Give the bytes of a webp up to the end of its last whole frame; libwebp takes no file that is cut."""
+    """Return the bytes of a webp up to the end of its last whole frame; libwebp takes no file that is cut."""
     end = pages.ends[-1]
     with path.open("rb") as file:
         content = file.read(end)
@@ -238,7 +238,7 @@ def _walk_webp(file: IO[bytes], pages: Pages) -> None:
 
 
 def _is_webp_chunk(name: bytes, first: bytes, pages: Pages) -> bool:
-    """Tell whether a chunk may stand where it does: a name that is damaged would hide its frame."""
+    """Whether a chunk may stand where it does: a name that is damaged would hide its frame."""
     if name == b"ANMF":
         return pages.is_animated and len(first) == 24
     if name in (b"VP8 ", b"VP8L", b"ALPH"):

@@ -21,7 +21,7 @@ def refuse(path: Path | str, problem: str, cure: str) -> SourceError:
 
 
 def say_name(path: Path | str) -> str:
-    """Give a name as it may be printed: not too long, and without what a terminal cannot show."""
+    """Return a name as it may be printed: not too long, and without what a terminal cannot show."""
     name = str(path).encode("utf-8", "backslashreplace").decode()
     name = "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in name)
     return name if len(name) <= _LONGEST_NAME else f"{name[:20]}...{name[-_LONGEST_NAME + 23 :]}"

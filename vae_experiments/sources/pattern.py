@@ -78,7 +78,7 @@ class Pattern(Source, family="source"):
 
     @property
     def info(self) -> SourceInfo:
-        """Say what will come; all of it is known from the settings."""
+        """What will come; all of it is known from the settings."""
         return SourceInfo.steady(parse_size(str(self.size)), parse_fps(self.fps), self.frames)
 
     def chunks(self, count: int) -> Iterator[Frames]:

@@ -157,7 +157,7 @@ def _over(below: Colours, colour: Colours | tuple[float, ...], cover: Plane) -> 
 
 
 def _wheel(hue: Plane) -> Colours:
-    """Give the colour of each hue (1 is a full turn); cosines, because HSV's corners show as bands."""
+    """Return the colour of each hue (1 is a full turn); cosines, because HSV's corners show as bands."""
     import numpy as np
 
     wheel: Colours = 0.5 + 0.5 * np.cos(TURN * (hue[..., None] - np.array([0, 1 / 3, 2 / 3])))
@@ -170,7 +170,7 @@ def _turned(x: Plane, y: Plane, angle: float) -> tuple[Plane, Plane]:
 
 
 def _wave(place: Plane, pixel: float) -> Plane:
-    """Give a square wave of period 2 in [-1, 1] whose edges are one pixel wide."""
+    """Return a square wave of period 2 in [-1, 1] whose edges are one pixel wide."""
     import numpy as np
 
     to_edge = 0.5 - np.abs((place % 1) - 0.5)
@@ -185,7 +185,7 @@ def _bounce(way: float, reach: float) -> float:
 
 
 def _distance(x: Plane, y: Plane, shape: _Shape) -> Plane:
-    """Give the signed distance to a shape's edge around the origin, negative inside."""
+    """Return the signed distance to a shape's edge around the origin, negative inside."""
     import numpy as np
 
     if shape.corners == 0:

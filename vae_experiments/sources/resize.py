@@ -53,7 +53,7 @@ class Turn(NamedTuple):
         return turned[:: -1 if self.mirror_y else 1, :: -1 if self.mirror_x else 1]
 
     def size(self, stored: Size) -> Size:
-        """Give the size of the upright frame."""
+        """Return the size of the upright frame."""
         return Size(stored.height, stored.width) if self.swap else stored
 
 
@@ -78,7 +78,7 @@ def fit(pixels: Pixels, size: Size, how: Fit) -> Pixels:
 
 
 def _largest(shape: Size, room: Size) -> Size:
-    """Give the largest size of a shape that a room holds, at least one pixel."""
+    """Return the largest size of a shape that a room holds, at least one pixel."""
     scale = min(room.width / shape.width, room.height / shape.height)
     width, height = round(shape.width * scale), round(shape.height * scale)
     return Size(min(max(width, 1), room.width), min(max(height, 1), room.height))

@@ -97,7 +97,7 @@ class Source(Option, ABC, family="source"):
     @property
     @abstractmethod
     def info(self) -> SourceInfo:
-        """Say what will come.
+        """What will come.
 
         Raises:
             SourceError: the source cannot be read.
@@ -122,7 +122,7 @@ class Source(Option, ABC, family="source"):
         """Identify, by SHA-256, everything that decides the frames: the content and the settings."""
 
     def state(self) -> object:
-        """Give what is another once a file of the source was changed or replaced; it reads none of them.
+        """Return what is another once a file of the source was changed or replaced; it reads none of them.
 
         Raises:
             SourceError: a file is no longer there.
@@ -145,7 +145,7 @@ class Content(NamedTuple):
         return cls(source, source.digest(), state)
 
     def is_there_still(self) -> bool:
-        """Tell whether the source holds the same, as far as its files say without being read again."""
+        """Whether the source holds the same, as far as its files say without being read again."""
         try:
             return self.source.state() == self.state
         except SourceError:

@@ -76,7 +76,7 @@ class Video(Source):
 
     @property
     def info(self) -> SourceInfo:
-        """Say what will come.
+        """What will come.
 
         Raises:
             SourceError: the file cannot be read, or nothing of it is left after ``start``.

@@ -46,7 +46,7 @@ def baselines(jobs: Iterable[Job], swept: Sequence[Swept]) -> list[Baseline]:
 
 
 def has_own_row(baseline: Baseline) -> bool:
-    """Tell whether one of the jobs is the baseline itself, having no manipulation."""
+    """Whether one of the jobs is the baseline itself, having no manipulation."""
     return any(job.shown == RECONSTRUCTED for job in baseline.jobs)
 
 

@@ -55,7 +55,7 @@ def relative(path: Path, into: Path) -> str:
 
 
 def _flat(job: Job) -> Iterator[tuple[str, Any]]:
-    """Give every number, word and truth of a job's metrics under one name; lists are left out."""
+    """Yield every number, word and truth of a job's metrics under one name; lists are left out."""
     scores = job.metrics.get(job.shown)
     for name, value in _leaves(scores if isinstance(scores, dict) else {}):
         yield (name if name in SCORES else f"changed.{name}"), value

@@ -51,19 +51,19 @@ class Job:
     """As in its metrics.json; empty for one that did not finish."""
 
     def at(self, *keys: str) -> Any:
-        """Give whatever stands in the metrics at the end of that way; None where nothing does."""
+        """Return whatever stands in the metrics at the end of that way; None where nothing does."""
         value: Any = self.metrics
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         return value
 
     def number(self, *keys: str) -> float | None:
-        """Give a number of the metrics; None where there is none, or words instead."""
+        """Return a number of the metrics; None where there is none, or words instead."""
         value = self.at(*keys)
         return value if is_number(value) else None
 
     def word(self, *keys: str) -> str | None:
-        """Give what stands in the metrics for a number that was not measured: ``cached``."""
+        """Return what stands in the metrics for a number that was not measured: ``cached``."""
         value = self.at(*keys)
         return value if isinstance(value, str) else None
 
@@ -73,11 +73,11 @@ class Job:
         return next((name for name in self.metrics if name.startswith(CHANGED)), RECONSTRUCTED)
 
     def is_identical(self, video: str) -> bool:
-        """Tell whether a video has no error at all, so that its PSNR has no number."""
+        """Whether a video has no error at all, so that its PSNR has no number."""
         return self.at(video, "identical") is True
 
     def frames(self) -> int | None:
-        """Say how many frames the shown video has."""
+        """Return how many frames the shown video has."""
         count = self.number(self.shown, "frames") or self.number("frames")
         return None if count is None else int(count)
 
@@ -203,7 +203,7 @@ def _pair(word: str) -> tuple[str, str]:
 
 
 def _needs_sweep(jobs: Sequence[Job]) -> bool:
-    """Tell whether two jobs of different sweeps would look the same without it."""
+    """Whether two jobs of different sweeps would look the same without it."""
     known = [_without_sweep(job).overrides for job in jobs if job.overrides is not None]
     return max(Counter(json.dumps(typed, sort_keys=True) for typed in known).values(), default=0) > 1
 

@@ -31,12 +31,12 @@ class Swept:
         return {same(value): number for number, value in enumerate(self.values)}
 
     def of(self, job: Job) -> str | None:
-        """Give a job's value, as the first job with an equal one wrote it; None where it has none."""
+        """Return a job's value, as the first job with an equal one wrote it; None where it has none."""
         value = (job.overrides or {}).get(self.key)
         return None if value is None else self.values[self._numbers[same(value)]]
 
     def place(self, job: Job) -> int:
-        """Say where a job stands along this setting; before all others where it has no value."""
+        """Return where a job stands along this setting; before all others where it has no value."""
         value = self.of(job)
         return -1 if value is None else self._numbers[same(value)]
 
@@ -51,7 +51,7 @@ def as_number(text: str) -> float | None:
 
 
 def same(text: str | None) -> float | str | None:
-    """Give what two values have in common that mean the same: 0.1 and 0.10, 0.3 and 0.30000000000000004."""
+    """Return what two values have in common that mean the same: 0.1 and 0.10, 0.3 and 0.30000000000000004."""
     value = None if text is None else as_number(text)
     return text if value is None else _rounded(value)
 
@@ -77,7 +77,7 @@ def swept_settings(jobs: Sequence[Job]) -> list[Swept]:
 
 
 def shared_settings(jobs: Sequence[Job], swept: Sequence[Swept]) -> dict[str, str]:
-    """Give the settings that every job was given alike."""
+    """Return the settings that every job was given alike."""
     typed = next((job.overrides for job in jobs if job.overrides is not None), {})
     return {key: value for key, value in typed.items() if key not in {setting.key for setting in swept}}
 
@@ -88,7 +88,7 @@ def in_order(jobs: Iterable[Job], swept: Sequence[Swept]) -> list[Job]:
 
 
 def values_of(job: Job, swept: Iterable[Swept]) -> dict[str, str]:
-    """Give a job's values of swept settings by key; those that it has."""
+    """Return a job's values of swept settings by key; those that it has."""
     return {setting.key: value for setting in swept if (value := setting.of(job)) is not None}
 
 

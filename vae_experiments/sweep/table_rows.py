@@ -70,7 +70,7 @@ def baseline_row(baseline: Baseline, swept: Sequence[Swept], has_failures: bool)
 
 
 def job_card(job: Job, swept: Sequence[Swept], into: Path) -> Card:
-    """Say what stands under a job's frame, and what it plays: the original beside the changed video."""
+    """Return what stands under a job's frame, and what it plays: the original beside the changed video."""
     caption = in_words(values_of(job, swept)) or f"job {job.name}"
     if job.status is not Status.finished:
         return Card(caption, job.status.value, None, {})
@@ -81,7 +81,7 @@ def job_card(job: Job, swept: Sequence[Swept], into: Path) -> Card:
 
 
 def baseline_cards(baseline: Baseline, names: Sequence[str], into: Path) -> list[Card]:
-    """Say what stands under the frames of the original and the reconstructed video."""
+    """Return what stands under the frames of the original and the reconstructed video."""
     first = next((job for job in baseline.jobs if RECONSTRUCTED in job.videos()), baseline.jobs[0])
     videos = {_spoken(name): relative(path, into) for name, path in first.videos().items() if name in names}
     words = in_words(baseline.values)

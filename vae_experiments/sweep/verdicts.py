@@ -123,7 +123,7 @@ def _all_but_batch_size(job: Job, swept: Iterable[Swept]) -> tuple[object, ...]:
 
 
 def _psnr_apart(groups: Iterable[Sequence[Job]]) -> float | None:
-    """Give the largest difference in dB; None where a video is identical to the original in some jobs only."""
+    """Return the largest difference in dB; None where a video is identical to the original in some jobs only."""
     apart = 0.0
     for group in groups:
         for videos in ([RECONSTRUCTED] * len(group), [job.shown for job in group]):

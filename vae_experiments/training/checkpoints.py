@@ -61,7 +61,7 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Weights], dict[str, Any]]:
 
 
 def _checked(path: Path) -> bytes:
-    """Give the bytes of a checkpoint, whose digest is the one that it was written with."""
+    """Return the bytes of a checkpoint, whose digest is the one that it was written with."""
     content = path.read_bytes()
     place = content.index(MARK) + len(MARK)
     end = place + len(BLANK)

@@ -27,7 +27,7 @@ def reconstruct(trainee: Trainee, clip: Frames) -> Frames:
 
 @torch.no_grad()
 def raw_latents(trainee: Trainee, clip: Frames) -> Latents:
-    """Give the raw latents of one clip, ``T C h w``."""
+    """Return the raw latents of one clip, ``T C h w``."""
     return _clip(trainee.encode(_batch(trainee, clip)))
 
 
@@ -54,6 +54,6 @@ def _batch(trainee: Trainee, clip: Frames) -> Frames:
 
 
 def _clip(answer: torch.Tensor) -> torch.Tensor:
-    """Give an answer back with time first, on the CPU."""
+    """Return an answer back with time first, on the CPU."""
     clip = answer[0].movedim(0, 1) if answer.ndim == 5 else answer
     return clip.to("cpu", torch.float32)

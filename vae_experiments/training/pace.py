@@ -21,7 +21,7 @@ class Pace:
         self._saved_at, self._cost = clock(), 0.0
 
     def is_due(self) -> bool:
-        """Tell whether the last save is long enough ago."""
+        """Whether the last save is long enough ago."""
         return self._clock() - self._saved_at >= max(self.seconds, self._cost / LARGEST_SHARE)
 
     @contextlib.contextmanager

@@ -128,6 +128,6 @@ class Training(Option, ABC, family="training"):
         return int(2 ** (len(self.widths) - 1))
 
     def sizes(self, step: int) -> tuple[int, int]:
-        """Give batch and crop of a step: small crops first, large ones at the end."""
+        """Return batch and crop of a step: small crops first, large ones at the end."""
         small = step < round(self.steps * (1 - self.large_fraction))
         return (self.batch, self.crop) if small else (self.large_batch, self.large_crop)

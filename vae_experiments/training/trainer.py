@@ -170,7 +170,7 @@ class Trainer:
         return [(clip, reconstruct(self.learner.average, clip)) for clip in clips]
 
     def _is_sound(self, pairs: Sequence[tuple[Frames, Frames]]) -> bool:
-        """Tell whether weights are worth keeping: finite, and no explosion that clipping would hide."""
+        """Whether weights are worth keeping: finite, and no explosion that clipping would hide."""
         losses = [float(reconstruction_loss(reconstructed, original)) for original, reconstructed in pairs]
         weights = [tensor for module in self.learner.state().values() for tensor in module.values()]
         sound = max(losses) < LARGEST_LOSS and all(bool(tensor.isfinite().all()) for tensor in weights)
@@ -277,7 +277,7 @@ class Trainer:
             self.trackers.numbers(self.done, numbers)
 
     def _agreed(self) -> int:
-        """Tell whether to stop: all processes after the same step, whichever got the signal."""
+        """Whether to stop: all processes after the same step, whichever got the signal."""
         if self.accelerator.num_processes == 1:
             return asked()
         number = torch.tensor(asked(), device=self.accelerator.device)

@@ -85,7 +85,7 @@ def usual_range(setting: str) -> tuple[float, float]:
 
 
 def orders_of(asked: RawRequest, over: SweepRange) -> list[RawRequest]:
-    """Give what was asked for once with each value.
+    """Return what was asked for once with each value.
 
     Raises:
         SettingError: the chain has no such setting.
@@ -100,7 +100,7 @@ def orders_of(asked: RawRequest, over: SweepRange) -> list[RawRequest]:
 
 
 def sweep_command(orders: Sequence[RunRequest], over: SweepRange) -> str:
-    """Say what to type for the same sweep."""
+    """Return what to type for the same sweep."""
     values = ",".join(f"{value:g}" for value in over.values())
     others = [word for word in orders[0].words if not word.startswith(f"{over.setting}=")]
     return shlex.join(["python", "run.py", "-m", *others, f"{over.setting}={values}"])

@@ -33,7 +33,7 @@ class Over(Choice):
 
     @property
     def axes(self) -> tuple[int, ...]:
-        """Give the axes of latents ``T C h w``, counted from the end."""
+        """The axes of latents ``T C h w``, counted from the end."""
         return {Over.space: (-2, -1), Over.time: (TIME,), Over.both: (TIME, -2, -1)}[self]
 
 
@@ -74,7 +74,7 @@ class FrequencyFilter(WholeClip):
             raise self.mistake("low", f"must be below {self.address()}.high={self.high:g}")
 
     def holds(self, clip: Clip) -> bool:
-        """Tell whether it reads all of this clip first: over space it needs no other frame."""
+        """Whether it reads all of this clip first: over space it needs no other frame."""
         return self.over is not Over.space or (clip.latents is None and self._needs_length())
 
     def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
@@ -134,7 +134,7 @@ def _filtered(latents: Latents, axes: Sequence[int], bands: Sequence[Band]) -> L
 
 
 def _cosines(side: int) -> Tensor:
-    """Give the cosine transform (DCT-II) as an orthogonal matrix: row k is k / side of the Nyquist frequency."""
+    """Return the cosine transform (DCT-II) as an orthogonal matrix: row k is k / side of the Nyquist frequency."""
     import torch
 
     numbers = torch.arange(side, dtype=torch.float64)
@@ -153,7 +153,7 @@ def _along(axis: int, matrix: Tensor, values: Tensor) -> Tensor:
 
 
 def _gain(shape: Sequence[int], axes: Sequence[int], low: float, high: float) -> Tensor:
-    """Give the factor of each frequency, 1 at the mean."""
+    """Return the factor of each frequency, 1 at the mean."""
     import torch
 
     squared = torch.zeros(1, 1, 1, 1, dtype=torch.float64)

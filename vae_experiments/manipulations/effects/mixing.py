@@ -124,7 +124,7 @@ class Arithmetic(Manipulation):
 
 
 def in_step(chunks: Iterable[Latents], clip: Clip, *paths: str) -> Iterator[tuple[int, list[Latents]]]:
-    """Give the number of each chunk's first latent, the chunk, and as many latents of every other video."""
+    """Yield the number of each chunk's first latent, the chunk, and as many latents of every other video."""
     others, at = [clip.second(path) for path in paths], 0
     for latents in chunks:
         beside = [latents]

@@ -114,7 +114,7 @@ class Bend(ChainStep):
         return _pruned(weight, self.prune) if self.prune else weight
 
     def _places(self, name: str, count: int) -> Tensor:
-        """Say which output channel comes to each place: those that were drawn go round by one."""
+        """Return which output channel comes to each place: those that were drawn go round by one."""
         import torch
 
         order = normal((count,), self.seed, f"places {self.purpose} {name}").argsort()

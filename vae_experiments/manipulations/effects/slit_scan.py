@@ -54,7 +54,7 @@ class SlitScan(WholeClip):
 
 
 def _slope(direction: Direction, height: int, width: int, extent: Extent) -> Latents:
-    """Give ``1 1 h w`` from 0 to 1 over the frame."""
+    """Return ``1 1 h w`` from 0 to 1 over the frame."""
     across, down = (_shares(*axis) for axis in ((width, extent.width), (height, extent.height)))
     if direction is Direction.horizontal:
         return across.expand(1, 1, height, width)
@@ -65,7 +65,7 @@ def _slope(direction: Direction, height: int, width: int, extent: Extent) -> Lat
 
 
 def _shares(cells: int, length: float) -> Tensor:
-    """Say where the middle of each cell lies between that of the first and of the last one.
+    """Return where the middle of each cell lies between that of the first and of the last one.
 
     Of a cell in which the frame ends only what is inside the frame counts.
     """

@@ -135,7 +135,7 @@ def frame_by_frame(change: Callable[..., Tensor], latents: Latents, *values: flo
 
 
 def each_frames(value: float | Tensor, count: int) -> list[float]:
-    """Give the value of a scheduled setting for each of ``count`` frames, rounded to float32."""
+    """Return the value of a scheduled setting for each of ``count`` frames, rounded to float32."""
     import torch
 
     values: list[float] = torch.as_tensor(value, dtype=torch.float32).flatten().expand(count).tolist()
@@ -152,7 +152,7 @@ def blurred(frame: Tensor, sigma: float) -> Tensor:
 
 
 def _gaussian(side: int, sigma: float) -> Tensor:
-    """Give the blur of a line of cells as a matrix; what would come from outside comes from its ends."""
+    """Return the blur of a line of cells as a matrix; what would come from outside comes from its ends."""
     import torch
 
     reach = ceil(REACH_SIGMAS * sigma)

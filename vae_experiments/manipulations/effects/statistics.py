@@ -18,7 +18,7 @@ FLAT_SHARE = 1e-9
 
 
 def channel_moments(latents: Latents) -> tuple[Tensor, Tensor]:
-    """Give mean and standard deviation of each channel over a clip, ``1 C 1 1`` in float64."""
+    """Return mean and standard deviation of each channel over a clip, ``1 C 1 1`` in float64."""
     import torch
 
     std, mean = torch.std_mean(latents.double(), dim=(0, 2, 3), correction=0, keepdim=True)
@@ -213,7 +213,7 @@ def _principal(covariance: Tensor) -> Components:
 
 
 def _cells(latents: Latents) -> tuple[Tensor, Tensor]:
-    """Give every cell of every frame as a row of its channels, about their mean, and that mean; float64."""
+    """Return every cell of every frame as a row of its channels, about their mean, and that mean; float64."""
     rows = latents.double().movedim(1, -1).reshape(-1, latents.shape[1])
     mean = rows.mean(0)
     return rows - mean, mean
@@ -226,7 +226,7 @@ def _latents(rows: Tensor, like: Latents) -> Latents:
 
 
 def _frames(latents: Latents) -> tuple[Tensor, Tensor]:
-    """Give every frame as a row, about their mean, and that mean; float64."""
+    """Return every frame as a row, about their mean, and that mean; float64."""
     rows = latents.double().flatten(1)
     mean = rows.mean(0)
     return rows - mean, mean

@@ -39,7 +39,7 @@ class FractalNoise(Manipulation):
     seed: int = setting("seed of the noise", default=0, minimum=0)
 
     def holds(self, clip: Clip) -> bool:
-        """Tell whether it reads all of this clip before it gives anything."""
+        """Whether it reads all of this clip before it gives anything."""
         return self.over_time or super().holds(clip)
 
     def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:

@@ -50,7 +50,7 @@ class Retime(ChainStep):
     )
 
     def after(self, clip: Clip) -> Clip:
-        """Give the clip as many latents as will come out."""
+        """Return the clip as many latents as will come out."""
         if clip.latents is None:
             return clip
         alone = clip.has_single_frame_first_latent
@@ -82,7 +82,7 @@ class Retime(ChainStep):
         return moments or [0.0][: count * (1 - clip.has_single_frame_first_latent)]
 
     def _frames(self, count: int, clip: Clip) -> int:
-        """Say how many frames ``count`` latents become; those that only fill the last group are not counted."""
+        """Return how many frames ``count`` latents become; those that only fill the last group are not counted."""
         alone = clip.has_single_frame_first_latent
         filling = alone + count * clip.time_stride - (clip.frames or 0)
         lost = round(filling / self._speed_at(count - 1, clip)) if count else 0

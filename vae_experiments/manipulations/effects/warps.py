@@ -167,7 +167,7 @@ class Wave(Manipulation):
 
 
 def places(frame: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the place of each cell of a frame ``C h w``: x as ``1 w`` and y as ``h 1``, in cells."""
+    """Return the place of each cell of a frame ``C h w``: x as ``1 w`` and y as ``h 1``, in cells."""
     import torch
 
     height, width = frame.shape[-2:]
@@ -194,7 +194,7 @@ def looked_up(frame: Tensor, x: Tensor, y: Tensor, around: Extent | None = None)
 
 
 def _neighbours(place: Tensor, side: int, length: float | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Give the cells before and after a place on one axis, and the share of the way between them.
+    """Return the cells before and after a place on one axis, and the share of the way between them.
 
     After ``length`` cells the first one comes again: where the frame ends inside its last cell, sooner after
     that one than a cell.

@@ -33,12 +33,12 @@ class Wanted:
 
 
 def part_of(blob: Path) -> Path:
-    """Say where the bytes of a file stand until it is whole; huggingface_hub knows this name too."""
+    """Return where the bytes of a file stand until it is whole; huggingface_hub knows this name too."""
     return blob.with_name(f"{blob.name}.incomplete")
 
 
 def size_bytes(file: Path) -> int:
-    """Give a file's size, 0 if it is not there."""
+    """Return a file's size, 0 if it is not there."""
     return file.stat().st_size if file.exists() else 0
 
 

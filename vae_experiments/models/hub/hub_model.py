@@ -41,11 +41,11 @@ class Hub(Model):
 
     @property
     def place(self) -> HubRepo:
-        """Say where it is."""
+        """Where it is."""
         return HubRepo(self.repository, self.subfolder.strip("/"), self.revision)
 
     def folder(self) -> Path:
-        """Give the cached copy, downloading config and safetensors weights where there is none.
+        """Return the cached copy, downloading config and safetensors weights where there is none.
 
         Raises:
             ModelError: one sentence for each reason why it cannot be downloaded.
@@ -120,7 +120,7 @@ class Hub(Model):
 
 
 def has_token() -> bool:
-    """Tell whether requests carry a token, which gated repositories want."""
+    """Whether requests carry a token, which gated repositories want."""
     from huggingface_hub import get_token
 
     return get_token() is not None

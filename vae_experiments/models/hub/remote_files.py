@@ -70,7 +70,7 @@ class RemoteFiles:
 
     @property
     def missing_bytes(self) -> int:
-        """Say how much of it is not in the cache yet."""
+        """How much of it is not in the cache yet."""
         return self.size_bytes - sum(self._here_bytes(file) for file in self.files)
 
     def fetch(self) -> Path:
@@ -142,7 +142,7 @@ class RemoteFiles:
 
 
 def free_bytes(place: HubRepo) -> int:
-    """Say how much there is room for in the cache."""
+    """Return how much there is room for in the cache."""
     return shutil.disk_usage(place.existing()).free
 
 
@@ -177,7 +177,7 @@ def _asked(place: HubRepo) -> Any:
 
 
 def _nothing(place: HubRepo, names: Iterable[str]) -> ModelError:
-    """Say what there is instead of an autoencoder in safetensors."""
+    """Return what there is instead of an autoencoder in safetensors."""
     names = sorted(names)
     inside = place.path("")
     folders = sorted({name.rpartition("/")[0] for name in names if name.endswith(f"/{CONFIG}")})

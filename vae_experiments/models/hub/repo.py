@@ -30,7 +30,7 @@ class HubRepo(NamedTuple):
     revision: str
 
     def path(self, name: str) -> str:
-        """Give a file's path in the repository."""
+        """Return a file's path in the repository."""
         return f"{self.subfolder}/{name}" if self.subfolder else name
 
     @property
@@ -41,7 +41,7 @@ class HubRepo(NamedTuple):
         return Path(constants.HF_HUB_CACHE).resolve() / f"models--{self.repository.replace('/', '--')}"
 
     def existing(self) -> Path:
-        """Give the cache's folder, or the nearest one above it that is there."""
+        """Return the cache's folder, or the nearest one above it that is there."""
         return next(folder for folder in (self.cache, *self.cache.parents) if folder.exists())
 
     def check(self) -> None:
@@ -85,7 +85,7 @@ class HubRepo(NamedTuple):
         return self.as_plain(folder, weights, MEANWHILE) if anything else None
 
     def as_plain(self, folder: Path, weights: Weights, where: str = SHOWN) -> Path:
-        """Give a cached folder as diffusers wants it: a variant is shown under the plain names.
+        """Return a cached folder as diffusers wants it: a variant is shown under the plain names.
 
         Raises:
             ModelError: the cache cannot be written.
@@ -98,7 +98,7 @@ class HubRepo(NamedTuple):
             raise disk_error(self, error) from error
 
     def variant(self, folder: Path) -> str:
-        """Say which variant ``as_plain`` shows in a folder; empty for plain weights."""
+        """Return which variant ``as_plain`` shows in a folder; empty for plain weights."""
         parts = folder.resolve().relative_to(self.cache).parts
         return parts[1] if parts[0] in (SHOWN, MEANWHILE) else ""
 

@@ -95,11 +95,11 @@ class TemporalSpec:
     least_cells: int = 1
 
     def has_posterior(self, network: Any) -> bool:
-        """Tell whether the encoder gives a distribution and not one answer."""
+        """Whether the encoder gives a distribution and not one answer."""
         return self.posterior(network)
 
     def ratio(self, network: Any) -> TimeCompression:
-        """Say how many frames latents stand for."""
+        """Return how many frames latents stand for."""
         stride = self.time_stride(network)
         return TimeCompression(stride if self.even else 1, stride)
 

@@ -90,7 +90,7 @@ def _convolution(layer: Any) -> Again | None:
 
 
 def _when(holds: Callable[[Any], bool], again: Again) -> Callable[[Any], Again | None]:
-    """Give a layer's row where it changes the number of frames; elsewhere what is inside it remembers."""
+    """Return a layer's row where it changes the number of frames; elsewhere what is inside it remembers."""
     return lambda layer: again if holds(layer) else None
 
 
@@ -160,7 +160,7 @@ def _layers(part: Any) -> Iterator[tuple[Any, Again]]:
 
 
 def _past_of(layer: Any, call: int) -> Past:
-    """Give what was kept of the same call in the last group: some layers are called for parts of a frame."""
+    """Return what was kept of the same call in the last group: some layers are called for parts of a frame."""
     return layer.past[call] if layer.past else ()
 
 

@@ -67,11 +67,11 @@ class Sample:
 
     @property
     def frames(self) -> int:
-        """Say how many frames are compared."""
+        """How many frames are compared."""
         return len(self.original)
 
     def __str__(self) -> str:
-        """Say which they are."""
+        """Return which they are."""
         return f"{'' if self.spread else 'the first '}{self.frames} frame{'s' if self.frames != 1 else ''}"
 
     def mse(self, links: Sequence[ChainStep]) -> float:

@@ -41,12 +41,12 @@ class Calibration:
 
     @property
     def own(self) -> float | None:
-        """Give the strength of a single manipulation; None of a chain, and where it is scheduled."""
+        """The strength of a single manipulation; None of a chain, and where it is scheduled."""
         strength = getattr(self.links[0], "strength", None)
         return None if len(self.links) > 1 or isinstance(strength, str) else strength
 
     def summary(self) -> dict[str, Any]:
-        """Give the numbers of metrics.json; the strength of several is the factor on what was set."""
+        """Return the numbers of metrics.json; the strength of several is the factor on what was set."""
         return {
             "psnr_db": self.target.psnr_db,
             "strength": self.trial.share if self.own is None else self.own,
@@ -56,7 +56,7 @@ class Calibration:
         }
 
     def __str__(self) -> str:
-        """Say what was found, and how far off it lies where that is more than was allowed."""
+        """Return what was found, and how far off it lies where that is more than was allowed."""
         name = self.links[0].name if len(self.links) == 1 else "the chain"
         share = "all" if self.trial.share == 1 else f"{self.trial.share:g}"
         what = (
@@ -126,7 +126,7 @@ def _secant(trials: Sequence[Trial], wanted: float) -> float:
 def _too_weak(
     target: Target, links: Sequence[ChainStep], sample: Sample, untouched: Trial, full: Trial
 ) -> SettingError:
-    """Say what the chain costs at the strength that it was given, and what would cost more."""
+    """Return what the chain costs at the strength that it was given, and what would cost more."""
     one, names = len(links) == 1, " and ".join(link.name for link in links)
     if full.mse == untouched.mse:
         rule = f"{names} as set {'changes' if one else 'change'} nothing on {sample}"

@@ -25,7 +25,7 @@ class Trial(NamedTuple):
 
     @property
     def psnr_db(self) -> float:
-        """Give it in decibels, infinite for identical frames."""
+        """It in decibels, infinite for identical frames."""
         found = psnr_db(self.mse)
         return math.inf if found is None else found
 
@@ -47,7 +47,7 @@ class Target(Option, family="target", single=True):
 
     @property
     def wanted_mse(self) -> float:
-        """Give the target as a mean squared error in 8-bit levels."""
+        """The target as a mean squared error in 8-bit levels."""
         assert self.psnr_db is not None, "no target"
         return float(255**2 / 10 ** (self.psnr_db / 10))
 
@@ -70,7 +70,7 @@ class Target(Option, family="target", single=True):
             raise self.miss(rule, f"leave {name}, or target.psnr_db, out")
 
     def distance_db(self, trial: Trial) -> float:
-        """Say how far a trial lies from the target."""
+        """Return how far a trial lies from the target."""
         assert self.psnr_db is not None, "no target"
         return abs(trial.psnr_db - self.psnr_db)
 

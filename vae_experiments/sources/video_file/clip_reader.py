@@ -78,7 +78,7 @@ class ClipReader:
         return isinstance(self.medium, Animation) and self.frames == 1
 
     def start(self, number: int) -> Keyframe:
-        """Give the last place to begin at before a frame, or at it."""
+        """Return the last place to begin at before a frame, or at it."""
         return self.starts[bisect_right(self.starts, number, key=lambda start: start.number) - 1]
 
     def read(self, first: int, count: int, cut: Callable[[Pixels], Pixels]) -> list[Pixels]:

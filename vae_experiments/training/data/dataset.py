@@ -29,11 +29,11 @@ class Dataset(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Say which files there are and what each is for; empty where there are none."""
+        """Which files there are and what each is for; empty where there are none."""
 
     @abstractmethod
     def piece(self, seed: int, number: int) -> TrainingSample:
-        """Give a piece to train on; it depends on the seed, its number and the files alone.
+        """Return a piece to train on; it depends on the seed, its number and the files alone.
 
         Raises:
             TrainingError: nothing can be read any more.
@@ -41,7 +41,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def validation(self, seed: int, number: int) -> TrainingSample:
-        """Give a piece to measure with, of frames that training never sees.
+        """Return a piece to measure with, of frames that training never sees.
 
         Raises:
             TrainingError: nothing can be read any more.
@@ -49,4 +49,4 @@ class Dataset(ABC):
 
     @abstractmethod
     def __str__(self) -> str:
-        """Say in a phrase what the data are."""
+        """Return in a phrase what the data are."""

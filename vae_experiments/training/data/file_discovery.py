@@ -64,7 +64,7 @@ def _folder(path: str) -> Path:
 
 
 def _files(folder: Path, skipped: list[str]) -> Iterator[Path]:
-    """Give every file below a folder that is not hidden, in the order of their names.
+    """Yield every file below a folder that is not hidden, in the order of their names.
 
     A link to a folder is followed, once. What cannot be listed is named.
     """
@@ -121,7 +121,7 @@ def _refuse_useless(clip: ClipReader, frames: int) -> None:
 
 
 def _fewest(frames: int) -> int:
-    """Say how many frames are enough for a piece: those of a clip may be played forth and back once."""
+    """Return how many frames are enough for a piece: those of a clip may be played forth and back once."""
     return (frames + 1) // 2
 
 

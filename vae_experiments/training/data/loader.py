@@ -66,7 +66,7 @@ class Batches:
             pieces.close()
 
     def held_out(self) -> list[Frames]:
-        """Give the pieces that training never sees, each ``T 3 H W``, cut to what the network takes.
+        """Return the pieces that training never sees, each ``T 3 H W``, cut to what the network takes.
 
         Raises:
             SettingError: crops are larger than pieces are.
@@ -81,7 +81,7 @@ class Batches:
         return frames
 
     def new_remarks(self) -> list[str]:
-        """Give what was found in the data since the last call, each thing once."""
+        """Return what was found in the data since the last call, each thing once."""
         remarks, self._untold = self._untold, []
         return remarks
 

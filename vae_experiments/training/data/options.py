@@ -76,7 +76,7 @@ class _Painted(Dataset):
 
     @property
     def fingerprint(self) -> str:
-        """Say nothing: what is painted is always the same."""
+        """Nothing: what is painted is always the same."""
         return ""
 
     def piece(self, seed: int, number: int) -> TrainingSample:

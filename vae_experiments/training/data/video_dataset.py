@@ -127,7 +127,7 @@ def _place(random: Random, stretch: ClipSpan, frames: int) -> int:
 
 
 def reason(error: SourceError) -> str:
-    """Give the problem without the name of a setting that this command does not have."""
+    """Return the problem without the name of a setting that this command does not have."""
     problem = re.sub(r"^source\.path=.*?: ", "", " ".join(error.problem.split()))
     return re.sub(r"source\.max_pixels=(\d+)", r"the limit of \1 pixels", problem)
 

@@ -70,11 +70,11 @@ class Trainee(nn.Module):
 
     @abstractmethod
     def encode(self, frames: Frames) -> Latents:
-        """Give the raw latents of frames, not yet normalised; of a distribution its mode."""
+        """Return the raw latents of frames, not yet normalised; of a distribution its mode."""
 
     @abstractmethod
     def decode(self, latents: Latents) -> Frames:
-        """Give the frames of raw latents, not clipped."""
+        """Return the frames of raw latents, not clipped."""
 
     @abstractmethod
     def forward(self, frames: Frames, draws: StepRandom) -> StepOutput:
@@ -102,12 +102,12 @@ class FramewiseModule(Trainee):
     """Calls a 2-D network of diffusers as they all are called."""
 
     def encode(self, frames: Frames) -> Latents:
-        """Give the latents ``B C h w``."""
+        """Return the latents ``B C h w``."""
         network: Any = self.network
         return network.encode(frames, return_dict=False)[0]  # type: ignore[no-any-return]
 
     def decode(self, latents: Latents) -> Frames:
-        """Give the frames ``B 3 H W``."""
+        """Return the frames ``B 3 H W``."""
         network: Any = self.network
         return network.decode(latents, return_dict=False)[0]  # type: ignore[no-any-return]
 
@@ -134,11 +134,11 @@ class Variational(FramewiseModule):
         self.kl, self.kl_warm_up = kl, kl_warm_up
 
     def encode(self, frames: Frames) -> Latents:
-        """Give the mode of the posterior."""
+        """Return the mode of the posterior."""
         return self.posterior(frames)[0]
 
     def posterior(self, frames: Frames) -> tuple[Latents, Tensor]:
-        """Give mean and logarithm of the variance of the posterior."""
+        """Return mean and logarithm of the variance of the posterior."""
         network: Any = self.network
         distribution = network.encode(frames, return_dict=False)[0]
         return distribution.mean, distribution.logvar

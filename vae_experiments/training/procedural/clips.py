@@ -100,7 +100,7 @@ class _Camera:
     shake: _Swing
 
     def view(self, moment: float) -> tuple[complex, complex]:
-        """Give the place that it looks at, and the step on the canvas of one fine pixel to the right."""
+        """Return the place that it looks at, and the step on the canvas of one fine pixel to the right."""
         path = complex(self.along.at(moment), self.aside.at(moment))
         shake = complex(self.shake.at(moment), self.shake.at(1.3 * moment + 50))
         place = complex(CANVAS, CANVAS) / 2 + self.direction * path + shake

@@ -41,7 +41,7 @@ class Offered:
 
     @property
     def address(self) -> str:
-        """Say where its settings are typed."""
+        """Where its settings are typed."""
         return self.name if self.family == "manipulation" else self.family
 
     def controls(self) -> list[Control]:
@@ -100,7 +100,7 @@ def said(value: Any) -> str:
 
 
 def _is_plain(text: str) -> bool:
-    """Tell whether Hydra reads a text, without quotes, as that very text; run.py itself quotes ``ramp(0,1)``."""
+    """Whether Hydra reads a text, without quotes, as that very text; run.py itself quotes ``ramp(0,1)``."""
     if CALL.fullmatch(text):
         return True
     if not PLAIN.fullmatch(text) or text.lower() in ("null", "true", "false"):
@@ -125,7 +125,7 @@ def offered(family: str) -> dict[str, Offered]:
 
 
 def models() -> dict[str, Offered]:
-    """Give the models that are on this machine: the page downloads nothing."""
+    """Return the models that are on this machine: the page downloads nothing."""
     return {name: one for name, one in offered("model").items() if _is_here(one)}
 
 
@@ -160,7 +160,7 @@ def _read(family: str, file: Path) -> Offered | None:
 
 
 def _with_types(kind: type[Option], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Give values of a yaml the types that Hydra would give them."""
+    """Return values of a yaml the types that Hydra would give them."""
     node = OmegaConf.structured(kind)
     for name, value in values.items():
         node[name] = value

@@ -104,13 +104,13 @@ def _reach(kind: type[Option], name: str, default: float, rule: Rule) -> tuple[f
 
 
 def _rounded_up(value: float) -> float:
-    """Give the next of 1, 2, 4, 5, 10, 20, ..."""
+    """Return the next of 1, 2, 4, 5, 10, 20, ..."""
     power = 10.0 ** math.floor(math.log10(value))
     return next(power * first for first in (1, 2, 4, 5, 10) if power * first >= value * 0.999)
 
 
 def typed(kind: type[Option], name: str, value: Any, address: str) -> Any:
-    """Give a value from the browser the type that its setting declares.
+    """Return a value from the browser the type that its setting declares.
 
     Raises:
         SettingError: it cannot have that type, or is a text that this page does not take.
@@ -189,7 +189,7 @@ def _text(where: str, value: Any) -> str:
 
 
 def _said(value: Any) -> str:
-    """Give a value from the browser as it may stand in a sentence."""
+    """Return a value from the browser as it may stand in a sentence."""
     shown = "".join(sign if sign.isprintable() else "?" for sign in str(value))
     return shown if len(shown) <= 40 else f"{shown[:40]}..."
 
@@ -207,7 +207,7 @@ def _optional(kind: type[Option], name: str) -> bool:
 
 
 def _type_of(kind: type[Option], name: str) -> Any:
-    """Give the plain type of a setting: without its None, and ``list`` for any list."""
+    """Return the plain type of a setting: without its None, and ``list`` for any list."""
     hint = _hint(kind, name)
     if hint == Scheduled:
         return Scheduled
@@ -223,6 +223,6 @@ def _hint(kind: type[Option], name: str) -> Any:
 
 
 def defaults_of(kind: type[Option], chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Give every setting's default: the chosen yaml's, or else the class's; none for what has to be given."""
+    """Return every setting's default: the chosen yaml's, or else the class's; none for what has to be given."""
     values = {**{name: default for name, default, _ in kind.settings()}, **chosen}
     return {name: value for name, value in values.items() if value not in (dataclasses.MISSING, "???")}

@@ -16,7 +16,7 @@ FEWEST_FRAMES, MOST_FRAMES = 8, 256
 
 
 def preview_of(order: RunRequest) -> RunRequest | None:
-    """Give the order on the first frames, small; None where its settings speak only of later ones.
+    """Return the order on the first frames, small; None where its settings speak only of later ones.
 
     What is right for the clip may be wrong for its first frames, as ``freeze.frame=12``.
 

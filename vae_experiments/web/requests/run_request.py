@@ -60,7 +60,7 @@ class RunRequest:
 
     @property
     def command(self) -> str:
-        """Say what to type in a shell for the same run."""
+        """What to type in a shell for the same run."""
         return shlex.join(["python", "run.py", *self.words])
 
     def experiment(self, output: Output | None = None) -> Experiment:
@@ -75,7 +75,7 @@ class RunRequest:
         )
 
     def swept_words(self, setting: str) -> list[str]:
-        """Give the words with one setting among them, though it be at its default."""
+        """Return the words with one setting among them, though it be at its default."""
         if any(word.startswith(f"{setting}=") for word in self.words):
             return list(self.words)
         name, _, key = setting.partition(".")
@@ -83,7 +83,7 @@ class RunRequest:
         return [*self.words, f"{setting}={said(getattr(link, key))}"]
 
     def smaller(self, frames: int, least_side: int) -> RunRequest:
-        """Give the same with at most so many frames, small ones, which are no smaller than the model takes."""
+        """Return the same with at most so many frames, small ones, which are no smaller than the model takes."""
         width, height = self.source.info.size
         share = min(1.0, PREVIEW_SIDE / max(width, height))
         sides = [max(8, least_side, round(side * share / 8) * 8) for side in (width, height)]
@@ -121,7 +121,7 @@ def order_of(
 
 
 def with_value(asked: RawRequest, setting: str, value: float) -> RawRequest:
-    """Give the same with one setting of a manipulation changed, as ``noise.scale``.
+    """Return the same with one setting of a manipulation changed, as ``noise.scale``.
 
     Raises:
         SettingError: the chain has no such setting.

@@ -39,7 +39,7 @@ class Listeners:
                 del self._streams[session]
 
     def has(self, session: str) -> bool:
-        """Tell whether a page listens."""
+        """Whether a page listens."""
         return session in self._streams
 
 
@@ -51,7 +51,7 @@ class Patience:
         self._heard = time.monotonic()
 
     def lasts(self) -> bool:
-        """Tell whether to go on; asked every few seconds."""
+        """Whether to go on; asked every few seconds."""
         now = time.monotonic()
         if self.listens():
             self._heard = now

@@ -34,7 +34,7 @@ class Events:
         self.arrivals, self.takes_files = arrivals.resolve(), takes_files
 
     def session_of(self, body: bytes) -> str:
-        """Give the open page that an event comes from.
+        """Return the open page that an event comes from.
 
         Raises:
             RefusalError: it is none of this page's, or names a file that was not uploaded.
@@ -59,7 +59,7 @@ class Events:
         return isinstance(number, int) and not isinstance(number, bool) and number in self.takes_files
 
     def _fits(self, data: object, takes_files: Sequence[bool]) -> bool:
-        """Tell whether there are as many values as there should be, with files where files belong and nowhere else."""
+        """Whether there are as many values as there should be, with files where files belong and nowhere else."""
         return (
             isinstance(data, list)
             and len(data) == len(takes_files)
@@ -86,7 +86,7 @@ def _is_file(value: object) -> bool:
 
 
 def _named(value: Any) -> Iterator[Any]:
-    """Give all that stands under ``path`` anywhere, which is where Gradio looks for files."""
+    """Yield all that stands under ``path`` anywhere, which is where Gradio looks for files."""
     if isinstance(value, dict):
         if "path" in value:
             yield value["path"]

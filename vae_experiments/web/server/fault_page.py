@@ -23,7 +23,7 @@ def keep_traces_in(file: Path) -> None:
 
 
 def tell_fault(error: BaseException, where: str) -> str:
-    """Give the browser's sentence, after the terminal was told in one line."""
+    """Return the browser's sentence, after the terminal was told in one line."""
     file = next(
         (f", see {one.baseFilename}" for one in traces.handlers if isinstance(one, logging.FileHandler)), ""
     )

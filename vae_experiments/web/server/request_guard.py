@@ -230,7 +230,7 @@ def _refusal_of(error: Exception, path: str) -> RefusalError:
 
 
 def session_in(scope: Message) -> str:
-    """Give the open page that a request names in its address; empty where it names none."""
+    """Return the open page that a request names in its address; empty where it names none."""
     query: bytes = scope.get("query_string", b"")
     return parse_qs(query.decode("latin-1")).get("session_hash", [""])[-1]
 

@@ -42,7 +42,7 @@ class Arrivals:
         self._turn = asyncio.Lock()
 
     def has_room(self, count: int | None) -> bool:
-        """Tell whether so many bytes more may come; None where a request does not say how many it brings."""
+        """Whether so many bytes more may come; None where a request does not say how many it brings."""
         asked = self.upload_bytes if count is None else count
         return self._promised + asked + _taken_below(self.folder) <= self.stored_bytes
 

@@ -56,12 +56,12 @@ class Job:
 
     @property
     def is_stopped(self) -> bool:
-        """Tell whether it is to end, or did."""
+        """Whether it is to end, or did."""
         return self._stopped.is_set()
 
     @property
     def is_over(self) -> bool:
-        """Tell whether nothing more will come."""
+        """Whether nothing more will come."""
         return self.finished.is_set()
 
     def tick(self, share: float | None = None, phase: str = "") -> None:
@@ -116,11 +116,11 @@ class JobQueue:
 
     @property
     def is_busy(self) -> bool:
-        """Tell whether something runs or waits."""
+        """Whether something runs or waits."""
         return self._running is not None or bool(self._waiting)
 
     def serves(self, owner: str) -> bool:
-        """Tell whether something of an owner's runs or waits."""
+        """Whether something of an owner's runs or waits."""
         with self._changed:
             return self._has(owner)
 
@@ -186,7 +186,7 @@ def _do(ticket: Job) -> None:
 
 
 def sentence_of(error: BaseException) -> str:
-    """Say in one line what went wrong: what a person did, or that it was nothing of theirs."""
+    """Return in one line what went wrong: what a person did, or that it was nothing of theirs."""
     with contextlib.suppress(Exception):
         if sentence := mistake_of(error):
             return sentence

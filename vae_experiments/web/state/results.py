@@ -40,7 +40,7 @@ class Kept:
     _archive: Lock = field(default_factory=Lock)
 
     def url(self, name: str) -> str:
-        """Say where the browser finds one of its files."""
+        """Return where the browser finds one of its files."""
         return f"results/{self.id}/{name}"
 
     def file(self, name: str) -> Path | None:
@@ -92,7 +92,7 @@ class Results:
         chain: str = "",
         passing: bool = False,
     ) -> Kept:
-        """Give a finished folder an id."""
+        """Return a finished folder an id."""
         kept = Kept(secrets.token_urlsafe(16), folder, title, command, metrics, chain, passing)
         with self._lock:
             self._kept[kept.id] = kept

@@ -54,7 +54,7 @@ class Upload:
 
     @property
     def name(self) -> str:
-        """Give the name that the person knows it by, made safe to type and to show."""
+        """The name that the person knows it by, made safe to type and to show."""
         return self.path.name
 
 
@@ -136,7 +136,7 @@ def _looked_at(key: str, path: Path) -> Upload:
 
 
 def same_content(one: Upload, other: Upload) -> bool:
-    """Tell whether two uploads are the same file, sent twice."""
+    """Whether two uploads are the same file, sent twice."""
     return filecmp.cmp(one.path, other.path, shallow=False)
 
 

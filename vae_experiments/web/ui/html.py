@@ -46,7 +46,7 @@ def progress(ticket: Job, ahead: int) -> str:
 
 
 def uploaded(upload: Upload) -> str:
-    """Say what a file was found to be."""
+    """Return what a file was found to be."""
     info = upload.info
     facts = f"{upload.name}: {info.frames} frames, {info.size} at {info.pace}"
     remarks = "".join(f"<br>{escape(remark)}" for remark in info.remarks)

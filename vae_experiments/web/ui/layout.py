@@ -77,7 +77,7 @@ class Layout:
 
 
 def style() -> dict[str, Any]:
-    """Give what Gradio wants to know of the page's looks; nothing of it is fetched from elsewhere."""
+    """Return what Gradio wants to know of the page's looks; nothing of it is fetched from elsewhere."""
     fonts = ["system-ui", "-apple-system", "Segoe UI", "sans-serif"]
     theme = gr.themes.Base(
         primary_hue="teal", neutral_hue="stone", font=fonts, font_mono=["ui-monospace", "monospace"]

@@ -125,7 +125,7 @@ class Card(NamedTuple):
     """By what they are called; the last one plays where scripts are off."""
 
     def addresses(self) -> dict[str, str]:
-        """Give the videos as a browser asks for them."""
+        """Return the videos as a browser asks for them."""
         return {name: address(file) for name, file in self.videos.items()}
 
 

@@ -65,7 +65,7 @@ class Soundtrack:
             self._next = self._pull()
 
     def _pull(self) -> Any:
-        """Give the next packet; damaged sound ends the track and not the run."""
+        """Return the next packet; damaged sound ends the track and not the run."""
         import av
 
         try:
@@ -174,7 +174,7 @@ def _beginning(source: Any) -> _Beginning | None:
 
 
 def _shown(packet: Any) -> Fraction | None:
-    """Say when the picture of a packet is shown; a file cut in the middle of a group begins with some that are not."""
+    """Return when the picture of a packet is shown; a file cut in the middle of a group begins with some that are not."""
     import av
 
     with contextlib.suppress(av.FFmpegError):

@@ -44,7 +44,7 @@ class Samples:
         self._begins = self._written = -1
 
     def lay(self, frame: Any) -> Iterator[Any]:
-        """Give what can be encoded once this frame is known."""
+        """Yield what can be encoded once this frame is known."""
         import av
 
         begins = None if frame.pts is None else frame.pts * frame.time_base - self._first_picture
@@ -61,7 +61,7 @@ class Samples:
             yield from self._placed(piece.to_ndarray())
 
     def end(self) -> Iterator[Any]:
-        """Give what the resampler still holds."""
+        """Yield what the resampler still holds."""
         if self._resampler is not None and not self._resampler.is_passthrough:
             for piece in self._resampler.resample(None):
                 yield from self._placed(piece.to_ndarray())

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def trial(track: Any) -> Iterator[Callable[[Any], bool]]:
-    """Give what tells of each packet in turn whether it can be written after those that could.
+    """Return what tells of each packet in turn whether it can be written after those that could.
 
     Beside pictures a packet is written a few calls after it was given: a damaged one would be an error of
     some picture.

@@ -34,11 +34,11 @@ class OutputClock:
 
     @property
     def rate(self) -> Fraction:
-        """Give the mean rate in numbers that an encoder takes."""
+        """The mean rate in numbers that an encoder takes."""
         return self.fps if self.is_steady else max(self.fps.limit_denominator(10**6), Fraction(1, 10**6))
 
     def begins(self, number: int) -> Fraction:
-        """Say when a frame begins, in seconds."""
+        """Return when a frame begins, in seconds."""
         if number < len(self.times):
             return self.times[number]
         if not self.times:
@@ -46,7 +46,7 @@ class OutputClock:
         return self.times[-1] + (number - len(self.times) + 1) / self.fps
 
     def ticks(self, number: int) -> int:
-        """Say when a frame begins, in ticks."""
+        """Return when a frame begins, in ticks."""
         return round(self.begins(number) / self.tick)
 
     def _ticks_a_second(self) -> int:

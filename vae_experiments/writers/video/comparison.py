@@ -54,7 +54,7 @@ class Comparison:
         return sheet
 
     def _corner(self, place: int) -> tuple[int, int]:
-        """Say where the frame of one video begins: top and left, below its label."""
+        """Return where the frame of one video begins: top and left, below its label."""
         row, column = divmod(place, self.columns)
         return row * (self.frame.height + self.header) + self.header, column * (self.frame.width + GAP)
 
