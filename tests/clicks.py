@@ -1,4 +1,4 @@
-"""Films whose sound clicks at known moments, and where the clicks of a film are."""
+"""Videos whose sound clicks at known moments, and where the clicks of a video are."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write_film(
     sound_begins: float = 0.0,
     film_codec: str = "mpeg4",
 ) -> None:
-    """Write a film whose sound clicks; of the sound only ``pieces``, from a moment to a moment, are in the file."""
+    """Write a video whose sound clicks; of the sound only ``pieces``, from a moment to a moment, are in the file."""
     times = [Fraction(number, 10) for number in range(round(seconds * 10))] if times is None else times
     with av.open(str(path), "w") as container:
         pictures = container.add_stream(film_codec, rate=30)
@@ -67,7 +67,7 @@ def write_film(
 
 
 def heard(path: Path, track: int = 0) -> list[float]:
-    """Say when the clicks of a film's sound begin, in seconds from the first picture, by the file's own times."""
+    """Say when the clicks of a video's sound begin, in seconds from the first picture, by the file's own times."""
     with av.open(str(path)) as container:
         zero = next(container.decode(video=0)).time or 0.0
     moments, levels, ends = [], [], 0.0
@@ -88,7 +88,7 @@ def heard(path: Path, track: int = 0) -> list[float]:
 
 
 def shown(path: Path) -> list[float]:
-    """Say when the frames of a film begin, and when the last one ends, in seconds from the first."""
+    """Say when the frames of a video begin, and when the last one ends, in seconds from the first."""
     with av.open(str(path)) as container:
         frames = list(container.decode(video=0))
         base = frames[0].time_base

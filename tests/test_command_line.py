@@ -300,7 +300,7 @@ def test_a_saved_config_runs_again_to_the_same_numbers(type_command: Command, tm
 def test_a_saved_config_that_runs_again_on_another_content_warns_with_both_digests(
     type_command: Command, tmp_path: Path
 ) -> None:
-    film = write_film(tmp_path / "film.mkv", count=2)
+    film = write_film(tmp_path / "video.mkv", count=2)
     words = ["run.py", "source=video", f"source.path={film}", "source.size=32"]
     first = type_command(*words, folder=tmp_path / "first")
     assert first.returncode == 0, first.stderr

@@ -46,7 +46,7 @@ def first(chunks: Any, count: int) -> torch.Tensor:
 def test_the_content_of_another_video_is_told_and_a_name_may_stand_for_its_place(
     autoencoder: Autoencoder, tmp_path: Path
 ) -> None:
-    film = str(write_film(tmp_path / "film.mkv", count=8))
+    film = str(write_film(tmp_path / "video.mkv", count=8))
     clip = clip_of(SOURCE, autoencoder, 4, {"shown.mp4": film})
     MotionTransfer(path="shown.mp4").named("motion").check(clip)
     by_path = SecondVideos(SOURCE.info, autoencoder, 4)

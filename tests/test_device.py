@@ -157,8 +157,8 @@ def test_a_batch_that_does_not_fit_is_halved_until_it_does_and_the_result_is_the
         latents = torch.cat(list(autoencoder.encode([clip[:9], clip[9:]])))
     assert torch.allclose(latents, expected, atol=1e-4)
     assert caplog.messages == [
-        "memory does not suffice for a batch of 9: 4 from now on",
-        "memory does not suffice for a batch of 4: 2 from now on",
+        "out of memory at batch size 9; retrying with 4",
+        "out of memory at batch size 4; retrying with 2",
     ]
 
 
@@ -186,7 +186,7 @@ def test_where_not_even_one_frame_fits_there_is_a_sentence(
         autoencoder.network.encode = too_large_above(0, autoencoder.network.encode)
     else:
         autoencoder.network.encoder.forward = too_large_above(0, autoencoder.network.encoder.forward)
-    with pytest.raises(DeviceError, match="memory does not suffice for .*; use a smaller source.size"):
+    with pytest.raises(DeviceError, match="out of memory for .*; use a smaller source.size"):
         list(autoencoder.encode([frames(5)]))
 
 

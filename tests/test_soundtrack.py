@@ -25,7 +25,7 @@ EXACT, LOSSY = 0.005, 0.01
 
 
 def carried(source: Path, times: Sequence[Fraction] = TENTHS) -> tuple[Path, list[str]]:
-    """Write a black film beside the sound of a file; give it, and what was said of the sound."""
+    """Write a black video beside the sound of a file; give it, and what was said of the sound."""
     path, said = source.with_name("carried.mp4"), list[str]()
     fps = (len(times) - 1) / times[-1]
     with open_mp4(path, Size(64, 48), fps, source, times, said.append) as video:
@@ -156,8 +156,8 @@ def test_a_film_cut_in_the_middle_of_a_group_counts_from_its_first_whole_picture
 
 def test_an_avi_whose_pictures_are_reordered_begins_at_its_beginning(tmp_path: Path) -> None:
     """It says when pictures are decoded: by that the first one would come a picture late."""
-    write_film(tmp_path / "film.avi", CLICKS, film_codec="libx264")
-    assert heard(carried(tmp_path / "film.avi")[0]) == pytest.approx(CLICKS, abs=EXACT)
+    write_film(tmp_path / "video.avi", CLICKS, film_codec="libx264")
+    assert heard(carried(tmp_path / "video.avi")[0]) == pytest.approx(CLICKS, abs=EXACT)
 
 
 def frames_of(*parts: tuple[float, int, int]) -> list[av.AudioFrame]:
@@ -230,7 +230,7 @@ def with_tracks(path: Path, unknown: Sequence[int], count: int = 2) -> Path:
 
 
 def test_a_track_that_nothing_here_reads_is_passed_over_for_one_that_is_known(tmp_path: Path) -> None:
-    film = with_tracks(tmp_path / "film.mov", unknown=[0])
+    film = with_tracks(tmp_path / "video.mov", unknown=[0])
     path, said = carried(film)
     assert heard(path) == pytest.approx(CLICKS, abs=EXACT)
     assert said == []
@@ -242,7 +242,7 @@ def test_a_track_that_nothing_here_reads_is_passed_over_for_one_that_is_known(tm
 
 
 def test_pictures_are_written_without_a_sound_that_nothing_here_reads(tmp_path: Path) -> None:
-    film = with_tracks(tmp_path / "film.mov", unknown=[0], count=1)
+    film = with_tracks(tmp_path / "video.mov", unknown=[0], count=1)
     path, said = carried(film)
     assert said == ["sound: left out, nothing here decodes it"]
     assert shown(path) == pytest.approx([float(time) for time in TENTHS])
@@ -257,7 +257,7 @@ def test_pictures_are_written_without_a_sound_that_nothing_here_reads(tmp_path: 
 
 
 def damaged(path: Path, codec: str, begin: float, end: float) -> Path:
-    """Write a film and overwrite the packets of its sound between two moments."""
+    """Write a video and overwrite the packets of its sound between two moments."""
     write_film(path, CLICKS, codec=codec)
     content, at = bytearray(path.read_bytes()), 0
     with av.open(str(path)) as container:
@@ -271,7 +271,7 @@ def damaged(path: Path, codec: str, begin: float, end: float) -> Path:
 
 
 def test_damaged_sound_is_silent_where_it_is_damaged_and_in_step_after_it(tmp_path: Path) -> None:
-    path, said = carried(damaged(tmp_path / "film.mkv", "mp2", 1.0, 1.5))
+    path, said = carried(damaged(tmp_path / "video.mkv", "mp2", 1.0, 1.5))
     assert heard(path) == pytest.approx(CLICKS, abs=LOSSY)
     assert set(said) == {"sound: damaged, silent where it is (Invalid data found when processing input)"}
 
@@ -280,7 +280,7 @@ def test_a_damaged_packet_that_would_be_copied_is_left_out_and_no_fault_of_the_p
     tmp_path: Path,
 ) -> None:
     """Beside pictures, a container complains of it when the next picture is written."""
-    path, said = carried(damaged(tmp_path / "film.mkv", "ac3", 1.0, 1.5))
+    path, said = carried(damaged(tmp_path / "video.mkv", "ac3", 1.0, 1.5))
     assert codec_of(path) == "ac3"
     assert heard(path) == pytest.approx(CLICKS, abs=LOSSY)
     assert set(said) == {"sound: damaged, a part of it is left out"}
@@ -288,8 +288,8 @@ def test_a_damaged_packet_that_would_be_copied_is_left_out_and_no_fault_of_the_p
 
 
 def test_a_file_that_can_no_longer_be_read_costs_only_the_sound(tmp_path: Path) -> None:
-    (tmp_path / "film.mov").write_bytes(b"\0" * 999)
-    path, said = carried(tmp_path / "film.mov")
+    (tmp_path / "video.mov").write_bytes(b"\0" * 999)
+    path, said = carried(tmp_path / "video.mov")
     assert len(said) == 1
     assert said[0].startswith("sound: left out, its file cannot be read (")
     assert len(shown(path)) == len(TENTHS)

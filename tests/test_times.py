@@ -54,7 +54,7 @@ def info_of(times: Sequence[Fraction], **other: Any) -> SourceInfo:
 def written(
     path: Path, fps: Fraction, times: Sequence[Fraction] = (), frames: int | None = None
 ) -> list[float]:
-    """Write a film of noise, which makes an encoder reorder, and say when its frames begin and the last one ends."""
+    """Write a video of noise, which makes an encoder reorder, and say when its frames begin and the last one ends."""
     frames = len(times) - 1 if frames is None else frames
     noise = np.random.default_rng(0).integers(0, 256, (frames, 48, 64, 3), dtype=np.uint8)
     with open_mp4(path, Size(64, 48), fps, times=times) as video:
@@ -240,10 +240,10 @@ def test_what_is_wrong_with_the_sound_is_said_once_a_run_and_not_once_a_process(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    write_film(tmp_path / "film.mov", [0.5])
-    content = (tmp_path / "film.mov").read_bytes()
-    (tmp_path / "film.mov").write_bytes(content.replace(b"sowt", b"zzzz"))
-    source = uneven(TIMES, sound=tmp_path / "film.mov")
+    write_film(tmp_path / "video.mov", [0.5])
+    content = (tmp_path / "video.mov").read_bytes()
+    (tmp_path / "video.mov").write_bytes(content.replace(b"sowt", b"zzzz"))
+    source = uneven(TIMES, sound=tmp_path / "video.mov")
     for _ in range(2):
         caplog.clear()
         run(source)
@@ -253,8 +253,8 @@ def test_what_is_wrong_with_the_sound_is_said_once_a_run_and_not_once_a_process(
 def test_the_sound_of_a_run_is_in_step_in_every_video(
     run: Callable[..., Any], uneven: Callable[..., MovingCircle], tmp_path: Path
 ) -> None:
-    write_film(tmp_path / "film.mkv", [0.1, 0.6], times=TIMES[:-1], seconds=float(TIMES[-1]))
-    folder = run(uneven(TIMES, sound=tmp_path / "film.mkv")).folder
+    write_film(tmp_path / "video.mkv", [0.1, 0.6], times=TIMES[:-1], seconds=float(TIMES[-1]))
+    folder = run(uneven(TIMES, sound=tmp_path / "video.mkv")).folder
     for name in ("original", "reconstructed", "reconstructed_with_noise", "comparison"):
         assert heard(folder / f"{name}.mp4") == pytest.approx([0.1, 0.6], abs=0.005), name
 
@@ -356,7 +356,7 @@ def test_masks_waves_and_retiming_read_the_frames_own_times() -> None:
 def test_another_video_is_shown_at_the_moments_of_the_clip(
     uneven: Callable[..., MovingCircle], small_model: Path, cpu: DeviceChoice, tmp_path: Path
 ) -> None:
-    film = tmp_path / "film.mp4"
+    film = tmp_path / "video.mp4"
     pixels = np.arange(10, dtype=np.uint8)[:, None, None, None] * 20 + np.zeros((1, 40, 48, 3), np.uint8)
     with open_mp4(film, SIZE, Fraction(20)) as video:
         video.write(pixels)
@@ -364,7 +364,7 @@ def test_another_video_is_shown_at_the_moments_of_the_clip(
     autoencoder = Folder(path=str(small_model)).load(cpu)
     frames = SecondVideos(source.info, autoencoder, 3).frames(str(film))
     levels = np.concatenate([to_pixels(next(frames)).mean((1, 2, 3)) for _ in range(3)])[:8]
-    # The film lasts half a second and begins again.
+    # The video lasts half a second and begins again.
     expected = [int(float(moment) % 0.5 * 20 + 1e-9) * 20 for moment in TIMES[:-1]]
     assert levels.tolist() == pytest.approx(expected, abs=3)
 

@@ -73,7 +73,7 @@ def test_in_exact_mode_every_number_is_the_same_to_the_last_bit_at_any_batch_siz
 def test_a_run_hashes_its_source_once_and_not_before_it_was_looked_over(
     run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    film = write_film(tmp_path / "film.mkv", count=5)
+    film = write_film(tmp_path / "video.mkv", count=5)
     done: list[str] = []
     own_digest, own_info = video.digest, Video.info.fget
 
@@ -98,7 +98,7 @@ def test_a_run_hashes_its_source_once_and_not_before_it_was_looked_over(
 
 
 def changing(path: Path, to: Path) -> type[Video]:
-    """A film that somebody replaces after its digest was taken, and before it is read."""
+    """A video that somebody replaces after its digest was taken, and before it is read."""
 
     class Changing(Video, family="a source of a test"):
         def digest(self) -> str:
@@ -112,9 +112,9 @@ def changing(path: Path, to: Path) -> type[Video]:
 def test_a_source_that_changes_between_digest_and_reading_leaves_nothing_in_the_cache_and_no_run(
     run: Runner, tmp_path: Path, own_cache: Path
 ) -> None:
-    film = write_film(tmp_path / "film.mkv", count=5)
+    film = write_film(tmp_path / "video.mkv", count=5)
     other = write_film(tmp_path / "other.mkv", count=5, fps=24)
-    with pytest.raises(SourceError, match="film.mkv changed since its digest was taken; wait until it is"):
+    with pytest.raises(SourceError, match="video.mkv changed since its digest was taken; wait until it is"):
         run(source=changing(film, other)(path=str(film)), output=WITH_PROVENANCE)
     assert list(own_cache.rglob("*.safetensors")) == []
     assert list((tmp_path / "run 0").iterdir()) == []
@@ -123,27 +123,27 @@ def test_a_source_that_changes_between_digest_and_reading_leaves_nothing_in_the_
 def test_another_video_that_changes_between_digest_and_reading_is_named_by_its_setting(
     run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    film = write_film(tmp_path / "film.mkv", count=5)
+    film = write_film(tmp_path / "video.mkv", count=5)
     other = write_film(tmp_path / "other.mkv", count=5, fps=24)
     monkeypatch.setattr("vae_experiments.pipeline.second_video.Video", changing(film, other))
-    with pytest.raises(SourceError, match="^interpolate.path: film.mkv changed since its digest was taken"):
+    with pytest.raises(SourceError, match="^interpolate.path: video.mkv changed since its digest was taken"):
         run(manipulations=[Interpolate(path=str(film))])
     assert list((tmp_path / "run 0").iterdir()) == []
 
 
 def test_the_digest_that_is_written_down_is_that_of_the_film(run: Runner, tmp_path: Path) -> None:
-    source = Video(path=str(write_film(tmp_path / "film.mkv", count=5)))
+    source = Video(path=str(write_film(tmp_path / "video.mkv", count=5)))
     assert provenance_of(run(source=source, output=WITH_PROVENANCE))["source_digest"] == source.digest()
 
 
 def test_a_run_that_repeats_another_warns_of_another_content_with_both_digests(
     run: Runner, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    source = Video(path=str(write_film(tmp_path / "film.mkv", count=5)))
+    source = Video(path=str(write_film(tmp_path / "video.mkv", count=5)))
     before = source.digest()
     run(source=source, source_digest_before=before)
     assert "other content" not in caplog.text
-    write_film(tmp_path / "film.mkv", count=6)
+    write_film(tmp_path / "video.mkv", count=6)
     run(source=source, source_digest_before=before)
     (warning,) = [message for message in caplog.messages if "other content" in message]
     assert before in warning
@@ -180,8 +180,8 @@ def test_provenance_says_where_relative_paths_begin(
     run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write_film(tmp_path / "film.mkv", count=5)
-    said = provenance_of(run(source=Video(path="film.mkv"), output=WITH_PROVENANCE))
+    write_film(tmp_path / "video.mkv", count=5)
+    said = provenance_of(run(source=Video(path="video.mkv"), output=WITH_PROVENANCE))
     assert said["working_directory"] == str(Path.cwd())
 
 
@@ -200,7 +200,7 @@ def test_latents_that_the_cpu_computed_are_not_kept_as_those_of_the_device_that_
 
     monkeypatch.setattr(Framewise, "_raw_latents", too_large)
     said = provenance_of(run(output=WITH_PROVENANCE, batch_size=1))
-    assert said["device"] == "cpu in float32: the memory of cpu did not suffice for one frame"
+    assert said["device"] == "cpu in float32: out of memory on cpu for one frame"
     assert list(own_cache.rglob("*.safetensors")) == []
     monkeypatch.setattr(Framewise, "_raw_latents", own)
     assert run().metrics["timing"]["encode_seconds"] != "cached"

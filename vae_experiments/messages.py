@@ -37,7 +37,7 @@ def remember(value: str, typed: str) -> None:
 def as_typed(text: str) -> str:
     """Put what was typed in the place of each value that came out of the environment."""
     for value, typed in sorted(_typed_for.items(), key=lambda pair: -len(pair[0])):
-        # A short value stands in other words by chance.
+        # A short value stands in other words at random.
         alone = rf"(?<![\w.]){re.escape(value)}(?![\w.])"
         text = re.sub(alone, lambda _: typed, text) if len(value) < SHORT else text.replace(value, typed)  # noqa: B023
     return text

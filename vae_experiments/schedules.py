@@ -8,7 +8,7 @@
                                  triangle(...) and square(...) do so in straight lines and in jumps
     0s:0 1s:0.5 50%:1            keyframes, with straight lines between them
 
-Times are seconds (2s), frames (12f, which is when frame 12 begins) or a share of the clip (50%): 0 % is
+Times are seconds (2s), frames (12f, which is when frame 12 begins) or a fraction of the clip (50%): 0 % is
 when its first frame begins and 100 % when its last one does.
 """
 
@@ -75,7 +75,7 @@ class Time(NamedTuple):
             return self.amount
         if self.unit == "f":
             return timeline.seconds(self.amount)
-        assert timeline.last_seconds is not None, "a share of a clip needs its length"
+        assert timeline.last_seconds is not None, "a fraction of a clip needs its length"
         return self.amount / 100 * timeline.last_seconds
 
 
@@ -138,7 +138,7 @@ class Oscillation(Schedule):
     """Goes up and down for ever, from low to high and back in a period."""
 
     shape: Callable[[float], float]
-    """Turns the share of a period that has passed into a height from 0 to 1."""
+    """Turns the fraction of a period that has passed into a height from 0 to 1."""
     period: Time
     low: float
     high: float

@@ -149,7 +149,7 @@ def test_a_clip_beside_itself_is_no_distance_away(small_model: Path, tmp_path: P
 
 
 def film(path: Path, frames: int) -> str:
-    """Write a film of noise at 8 frames a second."""
+    """Write a video of noise at 8 frames a second."""
     pixels = np.random.default_rng(0).integers(0, 256, (frames, 32, 32, 3), dtype=np.uint8)
     with open_mp4(path, Size(32, 32), Fraction(8)) as video:
         video.write(pixels)

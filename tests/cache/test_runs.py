@@ -158,7 +158,7 @@ class Halved(Folder, family="a model of a test"):
 def test_the_own_settings_of_a_plugins_source_or_model_make_another_entry(
     run: Run, network_folders: dict[str, Path], tmp_path: Path
 ) -> None:
-    film, path = str(write_film(tmp_path / "film.mkv", count=3)), str(network_folders["AutoencoderKL"])
+    film, path = str(write_film(tmp_path / "video.mkv", count=3)), str(network_folders["AutoencoderKL"])
     parts: list[dict[str, Any]] = [
         {"source": Video(path=film)},
         {"source": Reddened(path=film)},

@@ -218,7 +218,7 @@ def test_a_cache_that_cannot_be_written_to_is_said_once_and_left(
     store = Store(tmp_path / "a file" / "store", PLENTY)
     assert torch.equal(through(store, []), LATENTS)
     assert len(caplog.messages) == 1
-    assert "going on without it" in caplog.text
+    assert "continuing without it" in caplog.text
 
 
 def test_a_cache_that_cannot_be_written_to_is_one_warning_a_run_and_not_one_a_stream(
@@ -263,7 +263,7 @@ def test_a_disk_that_is_full_below_safetensors_is_said_once_and_left(
     assert torch.equal(given, LATENTS)
     (message,) = caplog.messages
     assert "cache: " in message
-    assert message.endswith("grew beyond the size that a file may have here; going on without it")
+    assert message.endswith("grew beyond the size that a file may have here; continuing without it")
     assert list(store.folder.iterdir()) == []
 
 
@@ -279,7 +279,7 @@ def test_a_disk_that_fails_is_said_once_and_left(
     assert torch.equal(through(Store(tmp_path / "new" / "store", PLENTY), []), LATENTS)
     (message,) = caplog.messages
     assert message.startswith("cache: ")
-    assert message.endswith("; going on without it")
+    assert message.endswith("; continuing without it")
     assert list(tmp_path.rglob("*.safetensors")) == []
 
 

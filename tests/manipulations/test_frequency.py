@@ -28,7 +28,7 @@ AXES = {Over.space: (2, 3), Over.time: (0,), Over.both: (0, 2, 3)}
 
 
 def gain(distance: float, low: float, high: float) -> float:
-    """Butterworth of order 4: what is left of a frequency in shares of Nyquist."""
+    """Butterworth of order 4: what is left of a frequency in fractions of Nyquist."""
     kept = 1.0 if high == 1 else 1 / (1 + (distance / high) ** 8)
     return kept * (1.0 if low == 0 else 1 - 1 / (1 + (distance / low) ** 8))
 

@@ -231,7 +231,7 @@ def test_latents_that_stand_for_four_frames_are_welcome(name: str, kind: type[Ch
 def test_a_clip_of_unknown_length_is_changed_as_one_of_the_same_known_length(
     name: str, kind: type[ChainStep]
 ) -> None:
-    """Nobody knows how long a damaged film is before its end: shares of the clip and ramps wait for that."""
+    """Nobody knows how long a damaged video is before its end: fractions of the clip and ramps wait for that."""
     latents = latents_of((6, 4, 4, 4))
     clip = clip_of(latents)
     links = each(name, kind)

@@ -1,4 +1,4 @@
-"""The formulas of the manipulations by chance and by coarser numbers."""
+"""The formulas of the manipulations at random and by coarser numbers."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def test_a_ramp_of_x_is_a_pan_once_across_the_frame() -> None:
 def test_zoom_enlarges_about_a_point_of_the_frame(factor: float, x: float, y: float) -> None:
     latents = latents_of(WIDE)
     across, down = cells(latents)
-    # In shares of the frame the middle of cell 0 lies half a cell from the edge.
+    # In fractions of the frame the middle of cell 0 lies half a cell from the edge.
     source_x = 11 * (x + ((across + 0.5) / 11 - x) / factor) - 0.5
     source_y = 6 * (y + ((down + 0.5) / 6 - y) / factor) - 0.5
     changed = through(Zoom(factor=factor, x=x, y=y), latents)

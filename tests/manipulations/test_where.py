@@ -136,7 +136,7 @@ def test_a_red_mask_covers_21_percent_a_green_one_72_and_a_blue_one_7(colour: in
 
 
 def covered(text: str, size: Size, clip: Clip | None = None) -> float:
-    """Say which share of a frame a mask covers, each latent cell counted by its pixels inside the frame."""
+    """Say which fraction of a frame a mask covers, each latent cell counted by its pixels inside the frame."""
     height, width = -(-size.height // 8), -(-size.width // 8)
     latents = latents_of((1, 2, height, width))
     share = Mask.read(text).over(clip or replace(clip_of(latents), size=size))(latents, 0)[0, 0]

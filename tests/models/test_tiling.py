@@ -153,12 +153,12 @@ def test_where_a_frame_does_not_fit_tiling_is_switched_on_and_said(
     with caplog.at_level("WARNING"):
         assert torch.allclose(encoded(autoencoder, frames), expected, atol=1e-4)
         assert caplog.messages == [
-            "memory does not suffice for a batch of 4: 2 from now on",
-            "memory does not suffice for a batch of 2: 1 from now on",
-            "memory does not suffice to encode one frame at once: "
-            "2x1 tiles of 176x48 from now on (model.tiling=auto)",
-            "memory does not suffice to encode one frame at once: "
-            "4x1 tiles of 120x48 from now on (model.tiling=auto)",
+            "out of memory at batch size 4; retrying with 2",
+            "out of memory at batch size 2; retrying with 1",
+            "out of memory when asked to encode one frame at once; retrying with "
+            "2x1 tiles of 176x48 (model.tiling=auto)",
+            "out of memory when asked to encode one frame at once; retrying with "
+            "4x1 tiles of 120x48 (model.tiling=auto)",
         ]
         caplog.clear()
         assert torch.allclose(encoded(autoencoder, frames), expected, atol=1e-4)
@@ -192,7 +192,7 @@ def test_what_memory_does_not_suffice_for_in_the_midst_of_a_clip_says_what_to_ty
     next(chunks), next(chunks)
     encoder = autoencoder.network.encoder
     monkeypatch.setattr(encoder, "forward", too_large(encoder.forward, 0))
-    sentence = "memory does not suffice for a group of frames; use model.tiling=on, a smaller source.size"
+    sentence = "out of memory for a group of frames; use model.tiling=on, a smaller source.size"
     with pytest.raises(DeviceError, match=sentence):
         list(chunks)
 
@@ -207,7 +207,7 @@ def test_where_tiles_are_not_wanted_or_do_not_help_there_is_a_sentence(
     folder = str(network_folders["AutoencoderKL"])
     autoencoder: Any = Folder(path=folder, tiling=tiling, tile=128).load(cpu)
     autoencoder.network.encode = too_large(autoencoder.network.encode, 0)
-    with pytest.raises(DeviceError, match=f"memory does not suffice for one frame; {cure}"):
+    with pytest.raises(DeviceError, match=f"out of memory for one frame; {cure}"):
         encoded(autoencoder, shapes(1, Size(139, 21)))
 
 

@@ -1,4 +1,4 @@
-"""Small films and pictures, written when a test needs them."""
+"""Small videos and pictures, written when a test needs them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def write_film(
     options: dict[str, str] | None = None,
     metadata: dict[str, str] | None = None,
 ) -> Path:
-    """Write a film; ffv1 keeps every value, ``ticks`` are the frames' times in frames."""
+    """Write a video; ffv1 keeps every value, ``ticks`` are the frames' times in frames."""
     with av.open(path, "w") as container:
         container.metadata.update(metadata or {})
         stream = container.add_stream(codec, rate=Fraction(fps), options=options or {})
@@ -101,13 +101,13 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_film(tmp_path_factory.mktemp("film") / "film.mkv")
+    return write_film(tmp_path_factory.mktemp("film") / "video.mkv")
 
 
 @pytest.fixture(scope="session")
 def mp4(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_film(
-        tmp_path_factory.mktemp("mp4") / "film.mp4",
+        tmp_path_factory.mktemp("mp4") / "video.mp4",
         codec="libx264",
         pix_fmt="yuv420p",
         options={"g": "6", "qp": "8"},

@@ -75,7 +75,7 @@ def field(number: int, is_bottom: bool, luma: int) -> bytes:
 
 
 def write_fields(path: Path, greys: Sequence[int], fps: int = 25) -> Path:
-    """Write a film of 64x64, each field a packet with a time of its own."""
+    """Write a video of 64x64, each field a packet with a time of its own."""
     with av.open(path, "w") as container:
         stream = container.add_stream("libx264", rate=2 * fps)
         stream.width = stream.height = 16 * BLOCKS

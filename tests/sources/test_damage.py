@@ -29,7 +29,7 @@ SENTENCES = {
     "trunc_mdat_half.mp4": r"the file is cut short.*set source\.allow_partial=true to use what comes before",
     "trunc_fragmented.mp4": r"the file is cut short.*source\.allow_partial=true",
     "flipped_mdat.mp4": "damaged near frame 0",
-    "encrypted_cenc.mp4": "the film is encrypted",
+    "encrypted_cenc.mp4": "the video is encrypted",
     "hls_local.mp4": "a playlist, which only names other files",
     "hls_local.m3u8": "a playlist, which only names other files",
     "concat_local.mp4": "a playlist, which only names other files",
@@ -179,7 +179,7 @@ def test_damage_in_the_middle_is_noticed_and_frames_before_it_can_be_used(mp4: P
 def test_bytes_after_the_end_of_a_film_are_only_remarked(mp4: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     path.write_bytes(mp4.read_bytes() + b"\xff" * 50)
-    assert Video(path=str(path)).info.remarks == ("50 bytes follow the end of the film and are left out",)
+    assert Video(path=str(path)).info.remarks == ("50 bytes follow the end of the video and are left out",)
     assert len(pixels_of(Video(path=str(path)))) == 24
 
 
@@ -247,7 +247,7 @@ def test_a_hole_in_the_last_packets_of_a_transport_stream_is_no_end(tmp_path: Pa
     assert Video(path=str(path)).info.frames == 24
     # The last frame's packets, all of them; nothing that is decoded tells of it.
     path.write_bytes(data[:-600] + bytes(600))
-    with pytest.raises(SourceError, match="damaged: what stands at byte .* is no part of a film"):
+    with pytest.raises(SourceError, match="damaged: what stands at byte .* is no part of a video"):
         _ = Video(path=str(path)).info
     assert 22 <= Video(path=str(path), allow_partial=True).info.frames < 24
 

@@ -52,7 +52,7 @@ def whole(path: Path) -> Pixels:
 
 
 def spoil(path: Path, first: int, last: int, share: float = 0.5) -> Path:
-    """Invert what follows a share of some pictures in a film; all that tells where pictures are stays whole."""
+    """Invert what follows a fraction of some pictures in a video; all that tells where pictures are stays whole."""
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
         places = [(packet.pos, packet.size) for packet in packets[first:last]]

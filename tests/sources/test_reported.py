@@ -1,4 +1,4 @@
-"""Kinds of films that people had and other readers refused, shortened or put out of step.
+"""Kinds of videos that people had and other readers refused, shortened or put out of step.
 
 Each is made here, as small as it can be, with the peculiarity that was reported.
 """
@@ -38,7 +38,7 @@ def seconds_of(path: Path, **settings: Any) -> list[float]:
 
 
 def remux(source: Path, target: Path, change: Callable[[int, Packet[Any]], Packet[Any] | None]) -> Path:
-    """Copy the packets of a film one by one, each as ``change`` leaves it."""
+    """Copy the packets of a video one by one, each as ``change`` leaves it."""
     with av.open(source) as given, av.open(target, "w") as container:
         stream = container.add_stream_from_template(given.streams.video[0], opaque=True)
         stream.time_base = given.streams.video[0].time_base
@@ -299,7 +299,7 @@ def test_raw_dv_has_the_rate_of_its_television(tmp_path: Path, target: str, fps:
 
 
 def tagged(path: Path, matrix: int, size: tuple[int, int] = (64, 48), curve: int = 2) -> Path:
-    """Write a film whose pictures are one colour, and whose stream names a matrix and a curve."""
+    """Write a video whose pictures are one colour, and whose stream names a matrix and a curve."""
     with av.open(path, "w") as container:
         stream = container.add_stream("libx264", rate=12)
         stream.width, stream.height = size

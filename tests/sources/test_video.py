@@ -195,7 +195,7 @@ def test_a_film_with_sound_names_it_only_where_it_fits(film: Path, tmp_path: Pat
 
 
 def with_tone(film: Path, path: Path) -> Path:
-    """Copy a film of two seconds and put two seconds of sound beside it."""
+    """Copy a video of two seconds and put two seconds of sound beside it."""
     tone = ["-f", "lavfi", "-i", "sine=frequency=440:duration=2"]
     ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", "-i", str(film), *tone]
     subprocess.run([*ffmpeg, "-c:v", "copy", "-c:a", "pcm_s16le", str(path)], check=True)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def shade(path: Path, level: int, count: int = 20, size: tuple[int, int] = (48, 40), apart: int = 12) -> Path:
-    """Write a film whose green tells the file and whose red tells the number of the frame."""
+    """Write a video whose green tells the file and whose red tells the number of the frame."""
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,7 +61,7 @@ def held_out(prepared: Dataset, count: int = 60, seed: int = 0) -> np.ndarray:
 
 
 def levels(pixels: np.ndarray) -> set[int]:
-    """Tell which of the shaded films are among some pieces."""
+    """Tell which of the shaded videos are among some pieces."""
     return {int(green) // 20 for green in pixels[:, 0, 0, 0, 1]}
 
 
@@ -138,7 +138,7 @@ def test_names_alone_decide_which_files_are_held_out(films: Path, tmp_path: Path
     copy = tmp_path / "elsewhere"
     for number in reversed(range(8)):
         shade(copy / ("deeper" if number % 2 else "") / f"{number}.mkv", 20 * number, count=3)
-    (copy / "notes.txt").write_text("not a film")
+    (copy / "notes.txt").write_text("not a video")
     assert levels(held_out(data(copy, validation_fraction=0.25).prepare(1))) == expected
     shade(copy / "00.mkv", 160, count=3)
     assert levels(held_out(data(copy, validation_fraction=0.25).prepare(1))) == expected
@@ -265,12 +265,12 @@ def test_a_folder_without_a_usable_file_is_one_sentence_with_the_first_reason(mi
 
 def test_a_folder_that_is_empty_or_missing_or_none_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    (tmp_path / "film.mkv").touch()
+    (tmp_path / "video.mkv").touch()
     assert complaint(tmp_path / "empty").endswith("empty: there are no files in it; give a folder of videos")
     missing = complaint(tmp_path / "empti")
     assert missing == f"data.path={tmp_path}/empti: no such folder; did you mean {tmp_path}/empty?"
-    assert "film.mkv: not a folder; give the folder that" in complaint(tmp_path / "film.mkv")
-    assert complaint(Path("https://example.com/films")).startswith("data.path=https:/")
+    assert "video.mkv: not a folder; give the folder that" in complaint(tmp_path / "video.mkv")
+    assert complaint(Path("https://example.com/videos")).startswith("data.path=https:/")
 
 
 @pytest.mark.parametrize(

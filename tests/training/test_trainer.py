@@ -467,7 +467,7 @@ def test_a_killed_training_that_had_saved_nothing_begins_again(
 
 @pytest.fixture
 def videos(tmp_path: Path) -> Path:
-    """A folder with two good films, one that is cut short, and two files that are none."""
+    """A folder with two good videos, one that is cut short, and two files that are none."""
     import av
 
     folder = tmp_path / "videos"
@@ -484,7 +484,7 @@ def videos(tmp_path: Path) -> Path:
                 )
             film.mux(stream.encode(None))
     (folder / "cut.mp4").write_bytes((folder / "one.mp4").read_bytes()[:900])
-    (folder / "words.mp4").write_text("not a film")
+    (folder / "words.mp4").write_text("not a video")
     (folder / "notes.txt").write_text("nor this")
     return folder
 

@@ -20,7 +20,7 @@ SMALL = {"size": "48", "frames": 3}
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six frames of clouds, 64x48, as a film."""
+    """Six frames of clouds, 64x48, as a video."""
     path = tmp_path_factory.mktemp("clip") / "clouds.mp4"
     source = Plasma(size="64x48", frames=6)
     with open_mp4(path, source.info.size, source.info.fps) as video:

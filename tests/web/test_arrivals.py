@@ -178,7 +178,7 @@ def test_the_scratch_of_a_server_that_was_killed_goes_when_the_next_one_starts(
     folder = Path(server.stdout.readline().strip())
     (folder / "half").write_bytes(b"x")
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "film.mp4").write_bytes(b"x")
+    (tmp_path / "mine" / "video.mp4").write_bytes(b"x")
     (tmp_path / f"{PREFIX}link").symlink_to(tmp_path / "mine")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     beside = Scratch()
@@ -189,7 +189,7 @@ def test_the_scratch_of_a_server_that_was_killed_goes_when_the_next_one_starts(
     next_one = Scratch()
     assert not folder.exists()
     assert beside.folder.exists()
-    assert (tmp_path / "mine" / "film.mp4").exists()
+    assert (tmp_path / "mine" / "video.mp4").exists()
     for scratch in (beside, next_one):
         scratch.close()
         assert not scratch.folder.exists()

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 FRAMES = 48
 REAL = REPOSITORY.parent / "shared" / "clips" / "cockatoo.mp4"
-"""A film of a camera, where there is one; the tests pass without."""
+"""A video of a camera, where there is one; the tests pass without."""
 
 
 @pytest.fixture(scope="module")

@@ -258,7 +258,7 @@ def test_a_cut_file_is_kept_with_a_warning_and_runs_in_part_where_that_is_wished
 ) -> None:
     cut = tmp_path / "cut.mp4"
     content = clip.read_bytes()
-    # The moov box comes first in our own films, so that the frames are what is missing.
+    # The moov box comes first in our own videos, so that the frames are what is missing.
     cut.write_bytes(content[: int(len(content) * 0.8)])
     visit = bench.visit("me")
     upload = bench.receive(visit, cut, "cut.mp4")

@@ -36,7 +36,7 @@ CAPTIONS = {
     ),
     "pca.png": (
         "How many directions there are",
-        "Share of the variance along each principal component: of the cells in channel space, and of whole latents over time.",
+        "Fraction of the variance along each principal component: of the cells in channel space, and of whole latents over time.",
     ),
     "spectrum.png": (
         "How fast latents change",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PERCENTILES = (1, 99)
 NOTHING = 1e-5
-"""A range below this, in standard deviations or as a share of the widest component's, is only rounding."""
+"""A range below this, in standard deviations or as a fraction of the widest component's, is only rounding."""
 
 
 def component_pictures(latents: Latents, components: PrincipalComponents) -> Pixels:

@@ -141,7 +141,7 @@ class PrincipalComponents:
     variances: Tensor
     """``C``: the variance along each component."""
     directions: Tensor
-    """``C C``: a row a component, of length 1; its largest entry is positive, so that no sign is by chance."""
+    """``C C``: a row a component, of length 1; its largest entry is positive, so that no sign is at random."""
 
 
 def principal_components(cells: Gaussian) -> PrincipalComponents:
@@ -176,7 +176,7 @@ def frame_variances(latents: Latents) -> list[float]:
 
 
 def explained_variance(variances: Sequence[float]) -> list[float] | None:
-    """Return the share of each component in the sum of all variances; None where nothing varies."""
+    """Return the fraction of each component in the sum of all variances; None where nothing varies."""
     total = sum(variances)
     return [variance / total for variance in variances] if total > 0 else None
 

@@ -80,14 +80,14 @@ class Store:
         return LatentFolder(self.folder / name)
 
     def unless_impossible(self, work: Callable[[], Done]) -> Done | None:
-        """Do what it is asked to; where the disk does not let it, say so in one line and go on without."""
+        """Do what it is asked to; where the disk does not let it, say so in one line and continue without."""
         if self.is_given_up:
             return None
         try:
             return work()
         except WriteError as error:
             self.is_given_up = True
-            log.warning("cache: %s; going on without it", error.problem)
+            log.warning("cache: %s; continuing without it", error.problem)
             return None
 
     def publish(self, name: str, written: LatentFolder) -> None:

@@ -63,7 +63,7 @@ class Gallery(Option, family="gallery", single=True):
 
     names: list[str] = setting("manipulations to show; none named means all", default=[])
     moment: float = setting(
-        "share of the clip after which its frame is shown", default=0.6, minimum=0, maximum=1
+        "fraction of the clip after which its frame is shown", default=0.6, minimum=0, maximum=1
     )
     companion: str = setting(
         "the second video where one is needed: a file, or a pattern by name", default="moving_circle"

@@ -1,6 +1,6 @@
 """Masks: where a manipulation acts, drawn in a word or read from another picture or video.
 
-    circle(0.5, 0.5, 0.3)              centre x and y as shares of width and height, radius as a share
+    circle(0.5, 0.5, 0.3)              centre x and y as fractions of width and height, radius as a share
                                        of the shorter side
     box(0.2, 0.2, 0.8, 0.8)            left, top, right and bottom
     circle(ramp(0,1), 0.5, 0.2, soft=0.2)   each number may be a schedule; ``soft`` widens the edge
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vae_experiments.tensors import Frames, Latents, Size
 
 MASKS = (
-    "circle(x,y,radius), box(left,top,right,bottom) in shares of the frame, with soft=0.1 for a soft edge and "
+    "circle(x,y,radius), box(left,top,right,bottom) in fractions of the frame, with soft=0.1 for a soft edge and "
     "'outside' in front for the rest; or a picture, a video or a pattern whose white parts count"
 )
 SHAPES = {"circle": 3, "box": 4}

@@ -1,4 +1,4 @@
-"""A share of a chain's strength: every link's strength times one factor, constant or scheduled."""
+"""A fraction of a chain's strength: every link's strength times one factor, constant or scheduled."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Autoencoder(ABC):
     def tiles_of(self, size: Size) -> dict[str, str]:
         """Return for ``encode`` and for ``decode`` whether frames of a size go through whole or in which tiles.
 
-        That may change during a run, where memory does not suffice for whole frames.
+        That may change during a run, where memory is not enough for whole frames.
         """
 
     @abstractmethod

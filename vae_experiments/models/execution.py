@@ -1,4 +1,4 @@
-"""The way through a network: onto its device and back, in halves and in tiles where memory does not suffice."""
+"""The way through a network: onto its device and back, in halves and in tiles where memory is not enough."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ class BatchExecutor:
         return torch.cat(results)
 
     def _sent(self, way: Way, batch: Tensor, first: int) -> list[Tensor]:
-        """Send a batch through the network, in halves or in tiles where memory does not suffice for all of it.
+        """Send a batch through the network, in halves or in tiles where memory is not enough for all of it.
 
         Raises:
-            DeviceError: it does not suffice for a single one, or for a group that cannot be parted.
+            DeviceError: it is not enough for a single one, or for a group that cannot be parted.
         """
         import torch
 
@@ -114,7 +114,7 @@ class BatchExecutor:
         """Send less through at once from now on, or go on on the CPU where that was allowed; False if it cannot be."""
         if self.parts_batches and len(batch) > 1:
             self.most = len(batch) // 2
-            log.warning("memory does not suffice for a batch of %d: %d from now on", len(batch), self.most)
+            log.warning("out of memory at batch size %d; retrying with %d", len(batch), self.most)
             return True
         side = self._smaller_side(way, batch)
         if side:
@@ -122,7 +122,7 @@ class BatchExecutor:
             if self.sides.get(way.half) != side:
                 self.sides = {**self.sides, way.half: side}
                 log.warning(
-                    "memory does not suffice to %s %s at once: %s from now on (model.tiling=auto)",
+                    "out of memory when asked to %s %s at once; retrying with %s (model.tiling=auto)",
                     way.half,
                     "one frame" if len(batch) == 1 else "a group of frames",
                     way.tiles(batch).described(self.stride),
@@ -137,7 +137,7 @@ class BatchExecutor:
         """Go on on the CPU."""
         import torch
 
-        log.warning("the memory of %s does not suffice for one frame: the CPU takes over", self.chosen.device)
+        log.warning("out of memory on %s for one frame; continuing on the CPU", self.chosen.device)
         with self.turn:
             torch.nn.Module.to(self.network, torch.device("cpu"), torch.float32)
             self._follow()
@@ -149,7 +149,7 @@ class BatchExecutor:
         weight, chosen = next(self.network.parameters()), self.chosen
         if (weight.device.type, weight.dtype) != (chosen.device.type, chosen.dtype):
             torch.nn.Module.to(self.network, weight.device, weight.dtype)
-            reason = f"the memory of {chosen.device} did not suffice for one frame"
+            reason = f"out of memory on {chosen.device} for one frame"
             self.chosen = replace(
                 chosen, device=weight.device, dtype=weight.dtype, reason=reason, fallback=False
             )
@@ -172,7 +172,7 @@ class BatchExecutor:
         helps = self.tiling is Tiling.off or not way.can_begin_again
         tiling = "model.tiling=on, " if helps else ""
         return DeviceError(
-            f"device: memory does not suffice for {what}",
+            f"device: out of memory for {what}",
             f"use {tiling}a smaller source.size, device.dtype=bfloat16 or another device",
         )
 

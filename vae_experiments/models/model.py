@@ -30,7 +30,7 @@ class Model(Option, ABC, family="model"):
     )
     seed: int = setting("seed of the posterior sample", default=0, minimum=0)
     tiling: Tiling = setting(
-        "take frames through the network whole or in tiles; auto: whole where memory suffices",
+        "take frames through the network whole or in tiles; auto: whole where there is enough memory",
         default=Tiling.auto,
     )
     tile: int = setting("side of a tile", default=512, unit="pixels", minimum=SMALLEST_TILE)

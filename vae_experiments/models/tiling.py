@@ -1,4 +1,4 @@
-"""Tiles: a frame that memory does not suffice for goes through the network in parts, which are blended.
+"""Tiles: a frame that memory is not enough for goes through the network in parts, which are blended.
 
 This is done around the network and not by diffusers' ``enable_tiling``, which means something else in
 every class: in 0.42.1 it changes nothing in Cosmos and KVAE video, raises in VQ and asymmetric models,
@@ -27,7 +27,7 @@ LEAST_OVERLAP = 8
 class Tiling(Choice):
     """Whether frames go through the network whole or in tiles."""
 
-    auto = "whole, and in tiles from where memory does not suffice for one"
+    auto = "whole, and in tiles from where memory is not enough for one"
     on = "in tiles, where a frame is larger than one"
     off = "whole"
 

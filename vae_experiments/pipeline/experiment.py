@@ -75,7 +75,7 @@ class Experiment:
     timed: bool = False
     """Whether to measure speed: warm up first, and take nothing from the cache."""
     seed: int = 0
-    """Written down with the result; each part that draws by chance has a seed of its own."""
+    """Written down with the result; each part that draws at random has a seed of its own."""
     places: Mapping[str, str] = field(default_factory=dict)
     """Where another video lies that a manipulation knows by a name that is not its path."""
     command: str = ""

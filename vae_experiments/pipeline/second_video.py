@@ -100,7 +100,7 @@ class SecondVideos:
                 (still,) = source.chunks(1)
                 yield from itertools.repeat(still.expand(self.batch_size, -1, -1, -1))
             if self.info.uneven:
-                # A film's own times are nearer to each moment than those of a rate between.
+                # A video's own times are nearer to each moment than those of a rate between.
                 yield from self._in_step(replace(source, fps=None) if isinstance(source, Video) else source)
             while True:
                 yield from source.chunks(self.batch_size)

@@ -34,7 +34,7 @@ class Dtype(Choice):
 
 
 class Fallback(Choice):
-    """What happens when the device's memory does not suffice for a single frame."""
+    """What happens when the device's memory is not enough for a single frame."""
 
     none = "the run ends with a sentence"
     cpu = "the rest of the run goes on the CPU"
@@ -54,7 +54,7 @@ class DeviceChoice:
     exact: bool
     compiled: bool = False
     fallback: bool = False
-    """Whether the CPU may take over when memory does not suffice."""
+    """Whether the CPU may take over when memory is not enough."""
     tf32: bool = False
 
     @property
@@ -100,10 +100,10 @@ class Device(Option, family="device", single=True):
         "compile a frame-wise network first: a minute once, for long clips and sweeps", default=False
     )
     fallback: Fallback = setting(
-        "what to do where the memory of MPS does not suffice for one frame", default=Fallback.none
+        "what to do where one frame does not fit into the memory of MPS", default=Fallback.none
     )
     mps_memory: float | None = setting(
-        "share of its memory that MPS may use, 0 for no limit; torch's own if left out",
+        "fraction of its memory that MPS may use, 0 for no limit; torch's own if left out",
         default=None,
         minimum=0,
         maximum=2,

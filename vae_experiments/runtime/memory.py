@@ -18,7 +18,7 @@ OUT_OF_MEMORY = (
     "CUBLAS_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_ALLOC_FAILED",
 )
-"""What torch says on CUDA, MPS and the CPU when memory does not suffice; only CUDA has an error class for it."""
+"""What torch says on CUDA, MPS and the CPU when memory is not enough; only CUDA has an error class for it."""
 
 _CLEAR_PEAK = Path("/proc/self/clear_refs")
 _STATUS = Path("/proc/self/status")

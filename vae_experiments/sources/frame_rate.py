@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _CLOCK = Fraction(1, 2000)
 # Frames that differ by less, as those of a gif at 12 fps do, are not worth a remark.
 _NOTABLE = Fraction(1, 100)
-# A gap of days in a film must not become millions of equal frames unless they are asked for.
+# A gap of days in a video must not become millions of equal frames unless they are asked for.
 _MANY_FRAMES, _MANY_REPEATS = 100_000, 100
 
 MAX_FPS = 1000

@@ -1,4 +1,4 @@
-"""Whether a film is whole, by its structure: a cut one often decodes in silence, only shorter."""
+"""Whether a video is whole, by its structure: a cut one often decodes in silence, only shorter."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CUT = "the file is cut short: {expected} bytes should be there and {found} are"
-_BROKEN = "damaged: what stands at byte {place} is no part of a film"
+_BROKEN = "damaged: what stands at byte {place} is no part of a video"
 _TORN = "damaged: the fragment at byte {place} does not say where its frames are"
-_UNKNOWN = "damaged: {name!r} is no part of a film in fragments"
+_UNKNOWN = "damaged: {name!r} is no part of a video in fragments"
 _NO_END = "the file is cut short: its end is missing"
 _NO_LENGTH = "this kind of file carries no length: a missing end cannot be noticed"
 _LAST_PAGE = 4
@@ -69,7 +69,7 @@ def _walk_boxes(path: Path, file: IO[bytes], size: int) -> Wholeness:
                 wholeness = Wholeness(cut=_NO_END if size - place < 8 else _BROKEN.format(place=place))
             else:
                 wholeness = Wholeness(
-                    remark=f"{size - place} bytes follow the end of the film and are left out"
+                    remark=f"{size - place} bytes follow the end of the video and are left out"
                 )
             break
         boxes.append(name)
@@ -77,7 +77,9 @@ def _walk_boxes(path: Path, file: IO[bytes], size: int) -> Wholeness:
             index = _index(file, place, min(length, size - place))
             # A protected video track is called encv, and its scheme stands in schm.
             if b"encv" in index and b"schm" in index:
-                raise refuse(path, "the film is encrypted (copy protection)", "use a copy without protection")
+                raise refuse(
+                    path, "the video is encrypted (copy protection)", "use a copy without protection"
+                )
             if contradicts_itself(index, size):
                 raise refuse(path, "damaged: its index contradicts itself", "copy it again, or convert it")
             fragments = Fragments(index, size)

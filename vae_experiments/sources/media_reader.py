@@ -1,4 +1,4 @@
-"""What a film, an animated picture and a folder of pictures have in common."""
+"""What a video, an animated picture and a folder of pictures have in common."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class Canvas(NamedTuple):
         return cls(x[None, :], y[:, None], size.width / short / 2, size.height / short / 2, 1 / short)
 
     def cover(self, distance: Plane) -> Plane:
-        """Turn a signed distance to an edge (negative inside) into the share of each pixel inside."""
+        """Turn a signed distance to an edge (negative inside) into the fraction of each pixel inside."""
         return (0.5 - distance / self.pixel).clip(0, 1)
 
 

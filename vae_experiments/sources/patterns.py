@@ -62,7 +62,7 @@ class Bars(Pattern):
         place = (canvas.x[0] + canvas.right) / (2 * canvas.right) * len(bars) + 0.61 * seconds
         width = canvas.pixel / (2 * canvas.right) * len(bars)
         bar = np.floor(place).astype(int)
-        # The pixel that an edge runs through takes its share of both bars: motion without jumps.
+        # The pixel that an edge runs through takes its fraction of both bars: motion without jumps.
         share = ((place - bar - 1 + width / 2) / width).clip(0, 1)[:, None]
         upper = bars[bar % len(bars)] * (1 - share) + bars[(bar + 1) % len(bars)] * share
         ramp = 0.5 - 0.5 * np.cos(TURN * (canvas.x[0] / (2 * canvas.right) - 0.11 * seconds))

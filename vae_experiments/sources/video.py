@@ -1,4 +1,4 @@
-"""A person's own film, animated picture or folder of pictures as a source."""
+"""A person's own video, animated picture or folder of pictures as a source."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 MOMENT = 0.4
-"""Share of the shortest clip after which its frame is shown."""
+"""Fraction of the shortest clip after which its frame is shown."""
 MOST_BASELINES = 6
 MANIPULATION = "manipulation"
 MOST_LINES = 4

@@ -63,7 +63,7 @@ class Training(Option, ABC, family="training"):
         above=0,
     )
     weight_decay: float = setting(
-        "pull of the convolutions towards zero, as a share of the rate", default=1.0, minimum=0
+        "pull of the convolutions towards zero, as a fraction of the rate", default=1.0, minimum=0
     )
     warmup_steps: int = setting(
         "until the full rate is reached; a tenth of all at most", default=100, unit="steps", minimum=0

@@ -111,7 +111,7 @@ class Learner:
         load_weights(self.average, saved["average"], path)
 
     def _learn_part(self, step: int, part: int, frames: Frames, parts: int) -> dict[str, Any]:
-        """Add the gradient of one batch; give its share of the step's numbers."""
+        """Add the gradient of one batch; give its fraction of the step's numbers."""
         frames = frames.to(self.accelerator.device)
         answer = self._answer(step, part, frames)
         reconstructed = answer.reconstructed.float()

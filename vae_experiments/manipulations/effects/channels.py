@@ -64,7 +64,7 @@ class ChannelMute(WholeClip):
 
 
 class ChannelShuffle(WholeClip):
-    """Swaps channels by chance: every feature is drawn as another one, in its own place.
+    """Swaps channels at random: every feature is drawn as another one, in its own place.
 
     Each channel is standardised and given mean and standard deviation of the channel whose place it
     takes. Holds all latents of the clip.

@@ -40,7 +40,7 @@ class Over(Choice):
 class FrequencyFilter(WholeClip):
     """Keeps a band of frequencies: coarse shapes without detail, fine detail alone, or slow motion only.
 
-    Butterworth of order 4 as in FreeInit (Wu et al. 2023): with d the frequency in shares of the Nyquist
+    Butterworth of order 4 as in FreeInit (Wu et al. 2023): with d the frequency in fractions of the Nyquist
     frequency, over several axes the length of the vector of theirs, ``1 / (1 + (d / high)^8)`` times
     ``1 - 1 / (1 + (d / low)^8)``. The mean always stays. Frequencies are those of the cosine transform,
     for which a clip goes on behind its border as its mirror image: the last frame does not shine into

@@ -43,10 +43,10 @@ class Bend(ChainStep):
         minimum=0,
     )
     prune: float = setting(
-        "share of the smallest weights of each tensor set to 0", default=0.0, minimum=0, maximum=1
+        "fraction of the smallest weights of each tensor set to 0", default=0.0, minimum=0, maximum=1
     )
     permute: float = setting(
-        "share of each layer's output channels that change places", default=0.0, minimum=0, maximum=1
+        "fraction of each layer's output channels that change places", default=0.0, minimum=0, maximum=1
     )
     layers: str = setting("which weights, by a pattern of their names such as *up_blocks.1*", default="*")
     seed: int = setting("seed of noise and places", default=0, minimum=0)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vae_experiments.tensors import Latents
 
 FLAT_SHARE = 1e-9
-"""A spread of this share of a mean is what rounding leaves of none at all."""
+"""A spread of this fraction of a mean is what rounding leaves of none at all."""
 
 
 def channel_moments(latents: Latents) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Manipulations by chance, and by coarser numbers: noise, dropout, posterior samples, quantisation."""
+"""Manipulations at random, and by coarser numbers: noise, dropout, posterior samples, quantisation."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class VariancePreservingNoise(Manipulation):
 
 
 class Dropout(Manipulation):
-    """Loses latent values by chance: contours get torn and colours fade.
+    """Loses latent values at random: contours get torn and colours fade.
 
     A lost value becomes its channel's mean in that frame; ``share`` is the probability of each value, or
     of each cell in all its channels at once.

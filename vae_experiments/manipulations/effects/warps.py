@@ -194,7 +194,7 @@ def looked_up(frame: Tensor, x: Tensor, y: Tensor, around: Extent | None = None)
 
 
 def _neighbours(place: Tensor, side: int, length: float | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the cells before and after a place on one axis, and the share of the way between them.
+    """Return the cells before and after a place on one axis, and the fraction of the way between them.
 
     After ``length`` cells the first one comes again: where the frame ends inside its last cell, sooner after
     that one than a cell.
@@ -227,6 +227,6 @@ def _turned(extent: Extent, frame: Tensor, degrees: float) -> Tensor:
 
 def _enlarged(extent: Extent, frame: Tensor, factor: float, x_share: float, y_share: float) -> Tensor:
     x, y = places(frame)
-    # A share of the frame counts from its edge, a place from the middle of the first cell.
+    # A fraction of the frame counts from its edge, a place from the middle of the first cell.
     centre_x, centre_y = x_share * extent.width - 0.5, y_share * extent.height - 0.5
     return looked_up(frame, centre_x + (x - centre_x) / factor, centre_y + (y - centre_y) / factor)

@@ -1,4 +1,4 @@
-"""The search: which share of a chain's strength lies at the target."""
+"""The search: which fraction of a chain's strength lies at the target."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Calibration:
 
 
 def calibrated(target: Target, links: Sequence[ChainStep], sample: Sample) -> Calibration:
-    """Find the share of a chain's strength at which the sample lies at the target.
+    """Find the fraction of a chain's strength at which the sample lies at the target.
 
     Raises:
         SettingError: the chain as it is set costs less, or the model alone costs more.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Trial(NamedTuple):
-    """What a share of the chain's strength costs."""
+    """What a fraction of the chain's strength costs."""
 
     share: float
     mse: float

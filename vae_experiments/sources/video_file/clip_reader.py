@@ -1,6 +1,6 @@
 """Excerpts: a stretch out of the middle of a clip, without decoding all that comes before it.
 
-Training draws short stretches from anywhere in long films. Decoding begins at the nearest keyframe
+Training draws short stretches from anywhere in long videos. Decoding begins at the nearest keyframe
 before the stretch; the pixels are those that a reading from the first frame on would give.
 """
 
@@ -48,19 +48,19 @@ class Keyframe(NamedTuple):
 
 
 _FIRST = Keyframe(0, 0)
-# How many frames tell what a film is like, and codecs whose packets may say "nothing new".
+# How many frames tell what a video is like, and codecs whose packets may say "nothing new".
 _GLANCE = 8
 _UNEVEN = {"mpeg4", "theora"}
 
 
 @dataclass(frozen=True)
 class ClipReader:
-    """A film or an animated picture of which any stretch can be read; small, and picklable."""
+    """A video or an animated picture of which any stretch can be read; small, and picklable."""
 
     medium: SeekingFilm | Animation
     size: Size
     frames: int
-    """How many can be read; of a film without an index that is not more than ``REACH``."""
+    """How many can be read; of a video without an index that is not more than ``REACH``."""
     starts: tuple[Keyframe, ...]
     """Where decoding can begin, in order; the first is frame 0."""
     remarks: tuple[str, ...]
@@ -118,7 +118,7 @@ class ClipReader:
 
 
 class SeekingFilm(VideoFile):
-    """A film that is read from the middle."""
+    """A video that is read from the middle."""
 
     def starts(self) -> tuple[int, tuple[Keyframe, ...]]:
         """Count the frames, and list where decoding can begin."""
@@ -134,7 +134,7 @@ class SeekingFilm(VideoFile):
         return count, (_FIRST, *(start for start in found if start.number))
 
     def _has_a_frame_a_packet(self) -> bool:
-        """Whether packets can stand for frames, by the kind of film and its first frames."""
+        """Whether packets can stand for frames, by the kind of video and its first frames."""
         with self._opened() as (container, stream, _):
             decoding = Decoding(container, stream)
             frames = list(islice(decoding, _GLANCE))
@@ -182,7 +182,7 @@ def look_over(path: Path) -> ClipReader:
     """Look at a file without decoding more than a few frames of it.
 
     Raises:
-        SourceError: it is not a film or picture that can be read, or is damaged or cut short.
+        SourceError: it is not a video or picture that can be read, or is damaged or cut short.
     """
     path = locate(str(path))
     state = stamp(path)

@@ -1,4 +1,4 @@
-"""When the frames of a film begin, from the file's own timestamps."""
+"""When the frames of a video begin, from the file's own timestamps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """Collects the times of a film's frames, which come in the order of showing."""
+    """Collects the times of a video's frames, which come in the order of showing."""
 
     def __init__(self, stream: VideoStream, container_format: str) -> None:
         self._base = stream.time_base or Fraction(1)
@@ -40,7 +40,7 @@ class Clock:
         """Note a frame's time, which may be of its decoding: an avi or mxf has no other.
 
         Raises:
-            Damage: the film's times run backwards.
+            Damage: the video's times run backwards.
         """
         self._is_timed = self._is_timed and frame.pts is not None
         tick = len(self) if frame.pts is None else frame.pts + self._shift
@@ -82,7 +82,7 @@ class Clock:
         return begins, last if last > end_of_rate + self._base else end_of_rate
 
     def notes(self, is_complete: bool) -> Iterator[str]:
-        """Yield what a person should know of a film's times, a sentence each."""
+        """Yield what a person should know of a video's times, a sentence each."""
         if self._jumps:
             yield f"its clock jumps back {self._jumps} times; frames are counted on"
         missing = (self._promised or 0) - (max(self._ticks) + 1 - min(self._ticks))

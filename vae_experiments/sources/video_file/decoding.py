@@ -1,4 +1,4 @@
-"""Packets and frames of a film through PyAV, every one once, and no damage passed over.
+"""Packets and frames of a video through PyAV, every one once, and no damage passed over.
 
 A decoder conceals damage in the picture: it says so in its log, in flags and by frames that do not
 come, but seldom by an error. On the other hand not every packet shows a picture: a second field, a
@@ -43,7 +43,7 @@ _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 class Damage(Exception):  # noqa: N818  it is caught and becomes a SourceError or an early end
-    """Something in a film cannot be trusted."""
+    """Something in a video cannot be trusted."""
 
 
 class Walk(NamedTuple):
@@ -73,14 +73,14 @@ def walk(container: InputContainer, stream: VideoStream) -> Walk:
 
 
 class Decoding:
-    """One pass over a film from its first packet: an iterator of its frames, in the order of showing.
+    """One pass over a video from its first packet: an iterator of its frames, in the order of showing.
 
     Pictures before the first one that can be shown, which depend on what was cut off, are passed over
     whatever the decoder says of them; ``early`` counts them.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream, is_lenient: bool = False) -> None:
-        """Prepare to read; a lenient reading lets any film begin in the middle, as broadcasts may."""
+        """Prepare to read; a lenient reading lets any video begin in the middle, as broadcasts may."""
         self._container, self._stream = container, stream
         self._decoder = decoder_of(stream)
         self._times: list[int | None] = []
@@ -122,12 +122,12 @@ class Decoding:
 
     @property
     def silent(self) -> int:
-        """How many later packets show no picture of their own; 0 before the film is over."""
+        """How many later packets show no picture of their own; 0 before the video is over."""
         return max(len(self._times) - self.frames - self.early, 0) if self._is_over else 0
 
     @property
     def end(self) -> int | None:
-        """When the last packet ends, in ticks; None before the film is over, or where nothing tells."""
+        """When the last packet ends, in ticks; None before the video is over, or where nothing tells."""
         return self._end if self._is_over else None
 
     def notes(self, is_interlaced: bool) -> Iterator[str]:
@@ -251,9 +251,9 @@ def _seek(container: InputContainer, stream: VideoStream, key: int) -> Packet[Vi
 
 
 def _recall_encoder(container: InputContainer, stream: VideoStream) -> None:
-    """Tell an H.264 decoder what only the first packet says: which x264 made the film.
+    """Tell an H.264 decoder what only the first packet says: which x264 made the video.
 
-    Old ones coded 4:4:4 in a way of their own; without that, the middle of such a film is noise.
+    Old ones coded 4:4:4 in a way of their own; without that, the middle of such a video is noise.
     """
     if stream.codec_context.name == "h264":
         first = next(_packets(container, stream), None)
@@ -291,7 +291,7 @@ def _is_flush(packet: Packet[VideoStream]) -> bool:
 
 
 def _is_promised(packet: Packet[VideoStream], stream: VideoStream) -> bool:
-    """Whether a packet claims a moment of the film for its picture.
+    """Whether a packet claims a moment of the video for its picture.
 
     An edit list leaves some out; a VP8 packet may be only a reference for others (RFC 6386, 9.1).
     """

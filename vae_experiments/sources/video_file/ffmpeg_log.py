@@ -28,7 +28,7 @@ def listening() -> Iterator[Complaints]:
         now = (logging.get_level(), logging.get_skip_repeated())
         _settings_before.append(_settings_before[0] if _settings_before else now)
         logging.set_level(logging.ERROR)
-        # Else a line would be swallowed that equals the last one of another film, or of another reading.
+        # Else a line would be swallowed that equals the last one of another video, or of another reading.
         logging.set_skip_repeated(False)
     try:
         with logging.Capture(local=True) as complaints:

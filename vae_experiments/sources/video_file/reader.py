@@ -1,4 +1,4 @@
-"""Films: video files of any kind that FFmpeg knows, upright and timed, damage noticed."""
+"""Videos: video files of any kind that FFmpeg knows, upright and timed, damage noticed."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class VideoFile(MediaReader):
         return MediaInfo(size, begins, end, is_complete, has_sound, tuple(note for note in notes if note))
 
     def _decode_all(self, decoding: Decoding, clock: Clock) -> tuple[VideoFrame, str]:
-        """Tell the clock of every frame; return the first one, and a sentence where damage ends the film."""
+        """Tell the clock of every frame; return the first one, and a sentence where damage ends the video."""
         first: VideoFrame | None = None
         size, told = None, monotonic()
         try:
@@ -147,7 +147,7 @@ class VideoFile(MediaReader):
 
         for stream in container.streams.video:
             if stream.disposition & Disposition.attached_pic:
-                continue  # the cover of a song is no film
+                continue  # the cover of a song is no video
             if stream.codec_context is None:
                 raise self.refusal("its kind of video is unknown here", "convert it to mp4 (H.264)")
             self.check_size(Size(stream.codec_context.width, stream.codec_context.height))
@@ -222,7 +222,7 @@ def _has_alpha(frame: VideoFrame) -> bool:
 
 
 def colour_notes(frame: VideoFrame) -> Iterator[str]:
-    """Yield what a person should know about a film's colours."""
+    """Yield what a person should know about a video's colours."""
     if not frame.format.is_rgb and frame.colorspace not in (_UNTAGGED, *_MATRICES):
         name = "BT.709" if _matrix(frame) == _BT709 else "BT.601"
         yield f"its colour matrix (number {frame.colorspace}) is not known here; it is read as {name}"

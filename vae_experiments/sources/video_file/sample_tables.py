@@ -92,7 +92,7 @@ def _counts(tables: dict[bytes, bytes]) -> list[int]:
 
 
 class Fragments:
-    """Whether the fragments of a film, one after the other, say where their samples are and when.
+    """Whether the fragments of a video, one after the other, say where their samples are and when.
 
     A reader passes over boxes that it does not know, and so over all frames that a damaged name stood for.
     """

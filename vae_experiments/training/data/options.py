@@ -26,7 +26,9 @@ class Data(Option, ABC, family="data"):
 class Procedural(Data):
     """Frames and clips that this package paints itself: nothing to download, and no end of them."""
 
-    plain: float = setting("share of frames of one colour or one gradient", default=0.1, minimum=0, maximum=1)
+    plain: float = setting(
+        "fraction of frames of one colour or one gradient", default=0.1, minimum=0, maximum=1
+    )
 
     def prepare(self, frames: int) -> Dataset:
         """Look nothing over: what is painted is always there."""
@@ -84,7 +86,7 @@ class _Painted(Dataset):
         return self._paint(seed, number, self.plain)
 
     def validation(self, seed: int, number: int) -> TrainingSample:
-        """Paint a piece to measure with: the same ones for every share of plain frames."""
+        """Paint a piece to measure with: the same ones for every fraction of plain frames."""
         return self._paint(seed, _VALIDATION + number, 0.1)
 
     def __str__(self) -> str:

@@ -77,7 +77,7 @@ class Footage(Dataset):
 
     def _draw(self, stretches: tuple[ClipSpan, ...], key: list[int]) -> TrainingSample:
         """Try places until one can be read; the tries depend on the key alone."""
-        # A long film has more to show than a short one, but not in proportion to its length.
+        # A long video has more to show than a short one, but not in proportion to its length.
         weights = np.sqrt([stretch.count for stretch in stretches])
         remarks: dict[str, None] = {}
         for attempt in range(_TRIES + min(len(stretches), _MOST_LAST_TRIES)):

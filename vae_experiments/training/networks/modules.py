@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StepRandom:
-    """What a step draws by chance: the same in every process that learns the step, whatever came before."""
+    """What a step draws at random: the same in every process that learns the step, whatever came before."""
 
     step: int
     random: torch.Generator

@@ -1,4 +1,4 @@
-"""Procedural clips: short films to train on that nobody has to download.
+"""Procedural clips: short videos to train on that nobody has to download.
 
 A clip depends only on a seed and its number. A painted scene lies under a camera that pans, zooms
 and turns, and a few shapes move over it, each on a smooth path of its own. Everything is drawn at
@@ -37,7 +37,7 @@ _MARGIN = 4  # pixels of the canvas that never come into view, and that lie empt
 def clip(seed: int, number: int, frames: int, plain: float = 0.1) -> Array:
     """Paint one training clip, uint8 ``T SIDE SIDE 3``; the same seed and number, the same clip.
 
-    ``plain`` is the share of clips of one colour or one gradient, some of which change slowly.
+    ``plain`` is the fraction of clips of one colour or one gradient, some of which change slowly.
     """
     random = np.random.default_rng([seed, _STREAM, number])
     if random.random() < plain:

@@ -26,7 +26,7 @@ _FILTERS = [Image.Resampling.LANCZOS, Image.Resampling.BOX, Image.Resampling.BIC
 def frame(seed: int, number: int, plain: float = 0.1) -> Array:
     """Paint one training frame, uint8 ``SIDE SIDE 3``; the same seed and number, the same frame.
 
-    ``plain`` is the share of frames of one colour or one gradient.
+    ``plain`` is the fraction of frames of one colour or one gradient.
     """
     random = np.random.default_rng([seed, _STREAM, number])
     if random.random() < plain:

@@ -23,7 +23,7 @@ SUFFIXES = (
     ".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".ts", ".mts", ".mpg", ".mpeg", ".h264", ".y4m",
     ".gif", ".webp", ".apng", ".png", ".jpg", ".jpeg", "",
 )  # fmt: skip
-"""What the names of films and pictures end in; what a file is, its content says."""
+"""What the names of videos and pictures end in; what a file is, its content says."""
 LONGEST_NAME = 80
 
 

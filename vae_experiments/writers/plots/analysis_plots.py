@@ -93,11 +93,11 @@ def plot_correlation(path: Path, matrix: Sequence[Sequence[float | None]]) -> No
 
 
 def plot_components(path: Path, shares: Mapping[str, Sequence[float]]) -> None:
-    """Draw which share of the variance each principal component holds, and how the shares add up.
+    """Draw which fraction of the variance each principal component holds, and how the shares add up.
 
     Args:
         path: the picture.
-        shares: by what was decomposed, a panel each; the shares of one add up to 1.
+        shares: by what was decomposed, a panel each; the fractions of one add up to 1.
     """
     figure = new_figure(max(4.6 * len(shares), 5.5), 3.6)
     for panel, (what, values) in zip(
@@ -114,7 +114,7 @@ def plot_components(path: Path, shares: Mapping[str, Sequence[float]]) -> None:
         panel.xaxis.get_major_locator().set_params(integer=True)
         panel.set_title(what, fontsize=9)
         panel.grid(alpha=0.25)
-        panel.set_ylabel("share of the variance")
+        panel.set_ylabel("fraction of the variance")
         panel.legend(fontsize=8, loc="center right")
     save_figure(figure, path)
 

@@ -19,7 +19,7 @@ LADDER = ("#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#92
 MOST_LINES = len(LADDER)
 DECADES_FOR_LOG = 2
 LETTER = 0.026
-"""Share of a panel's width that a letter of a tick's label takes, with some space."""
+"""Fraction of a panel's width that a letter of a tick's label takes, with some space."""
 LONGEST_LABEL = 44
 UNTOUCHED, UNNAMED = "latents untouched", "_"
 MB = 10**6

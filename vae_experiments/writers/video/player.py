@@ -47,7 +47,7 @@ class Player:
             return cls(path.read_bytes(), sheet.size, tuple(videos))
 
     def _repr_html_(self) -> str:
-        """Return the film itself as part of the page, which needs no file beside it."""
+        """Return the video itself as part of the page, which needs no file beside it."""
         film = base64.b64encode(self.mp4).decode("ascii")
         return (
             f'<video controls autoplay loop muted playsinline width="{self.size.width}" '
