@@ -23,7 +23,7 @@ from vae_experiments.options import kinds
 from vae_experiments.sources import BouncingShapes
 
 EVERY = sorted(kinds("manipulation"))
-README = (REPOSITORY / "README.md").read_text()
+GALLERY = (REPOSITORY / "docs" / "gallery.md").read_text()
 
 
 def run(folder: Path, *words: str) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def test_every_manipulation_has_a_sentence_a_group_and_its_row_in_the_readme() -
         assert len(sentence(kind)) <= 120, sentence(kind)
         assert sentence(kind).endswith(".")
         row, _ = table_row(name, kind, []).rsplit("|  |", 1)
-        assert f"\n{row}|" in README, row
+        assert f"\n{row}|" in GALLERY, row
 
 
 def test_the_reference_is_the_one_that_the_classes_make() -> None:

@@ -175,7 +175,7 @@ def write(folder: Path, groups: dict[str, dict[str, type[ChainStep]]], studio: S
 
 
 def table_row(name: str, kind: type[ChainStep], psnrs: Sequence[float | None]) -> str:
-    """Write a manipulation's row of the README's table."""
+    """Return a manipulation's row of the table in docs/gallery.md."""
     key, values = kind.gallery_values
     steps = ", ".join(map(str, values))
     numbers = ", ".join("same" if psnr is None else f"{psnr:.1f}" for psnr in psnrs)
