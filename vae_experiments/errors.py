@@ -47,7 +47,7 @@ class SettingError(VaeExperimentsError):
         self.cure = cure
 
     def at(self, address: str, typed: object = None) -> SettingError:
-        """Say the same of what was typed at another address: a second noise is called by its own name."""
+        """Return the same error about another address: a second noise is called by its own name."""
         name = self.setting.rpartition(".")[2]
         return SettingError(
             f"{address}.{name}" if address else name,

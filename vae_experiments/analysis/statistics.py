@@ -182,7 +182,7 @@ def explained_variance(variances: Sequence[float]) -> list[float] | None:
 
 
 def power_spectrum(latents: Latents, rate_hz: float) -> dict[str, list[float]] | None:
-    """Say at which frequencies latents change: the mean over all values of their power by Hz.
+    """Return at which frequencies latents change: the mean over all values of their power by Hz.
 
     The periodogram of each value over time, less its mean and under a Hann window w, which keeps slow
     change out of the high frequencies (Welch 1967): ``2 |X_k|^2 / (rate sum w^2)``. Unit: variance a Hz;

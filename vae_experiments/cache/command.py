@@ -19,7 +19,7 @@ DAY_SECONDS = 24 * 3600
 
 
 class Parser(argparse.ArgumentParser):
-    """Says a mistake in one line, as all commands here do."""
+    """Prints a mistake in one line, as all commands here do."""
 
     def error(self, message: str) -> NoReturn:
         """End with the sentence that argparse has found."""

@@ -232,7 +232,7 @@ def _rooms(error: BaseException) -> list[str]:
 
 
 def complain(sentence: str) -> None:
-    """Tell a person what went wrong, in one line on standard error; after a signal, it went wrong because of it."""
+    """Print what went wrong in one line on standard error; after a signal, it went wrong because of it."""
     if not asked():
         _say(sentence)
 
@@ -268,7 +268,7 @@ def _prepare() -> None:
 
 
 def _refuse_strange_flags() -> None:
-    """Say in one line which flag there is not: Hydra's own parser would print all that there are."""
+    """Print in one line which flag there is not: Hydra's own parser would print all that there are."""
     parser = get_args_parser()
     vars(parser)["error"] = _refuse_flag
     parser.parse_args()

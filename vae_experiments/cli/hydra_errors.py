@@ -72,7 +72,7 @@ def mistake_of(error: BaseException) -> str | None:
 
 
 def no_name_of_a_choice() -> str:
-    """Say that a group was given something that Hydra cannot look up, as ``null`` or a list in a list."""
+    """Return the sentence for a group that was given something that Hydra cannot look up, as ``null`` or a list in a list."""
     groups = {*families(), "experiment", ""}
     typed = [word.lstrip("+").partition("=") for word in sys.argv[1:]]
     wrong = [f"{key}={value}" for key, _, value in typed if key in groups and NO_NAME.search(value)]

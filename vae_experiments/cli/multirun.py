@@ -184,7 +184,7 @@ def _folder_to_resume(config: DictConfig) -> Path | None:
 
 
 def _checked(folder: Path, config: DictConfig) -> Path:
-    """Give back the folder that was typed, unless runs of others lie in it."""
+    """Return the folder that was typed, unless runs of others lie in it."""
     others = (folder / FINISHED).exists() or any(folder.glob(f"*/{FINISHED}"))
     if others and _recorded(folder) != _asked(config):
         raise RefusedError(SWEEP, folder, "holds a finished run already", "choose another folder")
@@ -198,7 +198,7 @@ def _age(folder: Path) -> tuple[float, str]:
 
 
 def _asked(config: DictConfig) -> str:
-    """Tell a sweep from others: by the words in which it is asked for."""
+    """Return what tells a sweep from others: the words in which it was asked for."""
     return _digest(typed_words(config, "task"))
 
 

@@ -93,14 +93,14 @@ def fail_job(folder: Path, sentence: str) -> None:
 
 
 def settings_of(config: DictConfig) -> str:
-    """Tell a run from others: the digest of its config as it is saved, without what changes nothing."""
+    """Return what tells a run from others: the digest of its config as it is saved, without what changes nothing."""
     kept = [str(key) for key in config if key not in (*FREE, "hydra")]
     text = OmegaConf.to_yaml(OmegaConf.masked_copy(config, kept))
     return digest_of(OmegaConf.to_container(OmegaConf.create(text)))
 
 
 def saved_settings(folder: Path) -> str | None:
-    """Tell the settings of the run that lies in a folder; None where its config is gone or damaged."""
+    """Return the settings of the run that lies in a folder; None where its config is gone or damaged."""
     try:
         saved = OmegaConf.create(read_yaml(folder / CONFIG_FOLDER / "config.yaml"))
         return settings_of(saved) if isinstance(saved, DictConfig) and saved else None

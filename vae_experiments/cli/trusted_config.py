@@ -272,7 +272,7 @@ def _installed(sources: Iterable[ConfigSource]) -> set[tuple[str, str]]:
 
 
 def _pairs(block: Any) -> Iterator[tuple[str, str]]:
-    """Give each value of a block, however deep, with its key."""
+    """Yield each value of a block, however deep, with its key."""
     if isinstance(block, ConfigNode):
         block = block.node
     if isinstance(block, Container):

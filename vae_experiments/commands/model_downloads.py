@@ -35,7 +35,7 @@ class Delivery:
         self.failed: dict[str, ModelError] = {}
 
     def run(self, dry: bool = False) -> None:
-        """Say what there is to do, do it unless ``dry``, and say how to use it.
+        """Print what there is to do, do it unless ``dry``, and print how to use it.
 
         Raises:
             ModelError: a model could not be had, or several, or the hub is not there.
@@ -57,7 +57,7 @@ class Delivery:
             )
 
     def _announced(self) -> dict[str, RemoteFiles]:
-        """Say of each model how large it is, and what is missing of all."""
+        """Print for each model how large it is, and what is missing of all."""
         offers: dict[str, RemoteFiles] = {}
         for words, hub in self.wanted.items():
             with self._going_on(words, needs_hub=True):

@@ -26,7 +26,7 @@ ELSEWHERE = "choose another folder with --into FOLDER"
 
 
 class Parser(argparse.ArgumentParser):
-    """Says a mistake in one line, as all commands here do."""
+    """Prints a mistake in one line, as all commands here do."""
 
     def error(self, message: str) -> NoReturn:
         """End with the sentence that argparse has found."""

@@ -78,7 +78,7 @@ class Normalisation:
         return (raw - _at(self.mean, first, len(raw))) / _at(self.std, first, len(raw))
 
     def undo(self, latents: Latents, first: int = 0) -> Latents:
-        """Give back the network's own units."""
+        """Return latents in the network's own units."""
         return latents * _at(self.std, first, len(latents)) + _at(self.mean, first, len(latents))
 
 

@@ -163,6 +163,6 @@ def _patterns() -> dict[str, type[Pattern]]:
 
 
 def said_of(error: SourceError, setting: str) -> SourceError:
-    """Say of a companion what its file said of itself, without the cures that only the source itself has."""
+    """Log what the file of a second video said of itself, without the cures that only the source itself has."""
     cure = re.sub(r"(,? or )?set source\..*", "", error.cure).strip()
     return SourceError(error.problem.replace("source.path", setting, 1), cure or "give another file")

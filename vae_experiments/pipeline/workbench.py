@@ -151,7 +151,7 @@ class Workbench:
 
 
 def _check(method: str, name: str, values: Tensor, channels: int) -> None:
-    """Tell frames from latents, which are mixed up most easily.
+    """Refuse frames in place of latents, which are mixed up most easily.
 
     Raises:
         VaeExperimentsError: the tensor has another shape.

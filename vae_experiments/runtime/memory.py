@@ -38,7 +38,7 @@ def forget_peak_memory(device: torch.device) -> None:
 
 
 def peak_memory_bytes(device: torch.device) -> int | None:
-    """Say the most memory used since ``forget_peak_memory``: the GPU's on CUDA, else the process's.
+    """Return the peak memory used since ``forget_peak_memory``: the GPU's on CUDA, else the process's.
 
     None where the system does not tell (Windows).
     """

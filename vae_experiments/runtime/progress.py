@@ -36,7 +36,7 @@ def shown_to(look: Callable[[int, int | None], None]) -> Iterator[None]:
 
 
 def announce(*libraries: str) -> None:
-    """Say which libraries are about to be loaded, where they are not yet: that takes seconds."""
+    """Announce which libraries are about to be loaded, where they are not yet: that takes seconds."""
     if new := [name for name in libraries if name not in sys.modules]:
         log.info("loading %s ...", ", ".join(new))
 

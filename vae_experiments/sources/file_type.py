@@ -81,7 +81,7 @@ _EITHER = {b"mif1", b"msf1"}
 
 
 def _kind_by_brand(path: Path, start: bytes) -> Kind:
-    """Tell pictures from videos by the brands that begin an mp4: what it is first, then what else it is."""
+    """Return whether it is pictures or video, by the brands that begin an mp4: what it is first, then what else it is."""
     first = start[8:12]
     length = min(int.from_bytes(start[:4], "big"), len(start))
     brands = {start[place : place + 4] for place in range(16, length, 4)} if first in _EITHER else {first}

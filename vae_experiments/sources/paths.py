@@ -52,7 +52,7 @@ def locate(text: str) -> Path:
 
 
 def stamp(path: Path) -> tuple[tuple[str, int, int, int], ...]:
-    """Tell one state of a file (or of all files of a folder) from another, without reading it."""
+    """Return what tells one state of a file (or of all files of a folder) from another, without reading it."""
     try:
         files = sorted(path.iterdir()) if path.is_dir() else [path]
         states = [(file.name, file.stat()) for file in files if file.is_file()]

@@ -124,7 +124,7 @@ class Video(Source):
         return digest_of(_READER, size, how, times, self.frames, self.rotate, self.allow_partial, content)
 
     def state(self) -> object:
-        """Tell by names, sizes and times of all files whether any of them was changed."""
+        """Whether any file was changed, by the names, sizes and times of all."""
         return stamp(locate(str(self.path)))
 
     def _size(self) -> Size | None:

@@ -88,7 +88,7 @@ class Job:
 
 
 def is_number(value: object) -> bool:
-    """Tell a finite number from all else that JSON as Python reads it may hold: words, truths, NaN, infinity."""
+    """Whether a value is a finite number, unlike all else that JSON as Python reads it may hold: words, truths, NaN, infinity."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and -LARGEST < value < LARGEST
 
 
@@ -136,7 +136,7 @@ def _places(folder: Path) -> list[Path]:
 
 
 def _is_job(folder: Path) -> bool:
-    """Tell a job from other folders; one that was killed at once may have no more than its number."""
+    """Whether a folder is a job's; one that was killed at once may have no more than its number."""
     return folder.name.isdecimal() or _is_run(folder)
 
 

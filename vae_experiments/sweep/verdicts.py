@@ -82,7 +82,7 @@ def recommend(measured: Sequence[Throughput]) -> Recommendation | None:
 
 
 def determinism(jobs: Iterable[Job], swept: Sequence[Swept]) -> str | None:
-    """Say by how much the results of jobs differ that are alike in everything but the batch size.
+    """Return by how much the results of jobs differ that are alike in everything but the batch size.
 
     None where the batch size was not swept, or no two such jobs finished.
     """

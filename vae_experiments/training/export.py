@@ -71,7 +71,7 @@ def export_model(trainee: Trainee, clips: Sequence[Frames], folder: Path, recipe
 
 
 def exported_step(folder: Path) -> int:
-    """Tell after which step the model in a folder was exported; 0 where there is none."""
+    """Return after which step the model in a folder was exported; 0 where there is none."""
     try:
         return int(json.loads((folder / RECIPE).read_text(encoding="utf-8"))["step"])
     except (OSError, ValueError, KeyError, TypeError):

@@ -41,7 +41,7 @@ def last_training(parent: Path) -> Path | None:
 
 
 def _is_finished(folder: Path) -> bool:
-    """Tell by the recipe of its model, which is written after everything else."""
+    """Whether the recipe of its model is there, which is written after everything else."""
     try:
         recipe = json.loads((folder / "model" / "recipe.json").read_text(encoding="utf-8"))
         return bool(recipe["step"] >= recipe["settings"]["training"]["steps"])

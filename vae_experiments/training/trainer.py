@@ -232,7 +232,7 @@ class Trainer:
             )
 
     def _compare(self, before: dict[str, Any]) -> None:
-        """Say what is not as it was before the training stopped."""
+        """Warn of what is not as it was before the training stopped."""
         for name, now in self._standing().items():
             if name in ("computed_in", "processes", "threads") and now != before[name]:
                 log.warning("%s was %s, now %s: other weights in the last bits", name, before[name], now)

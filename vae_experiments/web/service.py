@@ -169,7 +169,7 @@ class WebService:
         return self.desk.order(visit.id, work)
 
     def sentence(self, error: VaeExperimentsError | str) -> str:
-        """Say a mistake to the browser: one line, without the places of this machine."""
+        """Show a mistake in the browser: one line, without the places of this machine."""
         line = " ".join(str(error).split())
         return without_paths(line, self.scratch, self.outputs.resolve(), self.outputs)
 

@@ -125,7 +125,7 @@ class Bend(ChainStep):
 
 
 def _is_bent(weight: Tensor) -> bool:
-    """Tell a matrix or a kernel from a bias or the scales of a norm, one number a channel in any shape."""
+    """Whether a weight is a matrix or a kernel, and not a bias or the scales of a norm, one number a channel in any shape."""
     return weight.ndim >= 2 and weight.numel() > len(weight)
 
 

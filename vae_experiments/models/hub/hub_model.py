@@ -108,7 +108,7 @@ class Hub(Model):
         return self._remarked(self.place.as_plain(offer.fetch(), offer.weights))
 
     def _remarked(self, folder: Path) -> Path:
-        """Say that a variant stands in for the plain weights, which hold more digits."""
+        """Warn that a variant stands in for the plain weights, which hold more digits."""
         variant = self.place.variant(folder)
         if variant:
             log.warning(

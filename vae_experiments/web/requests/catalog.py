@@ -74,7 +74,7 @@ class Offered:
             raise error.at(self.address) from error
 
     def words(self, option: Option) -> list[str]:
-        """Say as it is typed what differs from the defaults."""
+        """Return what differs from the defaults, as it is typed."""
         return [
             f"{self.address}.{name}={said(value)}"
             for name, _, _ in self.kind.settings()

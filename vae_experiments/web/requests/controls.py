@@ -146,7 +146,7 @@ def typed(kind: type[Option], name: str, value: Any, address: str) -> Any:
 
 
 def _draws_or_names_a_pattern(mask: str) -> bool:
-    """Tell a mask that reads no file; what is wrong with one that breaks the grammar, the setting itself says."""
+    """Whether a mask reads no file; what is wrong with one that breaks the grammar, the setting itself says."""
     try:
         return Mask.read(mask).path in ("", *patterns())
     except ValueError:

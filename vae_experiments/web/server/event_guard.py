@@ -23,7 +23,7 @@ SESSION = re.compile(r"[\w-]{1,64}", re.ASCII)
 
 
 class Events:
-    """Tells the events that the page itself may send.
+    """Knows the events that the page itself may send.
 
     Args:
         arrivals: the folder in which uploads arrive.
@@ -67,7 +67,7 @@ class Events:
         )
 
     def _arrived(self, path: object) -> bool:
-        """Tell a regular file of the folder of uploads; nothing is opened, and no link followed."""
+        """Whether it is a regular file of the folder of uploads; nothing is opened, and no link followed."""
         if not isinstance(path, str) or "\0" in path or not Path(path).is_absolute():
             return False
         try:

@@ -221,7 +221,7 @@ class Guard:
 
 
 def _refusal_of(error: Exception, path: str) -> RefusalError:
-    """Say to the browser what stopped a request, without its inside."""
+    """Send the browser what stopped a request, without its details."""
     if isinstance(error, RefusalError):
         return error
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -236,7 +236,7 @@ def session_in(scope: Message) -> str:
 
 
 def _opens_up(name: bytes) -> bool:
-    """Tell the headers by which Gradio lets other pages read its answers."""
+    """Whether a header is one by which Gradio lets other pages read its answers."""
     return name.lower().startswith(b"access-control-")
 
 

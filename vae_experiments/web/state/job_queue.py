@@ -65,7 +65,7 @@ class Job:
         return self.finished.is_set()
 
     def tick(self, share: float | None = None, phase: str = "") -> None:
-        """Say how far it is; called by the work, once a chunk.
+        """Note how far it is; called by the work, once a chunk.
 
         Raises:
             CancelError: it should not go on.

@@ -101,5 +101,5 @@ def _shown(value: float | None, score: Mapping[str, Any]) -> str:
 
 
 def spoken(names: Sequence[str]) -> str:
-    """Say a list of manipulations in words: ``noise, then blur``."""
+    """Return a list of manipulations in words: ``noise, then blur``."""
     return ", then ".join(name.replace("_", " ") for name in names) or "no manipulation"
