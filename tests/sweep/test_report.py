@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import re
+import shlex
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -152,3 +154,18 @@ def test_several_runs_stand_on_one_page(scattered: Callable[..., Path], tmp_path
     table = (tmp_path / "page" / "sweep.csv").read_text()
     assert [line.split(",")[0] for line in table.splitlines()[1:]] == ["0", "1"]
     assert "noise.scale" in table.splitlines()[0]
+
+
+def test_the_command_that_a_page_shows_makes_the_page_again(
+    type_command: Callable[..., subprocess.CompletedProcess[str]],
+    scattered: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    folder = scattered(["seed=1"], ["seed=2"])
+    assert main([str(folder)]) == 0
+    page = html.unescape((folder / "sweep.html").read_text())
+    shown = re.search(r"vae-experiments (report [^<\n]+)", page)
+    assert shown
+    again = type_command("-m", "vae_experiments", *shlex.split(shown[1]), where=tmp_path)
+    assert (again.returncode, again.stderr) == (0, "")
+    assert str(folder / "sweep.html") in again.stdout

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from vae_experiments.tensors import Frames
 
-log = logging.getLogger("vae_experiments.commands.benchmark")  # started with -m, its __name__ is another
+log = logging.getLogger(__name__)
 FAMILIES = ("model", "device", "benchmark")
 DEFAULT_BATCH = 8
 HELP = """Time a model on this machine, and say what to type for it.

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from vae_experiments.models import Autoencoder
     from vae_experiments.tensors import Frames, Latents
 
-log = logging.getLogger("vae_experiments.commands.doctor")  # started with -m, its __name__ is another
+log = logging.getLogger(__name__)
 FAMILIES = ("model", "device", "doctor")
 PACKAGES = (
     *("torch", "diffusers", "huggingface_hub", "safetensors", "av", "hydra-core", "omegaconf", "numpy"),

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from vae_experiments.models import Autoencoder
     from vae_experiments.tensors import Latents, Pixels
 
-log = logging.getLogger("vae_experiments.commands.gallery")  # started with -m, its __name__ is another
+log = logging.getLogger(__name__)
 FAMILIES = ("model", "device", "source", "gallery")
 PICTURE, NUMBERS, TABLE = "gallery.png", "strengths.csv", "strengths.md"
 HELP = """Show every manipulation at three strengths on one clip.

@@ -139,11 +139,6 @@ class Sweep:
         )
 
     def _command(self) -> str:
-        words = [
-            "python",
-            "-m",
-            "vae_experiments.commands.sweep_report",
-            *(str(folder) for folder in self.folders),
-        ]
+        words = ["vae-experiments", "report", *(str(folder) for folder in self.folders)]
         alone = len(self.folders) == 1 and self.folders[0].resolve() == self.into.resolve()
         return shlex.join(words if alone else [*words, "--into", str(self.into)])
