@@ -275,3 +275,38 @@ def test_no_sector_of_an_ogg_leaves_frames_out_in_silence(tmp_path: Path, damage
             if Video(path=str(path)).info.frames != 24:
                 silent.append(place)
     assert silent == []
+
+
+@pytest.mark.parametrize("damage", ["zeroed", "missing", "doubled"])
+def test_no_sector_of_an_avi_leaves_frames_out_in_silence(tmp_path: Path, damage: str) -> None:
+    whole = write_film(tmp_path / "a.avi", codec="mpeg4", pix_fmt="yuv420p", options=SHARP)
+    assert Video(path=str(whole)).info.frames == 24
+    data, path, silent = whole.read_bytes(), tmp_path / "b.avi", []
+    for place in range(0, len(data), 512):
+        sector = data[place : place + 512]
+        instead = {"zeroed": bytes(len(sector)), "missing": b"", "doubled": 2 * sector}[damage]
+        path.write_bytes(data[:place] + instead + data[place + 512 :])
+        with contextlib.suppress(SourceError):
+            info = Video(path=str(path)).info
+            if info.frames != 24 and not any("dropped or lost" in remark for remark in info.remarks):
+                silent.append((place, info.frames, info.remarks))
+    assert silent == []
+
+
+def test_no_damage_of_an_avi_s_chunks_and_index_leaves_frames_out_in_silence(tmp_path: Path) -> None:
+    whole = write_film(tmp_path / "a.avi", codec="mpeg4", pix_fmt="yuv420p")
+    data, path, silent = whole.read_bytes(), tmp_path / "b.avi", []
+    place, index = data.index(b"movi") + 4, data.index(b"idx1")
+    places = [*range(index, len(data))]
+    while place < index:
+        places += range(place, place + 8)
+        length = int.from_bytes(data[place + 4 : place + 8], "little")
+        place += 8 + length + length % 2
+    for place in places:
+        for bit in (0, 3, 6):
+            path.write_bytes(data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :])
+            with contextlib.suppress(SourceError):
+                info = Video(path=str(path)).info
+                if info.frames != 24 and not info.remarks:
+                    silent.append((place, bit, info.frames))
+    assert silent == []

@@ -17,6 +17,7 @@ _CUT = "the file is cut short: {expected} bytes should be there and {found} are"
 _BROKEN = "damaged: what stands at byte {place} is no part of a video"
 _TORN = "damaged: the fragment at byte {place} does not say where its frames are"
 _UNKNOWN = "damaged: {name!r} is no part of a video in fragments"
+_ASTRAY = "damaged: the index at byte {place} does not say where the frames are"
 _NO_END = "the file is cut short: its end is missing"
 _NO_LENGTH = "this kind of file carries no length: a missing end cannot be noticed"
 _LAST_PAGE = 4
@@ -144,21 +145,58 @@ def _leading_zeros(byte: bytes) -> int:
 
 
 def _walk_riff(path: Path, file: IO[bytes], size: int) -> Wholeness:
-    """Follow the great chunks of an avi; long ones have several."""
-    place = 0
+    """Follow the great chunks of an avi, and in their lists of frames every chunk: they tile the list.
+
+    Long films have several great chunks. Microsoft's "AVI RIFF File Reference", and OpenDML 1.02.
+    """
+    place, great_end, movie_end, streams = 0, 0, 0, 0
+    chunks: list[int] = []  # where the chunks of the movie begin
     while place + 8 <= size:
         file.seek(place)
-        header = file.read(8)
-        if header[:4] != b"RIFF":
-            break
-        length = int.from_bytes(header[4:], "little")
-        if length in (0, 0xFFFFFFFF):
-            raise refuse(path, "the file was not finished (no length)", "record or copy it again")
-        place += 8 + length + length % 2
-        # The last padding byte is often left out.
-        if place - length % 2 > size:
-            return Wholeness(cut=_CUT.format(expected=place, found=size))
+        header = file.read(12)
+        name, length, form = header[:4], int.from_bytes(header[4:8], "little"), header[8:]
+        end = place + 8 + length + length % 2
+        if place >= great_end:
+            if name != b"RIFF":
+                break
+            if length in (0, 0xFFFFFFFF):
+                raise refuse(path, "the file was not finished (no length)", "record or copy it again")
+            # The last padding byte is often left out.
+            if end - length % 2 > size:
+                return Wholeness(cut=_CUT.format(expected=end, found=size))
+            place, great_end = place + 12, end
+        elif name == b"LIST" and form in (b"movi", b"rec "):
+            chunks += [place] * (form == b"rec ")
+            place, movie_end = place + 12, max(end, movie_end)
+        else:
+            if form == b"hdrl":
+                streams = _index(file, place, length).count(b"strh")
+            if name == b"idx1" and length and _points_beside(_index(file, place + 8, length), chunks):
+                return Wholeness(cut=_ASTRAY.format(place=place))
+            if place < movie_end:
+                if not _belongs_to_a_movie(name, streams) or end - length % 2 > movie_end:
+                    return Wholeness(cut=_BROKEN.format(place=place))
+                chunks.append(place)
+            place = end
     return Wholeness()
+
+
+def _belongs_to_a_movie(name: bytes, streams: int) -> bool:
+    """Whether a chunk is one of a stream (00dc), an index of one (ix00), or filling."""
+    number = name[2:] if name[:2] == b"ix" else name[:2]
+    return name == b"JUNK" or (number.isdigit() and int(number) < streams and name.isalnum())
+
+
+def _points_beside(index: bytes, chunks: list[int]) -> bool:
+    """Whether an entry of an avi's index is no chunk of the movie, or one that stood there already.
+
+    Writers count from different places, so the first entry is the measure of the others.
+    """
+    entries = [place for _, _, place, _ in struct.iter_unpack("<4sIII", index[: len(index) // 16 * 16])]
+    movie = set(chunks)
+    return len({*entries}) < len(entries) or not any(
+        movie.issuperset(place - entries[0] + first for place in entries) for first in chunks[:100]
+    )
 
 
 def _walk_pages(file: IO[bytes], size: int) -> Wholeness:
