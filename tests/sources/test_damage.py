@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -278,10 +279,13 @@ def test_no_sector_of_an_ogg_leaves_frames_out_in_silence(tmp_path: Path, damage
 
 
 @pytest.mark.parametrize("damage", ["zeroed", "missing", "doubled"])
-def test_no_sector_of_an_avi_leaves_frames_out_in_silence(tmp_path: Path, damage: str) -> None:
-    whole = write_film(tmp_path / "a.avi", codec="mpeg4", pix_fmt="yuv420p", options=SHARP)
+@pytest.mark.parametrize(("name", "codec"), [("a.avi", "mpeg4"), ("a.mkv", "libx264")])
+def test_no_sector_of_a_video_leaves_frames_out_in_silence(
+    tmp_path: Path, name: str, codec: str, damage: str
+) -> None:
+    whole = write_film(tmp_path / name, codec=codec, pix_fmt="yuv420p", options=SHARP)
     assert Video(path=str(whole)).info.frames == 24
-    data, path, silent = whole.read_bytes(), tmp_path / "b.avi", []
+    data, path, silent = whole.read_bytes(), tmp_path / f"b{whole.suffix}", []
     for place in range(0, len(data), 512):
         sector = data[place : place + 512]
         instead = {"zeroed": bytes(len(sector)), "missing": b"", "doubled": 2 * sector}[damage]
@@ -293,20 +297,66 @@ def test_no_sector_of_an_avi_leaves_frames_out_in_silence(tmp_path: Path, damage
     assert silent == []
 
 
-def test_no_damage_of_an_avi_s_chunks_and_index_leaves_frames_out_in_silence(tmp_path: Path) -> None:
-    whole = write_film(tmp_path / "a.avi", codec="mpeg4", pix_fmt="yuv420p")
-    data, path, silent = whole.read_bytes(), tmp_path / "b.avi", []
-    place, index = data.index(b"movi") + 4, data.index(b"idx1")
-    places = [*range(index, len(data))]
-    while place < index:
-        places += range(place, place + 8)
-        length = int.from_bytes(data[place + 4 : place + 8], "little")
-        place += 8 + length + length % 2
-    for place in places:
-        for bit in (0, 3, 6):
+@pytest.mark.parametrize(("name", "codec"), [("a.avi", "mpeg4"), ("a.mkv", "libx264")])
+def test_no_damage_of_chunks_and_elements_leaves_frames_out_in_silence(
+    tmp_path: Path, name: str, codec: str
+) -> None:
+    whole = write_film(tmp_path / name, codec=codec, pix_fmt="yuv420p")
+    data, path, silent = whole.read_bytes(), tmp_path / f"b{whole.suffix}", []
+    for place in _of_no_picture(data):
+        for bit in (1, 6):
             path.write_bytes(data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :])
             with contextlib.suppress(SourceError):
                 info = Video(path=str(path)).info
                 if info.frames != 24 and not info.remarks:
                     silent.append((place, bit, info.frames))
     assert silent == []
+
+
+def _of_no_picture(data: bytes) -> list[int]:
+    """Return the bytes of a video's movie that say where its pictures are: of an avi's chunks and index, of a mkv's blocks."""
+    if data.startswith(b"RIFF"):
+        place, index = data.index(b"movi") + 4, data.index(b"idx1")
+        places = [*range(index, len(data))]
+        while place < index:
+            places += range(place, place + 8)
+            length = int.from_bytes(data[place + 4 : place + 8], "little")
+            place += 8 + length + length % 2
+        return places
+    cluster = data.index(b"\x1f\x43\xb6\x75")
+    blocks = [
+        match.start()
+        for match in re.finditer(rb"\xa3[\x40-\x7f].\x81|\xa3[\x80-\xff]\x81", data[cluster:], re.S)
+    ]
+    assert len(blocks) >= 24
+    return [*range(cluster, cluster + 12), *(cluster + block + n for block in blocks for n in range(4))]
+
+
+def test_an_edit_list_that_leaves_pictures_out_is_told_of(tmp_path: Path) -> None:
+    whole = write_film(tmp_path / "a.mp4", codec="libx264", pix_fmt="yuv420p")
+    assert Video(path=str(whole)).info.remarks == ()
+    data = whole.read_bytes()
+    place = data.index(b"elst") + 12  # how long the one edit is, in ticks of the moov: milliseconds
+    lasts = int.from_bytes(data[place : place + 4], "big")
+    whole.write_bytes(data[:place] + (lasts // 2).to_bytes(4, "big") + data[place + 4 :])
+    info = Video(path=str(whole)).info
+    assert info.frames < 24
+    assert info.remarks == (f"an edit list leaves out {24 - info.frames} of 24 pictures, as players do",)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"live": "1"}, {"cluster_time_limit": "200"}, {"cues_to_front": "1"}]
+)
+def test_every_layout_of_a_mkv_is_whole(tmp_path: Path, options: dict[str, str]) -> None:
+    film = write_film(tmp_path / "a.mp4", codec="libx264", pix_fmt="yuv420p")
+    whole = tmp_path / "a.mkv"
+    with av.open(film) as container, av.open(whole, "w", container_options=options) as laid:
+        stream = laid.add_stream_from_template(container.streams.video[0])
+        for packet in container.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                laid.mux(packet)
+    info = Video(path=str(whole)).info
+    assert info.frames == 24
+    streamed = ("the file states no length: a missing end cannot be noticed",)
+    assert info.remarks == (streamed if "live" in options else ())

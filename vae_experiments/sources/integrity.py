@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 from vae_experiments.sources.file_type import SYNC_BYTE, Kind, packet_layout
 from vae_experiments.sources.paths import refuse
+from vae_experiments.sources.video_file.matroska import Elements, TornError, segment
 from vae_experiments.sources.video_file.sample_tables import Fragments, contradicts_itself
 
 if TYPE_CHECKING:
@@ -29,10 +30,15 @@ _LARGEST_INDEX = 64 * 2**20
 
 
 class Wholeness(NamedTuple):
-    """What the structure says: ``cut`` is the sentence for a cut file, empty for a whole one."""
+    """What the structure says: ``cut`` is the sentence for a cut file, empty for a whole one.
+
+    ``tear`` is one for damage that only whoever reads to the end must know: before it, the times of
+    what follows leave a gap.
+    """
 
     cut: str = ""
     remark: str = ""
+    tear: str = ""
 
 
 def inspect(path: Path, kind: Kind) -> Wholeness:
@@ -46,7 +52,7 @@ def inspect(path: Path, kind: Kind) -> Wholeness:
         if kind is Kind.MP4:
             return _walk_boxes(path, file, size)
         if kind is Kind.MATROSKA:
-            return _measure_matroska(file, size)
+            return _walk_matroska(file, size)
         if kind is Kind.AVI:
             return _walk_riff(path, file, size)
         if kind is Kind.OGG:
@@ -120,28 +126,24 @@ def _index(file: IO[bytes], place: int, length: int) -> bytes:
     return file.read(min(length, _LARGEST_INDEX))
 
 
-def _measure_matroska(file: IO[bytes], size: int) -> Wholeness:
-    """Compare the length of a mkv's or webm's one great segment with the file's."""
-    place = 0
-    while place < size:
-        file.seek(place)
-        header = file.read(12)
-        name_length = _leading_zeros(header[:1]) + 1
-        length_length = _leading_zeros(header[name_length : name_length + 1]) + 1
-        length = int.from_bytes(header[name_length : name_length + length_length], "big")
-        length &= (1 << 7 * length_length) - 1
-        end = place + name_length + length_length + length
-        if header[:4] == b"\x18\x53\x80\x67":
-            # All ones means unknown: a recording that was streamed, not a mistake.
-            if length == (1 << 7 * length_length) - 1:
-                return Wholeness(remark="the file states no length: a missing end cannot be noticed")
-            return Wholeness(_CUT.format(expected=end, found=size) if end > size else "")
-        place = end
-    return Wholeness(cut=_NO_END)
-
-
-def _leading_zeros(byte: bytes) -> int:
-    return 8 - byte[0].bit_length() if byte and byte[0] else 7
+def _walk_matroska(file: IO[bytes], size: int) -> Wholeness:
+    """Follow the elements of a mkv or webm: they tile its one great segment."""
+    found = segment(file, size)
+    if found is None:
+        return Wholeness(cut=_NO_END)
+    begin, length = found
+    end = size if length is None else begin + length
+    if end > size:
+        return Wholeness(cut=_CUT.format(expected=end, found=size))
+    elements = Elements(file)
+    try:
+        elements.walk(begin, end)
+    except TornError as torn:
+        return Wholeness(tear=_BROKEN.format(place=torn.place))
+    is_streamed = length is None or elements.is_streamed
+    return Wholeness(
+        remark="the file states no length: a missing end cannot be noticed" if is_streamed else ""
+    )
 
 
 def _walk_riff(path: Path, file: IO[bytes], size: int) -> Wholeness:
@@ -210,14 +212,14 @@ def _walk_pages(file: IO[bytes], size: int) -> Wholeness:
         file.seek(place)
         header = file.read(27 + 255)
         if header[:4] != b"OggS"[: size - place]:
-            return Wholeness(cut=_BROKEN.format(place=place))
+            return Wholeness(tear=_BROKEN.format(place=place))
         lengths = header[27 : 27 + header[26]] if len(header) > 26 else b""
         end = place + 27 + len(lengths) + sum(lengths)
         if len(header) < 27 or len(lengths) < header[26] or end > size:
             return Wholeness(cut=_NO_END)
         flags, stream, number = header[5], header[14:18], int.from_bytes(header[18:22], "little")
         if numbers.get(stream, number - 1) != number - 1:
-            return Wholeness(cut=_BROKEN.format(place=place))
+            return Wholeness(tear=_BROKEN.format(place=place))
         numbers[stream], place = number, end
     return Wholeness(cut="" if flags & _LAST_PAGE else _NO_END)
 
@@ -235,7 +237,7 @@ def _find_lost_packets(file: IO[bytes], size: int) -> Wholeness:
     firsts = file.read()[::length]
     if firsts.strip(bytes([SYNC_BYTE])):
         number = next(number for number, first in enumerate(firsts) if first != SYNC_BYTE)
-        return Wholeness(cut=_BROKEN.format(place=place + number * length))
+        return Wholeness(tear=_BROKEN.format(place=place + number * length))
     return Wholeness(remark=_NO_LENGTH)
 
 

@@ -30,6 +30,7 @@ FORMATS = (
 RAW_FORMATS = {"mjpeg", "h264", "hevc", "vvc", "obu", "m4v", "mpegvideo"}
 # Broadcasts: a recording begins wherever somebody tuned in, and may be joined of several.
 BROADCAST_FORMATS = {"mpegts", "mpeg"}
+_MP4_FORMAT = "mov,mp4,m4a,3gp,3g2,mj2"
 _X264 = re.compile(rb"x264 - core (\d+)")
 ERROR_DETECTION = "crccheck+bitstream+buffer+explode"
 # Lines about what accompanies a picture, not about the picture.
@@ -136,6 +137,9 @@ class Decoding:
             yield f"{self.early} pictures at the beginning cannot be shown: what they depend on was cut off"
         if self.silent and not is_interlaced:
             yield f"{self.silent} packets show no picture of their own; the one before each stands longer"
+        unused = self._stream.frames - len(self._times)
+        if self._is_over and self._container.format.name == _MP4_FORMAT and unused > 0:
+            yield f"an edit list leaves out {unused} of {self._stream.frames} pictures, as players do"
 
     def _note(self, packet: Packet[VideoStream]) -> None:
         last = self._times[-1] if self._times else None

@@ -56,8 +56,8 @@ class VideoFile(MediaReader):
             clock = Clock(stream, container.format.name)
             first, damage = self._decode_all(decoding, clock)
             is_past = clock.is_past(self.stretch)
-            if said and not (damage or is_past):
-                damage = f"damaged: FFmpeg says {said!r}"
+            if (said or whole.tear) and not (damage or is_past):
+                damage = whole.tear or f"damaged: FFmpeg says {said!r}"
                 if not self.allow_partial:
                     raise self.refusal(damage, GO_ON)
             begins, end = clock.times(decoding.end)
