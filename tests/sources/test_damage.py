@@ -228,8 +228,10 @@ def test_no_damage_of_a_fragment_s_description_leaves_frames_out_in_silence(tmp_
     whole = Video(path=str(tmp_path / "a.mp4")).info
     assert whole.frames == 24
     silent, path = [], tmp_path / "b.mp4"
-    for place in range(begin, begin + length):
-        for bit in (0, 3, 5):
+    first, extends = data.index(b"moof"), data.index(b"mvex")
+    names = [*range(first - 4, first + 4), *range(extends - 4, extends + 4)]
+    for place in [*names, *range(begin, begin + length)]:
+        for bit in (1, 4, 7):
             path.write_bytes(data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :])
             with contextlib.suppress(SourceError):
                 info = Video(path=str(path)).info

@@ -67,29 +67,23 @@ def inspect(path: Path, kind: Kind) -> Wholeness:
 def _walk_boxes(path: Path, file: IO[bytes], size: int) -> Wholeness:
     """Follow the boxes of an mp4 or mov: they tile the file, and one of them is the index (moov)."""
     place, boxes = 0, []
-    wholeness, fragments = Wholeness(), None
+    wholeness, fragments, is_in_fragments = Wholeness(), None, False
     while place < size:
         length, name = box(file, place, size)
         if not name:
             # Fragments come one after another: what is no box among them is a fragment that is damaged.
-            if b"moof" in boxes:
+            wholeness = Wholeness(remark=f"{size - place} bytes follow the end of the video and are left out")
+            if is_in_fragments:
                 wholeness = Wholeness(cut=_NO_END if size - place < 8 else _BROKEN.format(place=place))
-            else:
-                wholeness = Wholeness(
-                    remark=f"{size - place} bytes follow the end of the video and are left out"
-                )
             break
         boxes.append(name)
+        is_in_fragments |= name == b"moof"
         if name == b"moov":
+            if is_in_fragments:
+                return Wholeness(cut=_BROKEN.format(place=place))
             index = _index(file, place, min(length, size - place))
-            # A protected video track is called encv, and its scheme stands in schm.
-            if b"encv" in index and b"schm" in index:
-                raise refuse(
-                    path, "the video is encrypted (copy protection)", "use a copy without protection"
-                )
-            if contradicts_itself(index, size):
-                raise refuse(path, "damaged: its index contradicts itself", "copy it again, or convert it")
-            fragments = Fragments(index, size)
+            _check_index(path, index, size)
+            fragments, is_in_fragments = Fragments(index, size), b"mvex" in index
         if name == b"moof" and place + length < size:
             fragment = _index(file, place, length)
             if fragments is None or fragments.are_torn_at(place, fragment):
@@ -99,13 +93,21 @@ def _walk_boxes(path: Path, file: IO[bytes], size: int) -> Wholeness:
         place += length
     if b"moov" not in boxes:
         raise refuse(path, "the file was not finished (no moov)", "record or copy it again")
-    if b"moof" in boxes and not (_IN_A_FRAGMENTED_FILE.issuperset(boxes) or wholeness.cut):
+    if is_in_fragments and not (_IN_A_FRAGMENTED_FILE.issuperset(boxes) or wholeness.cut):
         wholeness = Wholeness(
             cut=_UNKNOWN.format(name=next(iter({*boxes} - _IN_A_FRAGMENTED_FILE)).decode("latin1"))
         )
     if boxes[-1] == b"moof" and not wholeness.cut:
         wholeness = Wholeness(cut=_NO_END)
     return wholeness
+
+
+def _check_index(path: Path, index: bytes, size: int) -> None:
+    # A protected video track is called encv, and its scheme stands in schm.
+    if b"encv" in index and b"schm" in index:
+        raise refuse(path, "the video is encrypted (copy protection)", "use a copy without protection")
+    if contradicts_itself(index, size):
+        raise refuse(path, "damaged: its index contradicts itself", "copy it again, or convert it")
 
 
 def box(file: IO[bytes], place: int, size: int) -> tuple[int, bytes]:

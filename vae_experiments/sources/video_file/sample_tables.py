@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HAS_BASE, _HAS_DESCRIPTION, _HAS_DURATION, _IS_EMPTY = 0x1, 0x2, 0x8, 0x10000
-"""Flags of a tfhd box."""
+_HAS_BASE, _HAS_DESCRIPTION, _HAS_DURATION, _IS_EMPTY, _FIELDS = 0x1, 0x2, 0x8, 0x10000, 0x3B
+"""Flags of a tfhd box; those of the last stand for a field of 4 bytes each, the first for one of 8."""
 _HAS_OFFSET, _HAS_FIRST_FLAGS, _HAS_DURATIONS, _OF_EACH = 0x1, 0x4, 0x100, 0xF00
 """Flags of a trun box; the last are of four numbers that each sample may have."""
+_LATEST = 2**62
+"""In ticks; beyond it FFmpeg's times wrap round, and what begins before 0 is not shown."""
 _FREE = {b"free", b"skip", b"uuid", b"meta"}
 _IN_A_FRAGMENT = frozenset({b"mfhd", b"traf", b"pssh", *_FREE})
 _IN_A_RUN = frozenset(
@@ -118,25 +120,28 @@ class Fragments:
                 and _is_tiled(inside, _IN_A_FRAGMENT)
                 and all(_is_tiled(run, _IN_A_RUN) and self._takes(run, place) for run in runs)
             )
-        except (KeyError, struct.error):
+        except (LookupError, struct.error):
             return True
 
     def _takes(self, run: bytes, place: int) -> bool:
         """Whether the samples of a traf box follow on those of the same track, and lie within the file."""
         header = dict(boxes(run))[b"tfhd"]
         flags, track = struct.unpack_from(">II", header)
-        values = iter(struct.unpack(f">{(len(header) - 8) // 4}I", header[8:]))
+        fields = 4 * (flags & _FIELDS).bit_count() + 4 * (flags & _HAS_BASE)
+        if len(header) != 8 + fields:
+            return False
+        values = [*struct.unpack(f">{(len(header) - 8) // 4}I", header[8:])]
         base, lasts = place, 0
         if flags & _HAS_BASE:
-            base = next(values) << 32 | next(values)
+            base = values.pop(0) << 32 | values.pop(0)
         for flag in (_HAS_DESCRIPTION, _HAS_DURATION):
             if flags & flag:
-                lasts = next(values)
+                lasts = values.pop(0)
         samples = [content for name, content in boxes(run) if name == b"trun"]
         if track not in self._ends or bool(samples) == bool(flags & _IS_EMPTY):
             return False
         begins = self._begins(dict(boxes(run)), track)
-        is_in_order = begins >= self._ends[track]
+        is_in_order = self._ends[track] <= begins < _LATEST
         self._ends[track] = begins + sum(_duration(one, lasts) for one in samples)
         return is_in_order and all(_lie_within(one, base, self._size) for one in samples)
 
