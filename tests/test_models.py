@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from tests.conftest import NETWORKS, WAN, build_network, class_name
 from vae_experiments.errors import ModelError, NumbersError
 from vae_experiments.models import Bundled, Folder, Hub, Posterior
-from vae_experiments.models.loading import ADAPTERS
+from vae_experiments.models.loading import ADAPTERS, load_network
 from vae_experiments.runtime.seeding import normal_frames
 from vae_experiments.tensors import Size
 
@@ -87,7 +87,7 @@ def test_in_exact_mode_latents_are_the_same_bit_for_bit_at_any_batch_size(
     name: str, load: Callable[[str], Autoencoder]
 ) -> None:
     autoencoder = copy.copy(load(name))
-    autoencoder.chosen = replace(autoencoder.chosen, exact=True)  # type: ignore[attr-defined]
+    autoencoder.executor.chosen = replace(autoencoder.chosen, exact=True)  # type: ignore[attr-defined]
     frames = frames_of(6, 16, 24)
     for count in (1, 2, 5):
         assert torch.equal(encoded(autoencoder, frames, count), encoded(autoencoder, frames))
@@ -586,3 +586,14 @@ def test_the_small_networks_of_these_tests_are_of_the_classes_they_claim() -> No
 
 def test_every_supported_class_is_among_the_small_networks_of_these_tests() -> None:
     assert set(map(class_name, NETWORKS)) == set(ADAPTERS)
+
+
+@every_network
+def test_an_adapter_is_prepared_without_running_the_network(
+    name: str, network_folders: dict[str, Path], cpu: DeviceChoice
+) -> None:
+    network = load_network(network_folders[name])
+    for part in network.modules():
+        part.register_forward_pre_hook(lambda part, _: pytest.fail(f"{type(part).__name__} was called"))
+    adapter = ADAPTERS[type(network).__name__](network, network_folders[name], cpu)
+    assert not hasattr(adapter, "stride")

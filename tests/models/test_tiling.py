@@ -38,7 +38,8 @@ every_network = pytest.mark.parametrize("name", NETWORKS)
 def in_tiles(autoencoder: Autoencoder, side: int = 128) -> Any:
     """Give a twin that takes every frame in tiles, as model.tiling=on does."""
     twin: Any = copy.copy(autoencoder)
-    twin.tiling, twin.tile, twin.sides = Tiling.on, side, {"encode": side, "decode": side}
+    executor = twin.executor
+    executor.tiling, executor.tile, executor.sides = Tiling.on, side, {"encode": side, "decode": side}
     return twin
 
 
@@ -224,13 +225,13 @@ def test_on_a_cpu_that_has_too_little_memory_no_whole_frame_is_tried(
     for half in (autoencoder.network.encoder, autoencoder.network.decoder):
         half.register_forward_pre_hook(lambda _, given: widest.append(given[0].shape[-1]))
     monkeypatch.setattr("vae_experiments.models.memory_estimate.free_memory_bytes", lambda _: 10)
-    autoencoder.forecast.fitting.clear()
+    autoencoder.executor.forecast.fitting.clear()
     assert encoded(autoencoder, frames).shape == latents.shape
     assert max(widest) <= 128
     widest.clear()
     assert len(decoded(autoencoder, latents, size)) >= 9
     assert max(widest) <= 128 // autoencoder.stride
-    assert set(autoencoder.sides.values()) == {128}
+    assert set(autoencoder.executor.sides.values()) == {128}
 
 
 def test_a_compiled_network_is_not_counted(
@@ -239,10 +240,11 @@ def test_a_compiled_network_is_not_counted(
     """Else torch goes on with what it has not compiled."""
     monkeypatch.setattr("vae_experiments.models.memory_estimate.free_memory_bytes", lambda _: 10)
     autoencoder: Any = copy.copy(load("AutoencoderKL"))
-    autoencoder.chosen, autoencoder.forecast = replace(autoencoder.chosen, compiled=True), Forecast()
+    executor = autoencoder.executor
+    executor.chosen, executor.forecast = replace(executor.chosen, compiled=True), Forecast()
     encoded(autoencoder, shapes(1, Size(139, 21)))
-    assert not autoencoder.forecast.footprints
-    assert not autoencoder.sides
+    assert not autoencoder.executor.forecast.footprints
+    assert not autoencoder.executor.sides
 
 
 def test_a_forecast_is_no_verdict(

@@ -5,13 +5,12 @@ from __future__ import annotations
 import copy
 import re
 from abc import abstractmethod
-from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from vae_experiments.errors import DeviceError, ModelError
+from vae_experiments.errors import ModelError
 from vae_experiments.models.autoencoder import Autoencoder
 from vae_experiments.models.chunking import EACH, MismatchError, TimeCompression
-from vae_experiments.models.execution import BatchExecutor, compile_parts
+from vae_experiments.models.execution import HALVES, BatchExecutor
 from vae_experiments.models.memory_estimate import Forecast
 from vae_experiments.models.normalisation import Normalisation
 from vae_experiments.models.tiling import Tiles, Tiling, tile_cells
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from vae_experiments.tensors import Frames, Latents
 
 
-HALVES = ("encode", "decode")
 PROBE_SIDES = (64, 128, 256, 512)
 """Of the frames by which a network is asked for its stride, which is 128 at most in diffusers."""
 ENCODING_PARTS = ("encoder", "quant_conv")
@@ -51,7 +49,7 @@ class NetworkSpec(Protocol):
         """Return how many frames latents stand for."""
 
 
-class Adapter(BatchExecutor, Autoencoder):
+class Adapter(Autoencoder):
     """Takes a clip through a network of diffusers, group by group, on the device that was chosen.
 
     A subclass says how frames are grouped and how one group is encoded and decoded.
@@ -59,6 +57,8 @@ class Adapter(BatchExecutor, Autoencoder):
 
     specs: ClassVar[Mapping[str, NetworkSpec]]
     """The diffusers classes that this adapter speaks to, by name."""
+    is_framewise: ClassVar[bool] = False
+    """Whether each frame goes through the network by itself."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Adapter(BatchExecutor, Autoencoder):
         tiling: Tiling = Tiling.auto,
         tile: int = 512,
     ) -> None:
-        """Prepare a network.
+        """Prepare a network; ``probe`` comes next.
 
         Args:
             network: of a class of diffusers that ``specs`` has.
@@ -80,10 +80,8 @@ class Adapter(BatchExecutor, Autoencoder):
             tile: side of a tile, in pixels.
 
         Raises:
-            ModelError: it takes no frames, or has no posterior to sample.
+            ModelError: it has no posterior to sample.
         """
-        import torch
-
         self.spec = self.spec_of(network)
         self.has_posterior = self.spec.has_posterior(network)
         self.is_sampled = sample_seed is not None
@@ -92,32 +90,47 @@ class Adapter(BatchExecutor, Autoencoder):
                 f"model.posterior=sample: {type(network).__name__} has no posterior, its latents are exact",
                 "use model.posterior=mode",
             )
-        self.chosen, self.turn = chosen, Lock()
         self.ratio = self.spec.ratio(network)
         self.first_frames, self.time_stride = self.ratio.first, self.ratio.stride
-        _leave_whole(network)
-        # Past diffusers' own ``to``, which warns of every dtype; no class here keeps parts in float32.
-        moved = torch.nn.Module.to(network, chosen.device, chosen.dtype, memory_format=self.memory_format)  # type: ignore[call-overload]
-        self.network: Any = moved.eval().requires_grad_(False)
-        if chosen.compiled:
-            self._compile()
-        self.takes_posterior_std = False
-        self.seed = sample_seed
-        self.tiling, self.tile = tiling, tile
-        self.sides = dict.fromkeys(HALVES, self.tile) if self.tiling is Tiling.on else {}
-        self.normalisation, self.stride = Normalisation.none(), 1
-        self.stride, self.latent_channels = self._probed(folder)
-        self.forecast = Forecast()
-        self.normalisation = Normalisation.of(network, folder)
-        self.normalisation.check(self.latent_channels, folder)
+        self.executor = BatchExecutor(network, chosen, self.is_framewise, tiling, tile)
+        self.folder, self.seed, self.takes_posterior_std = folder, sample_seed, False
+        self.normalisation = Normalisation.none()
+
+    def probe(self) -> None:
+        """Ask the network itself for its stride and its channels, since configs of old checkpoints lie.
+
+        Raises:
+            ModelError: it takes no frames of three channels, or none at all, or a latent stands for another
+                number of frames than its config says, or its normalisation has other channels.
+        """
+        self.stride, self.latent_channels = self._probed()
+        self.executor.stride, self.executor.forecast = self.stride, Forecast()
+        self.normalisation = Normalisation.of(self.network, self.folder)
+        self.normalisation.check(self.latent_channels, self.folder)
+
+    def __copy__(self) -> Adapter:
+        """Return a twin around the same weights, which learns of the memory by itself."""
+        twin = object.__new__(type(self))
+        twin.__dict__ |= self.__dict__ | {"executor": copy.copy(self.executor)}
+        return twin
+
+    @property
+    def network(self) -> Any:
+        """What diffusers loaded."""
+        return self.executor.network
+
+    @property
+    def chosen(self) -> DeviceChoice:  # type: ignore[override]
+        """Where the network runs at present."""
+        return self.executor.chosen
 
     def encode(self, chunks: Iterable[Frames]) -> Iterator[Latents]:
         """Encode group after group; nothing is kept of a clip but what the network itself remembers."""
-        way = self._way("encode", self._encoder)
+        way = self.executor.begin("encode", self._encoder)
         for group in self._frame_groups(chunks):
             if group.fresh:
                 way.begin_anew()
-            answer = self._through(way, self.padded(group.inputs), group.number)
+            answer = self.executor.send(way, self.padded(group.inputs), group.number)
             raw = self._drawn(answer, group.number)
             latents = group.kept(self.normalisation.apply(raw, group.number), EACH)
             check_finite(latents, "latents", self.ratio.frames(group.number + group.skip))
@@ -125,12 +138,12 @@ class Adapter(BatchExecutor, Autoencoder):
 
     def decode(self, chunks: Iterable[Latents], size: Size) -> Iterator[Frames]:
         """Decode group after group and cut off the rows and columns that were padded before encoding."""
-        way = self._way("decode", self._decoder)
+        way = self.executor.begin("decode", self._decoder)
         for group in self._latent_groups(chunks):
             if group.fresh:
                 way.begin_anew()
             raw = self.normalisation.undo(group.inputs, group.number)
-            frames = group.kept(self._through(way, raw, group.number), self.ratio)
+            frames = group.kept(self.executor.send(way, raw, group.number), self.ratio)
             check_finite(frames, "decoded frames", self.ratio.frames(group.number + group.skip))
             yield frames[:, :, : size.height, : size.width]
 
@@ -148,7 +161,7 @@ class Adapter(BatchExecutor, Autoencoder):
         """Copy the decoder, share the encoder, and hand the copy's weights to ``bend``."""
         twin = copy.copy(self)
         encoding = {id(part): part for name, part in self.network.named_children() if name in ENCODING_PARTS}
-        twin.network = copy.deepcopy(self.network, encoding)
+        twin.executor.network = copy.deepcopy(self.network, encoding)
         weights = twin.network.named_parameters()
         bend({name: weight for name, weight in weights if name.split(".")[0] not in ENCODING_PARTS})
         return twin
@@ -157,7 +170,9 @@ class Adapter(BatchExecutor, Autoencoder):
         """Return for ``encode`` and ``decode`` how frames of a size go through at present."""
         height, width = (-(-pixels // self.stride) for pixels in (size.height, size.width))
         return {
-            half: Tiles(height, width, tile_cells(self.sides.get(half), self.stride)).described(self.stride)
+            half: Tiles(height, width, tile_cells(self.executor.sides.get(half), self.stride)).described(
+                self.stride
+            )
             for half in HALVES
         }
 
@@ -170,20 +185,6 @@ class Adapter(BatchExecutor, Autoencoder):
             max(least - pixels, -pixels % self.stride) for pixels in (frames.shape[-2], frames.shape[-1])
         )
         return pad(frames, (0, right, 0, below), mode="replicate") if below or right else frames
-
-    def _compile(self) -> None:
-        """Let torch compile the network.
-
-        Raises:
-            DeviceError: the class works across frames. Compiled by torch 2.13, one of these gave
-                other numbers (Cosmos) and one did not run at all (HunyuanVideo 1.5).
-        """
-        if not self.parts_batches:
-            problem = f"device.compile=true: {type(self.network).__name__} works across frames"
-            raise DeviceError(
-                f"{problem}, and torch compiles such networks unreliably", "use device.compile=false"
-            )
-        compile_parts(self.network)
 
     @classmethod
     def spec_of(cls, network: Any) -> NetworkSpec:
@@ -225,16 +226,14 @@ class Adapter(BatchExecutor, Autoencoder):
         mean, spread = answer.chunk(2, dim=1)
         return mean + spread * normal_frames(first, mean.shape, self.seed, "posterior")
 
-    def _probed(self, folder: Path) -> tuple[int, int]:
-        """Ask the network itself for its stride and its channels, since configs of old checkpoints lie.
+    def _probed(self) -> tuple[int, int]:
+        """Return the stride and the number of channels that a frame shows.
 
-        A frame that is too small for a network fails, or becomes a single cell whatever the stride is: larger
+        One that is too small for a network fails, or becomes a single cell whatever the stride is: larger
         ones are tried until there are two.
-
-        Raises:
-            ModelError: it takes no frames of three channels, or none at all, or a latent stands for another
-                number of frames than its config says.
         """
+        # A latent cell is a pixel until it is known to be more, and nothing is filled up.
+        self.stride = 1
         fault: Exception | None = None
         for side in PROBE_SIDES:
             try:
@@ -246,13 +245,13 @@ class Adapter(BatchExecutor, Autoencoder):
                 continue
             except MismatchError as error:
                 raise ModelError(
-                    f"model: {self._called_in(folder)} gives another number of frames than its config promises ({error})",
+                    f"model: {self._called_in()} gives another number of frames than its config promises ({error})",
                     "use the config.json and the weights of one and the same model",
                 ) from error
             if latents.shape[-1] > 1 or side == PROBE_SIDES[-1]:
                 return side // latents.shape[-1], latents.shape[1]
         assert fault is not None
-        raise self._unfit(folder, fault) from fault
+        raise self._unfit(fault) from fault
 
     def _there_and_back(self, side: int) -> Latents:
         """Encode a square of blank frames, for two latents of a clip, and decode it."""
@@ -264,20 +263,20 @@ class Adapter(BatchExecutor, Autoencoder):
             pass
         return latents
 
-    def _called_in(self, folder: Path) -> str:
-        return f"{type(self.network).__name__} in {folder}"
+    def _called_in(self) -> str:
+        return f"{type(self.network).__name__} in {self.folder}"
 
-    def _unfit(self, folder: Path, fault: Exception) -> ModelError:
+    def _unfit(self, fault: Exception) -> ModelError:
         """Return why a network takes no frame."""
         said = str(fault).splitlines()[0][:120]
         channels = _wants_channels(fault)
         if channels:
             return ModelError(
-                f"model: {self._called_in(folder)} cannot encode an RGB frame: it takes {channels} channels ({said})",
+                f"model: {self._called_in()} cannot encode an RGB frame: it takes {channels} channels ({said})",
                 "give an autoencoder of RGB pictures or video",
             )
         return ModelError(
-            f"model: {self._called_in(folder)} cannot encode and decode a frame of {PROBE_SIDES[0]} "
+            f"model: {self._called_in()} cannot encode and decode a frame of {PROBE_SIDES[0]} "
             f"to {PROBE_SIDES[-1]} pixels ({said})",
             "use the config.json and the weights of one and the same model, and pip install -U diffusers",
         )
@@ -287,10 +286,3 @@ def _wants_channels(error: Exception) -> str:
     """Read out of torch's error how many channels a convolution wanted in place of three; empty for another fault."""
     wanted = re.search(r"to have (\d+) channels, but got 3 channels", str(error))
     return wanted[1] if wanted else ""
-
-
-def _leave_whole(network: Any) -> None:
-    """Switch off what cuts a batch or a clip up behind the adapter's back, some of it on by default."""
-    for cut in ("use_slicing", "use_tiling", "use_framewise_encoding", "use_framewise_decoding"):
-        if getattr(network, cut, False):
-            setattr(network, cut, False)

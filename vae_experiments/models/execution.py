@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from threading import Lock
+from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import DeviceError
 from vae_experiments.models.tiling import SMALLEST_TILE, Tiling
@@ -13,9 +14,7 @@ from vae_experiments.runtime.memory import ran_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from threading import Lock
 
-    import torch
     from torch import Tensor
 
     from vae_experiments.models.memory_estimate import Forecast
@@ -23,44 +22,64 @@ if TYPE_CHECKING:
     from vae_experiments.runtime.device import DeviceChoice
 
 log = logging.getLogger(__name__)
+HALVES = ("encode", "decode")
 
 
 class BatchExecutor:
-    """Sends batches through a network on the device that was chosen."""
+    """Sends batches through a network on the device that was chosen, and less at once where memory is not enough.
 
-    chosen: DeviceChoice
-    """Where the network runs: not where it was asked to, once the CPU took over."""
-    turn: Lock
-    """Held for the time of a call: a network, which twins share, is lent what it remembers of the caller's clip."""
-    network: Any
-    stride: int
-    tiling: Tiling
-    tile: int
-    """The side of a tile, in pixels, that is tried first."""
-    sides: dict[str, int]
-    """The side of the tiles that each half takes, once it takes any; replaced and never changed, for twins have it too."""
-    forecast: Forecast | None = None
-    """None as long as the network's stride is not known, by which small groups are cut."""
-    parts_batches: ClassVar[bool] = False
-    """Whether what goes through at once can be parted: frame by frame, but not in the middle of a group."""
-    most: int | None = None
-    """How many may go through at once, after memory did not suffice for more."""
+    Copies share the network and the lock on it, but not what one of them learns of the memory.
+    """
 
-    @property
-    def memory_format(self) -> torch.memory_format:
-        """How tensors lie in memory where the network runs."""
-        return self.chosen.memory_format
+    def __init__(
+        self, network: Any, chosen: DeviceChoice, is_framewise: bool, tiling: Tiling, tile: int
+    ) -> None:
+        """Take a network to its device.
 
-    def _batches(self, group: Tensor) -> Sequence[Tensor]:
-        """Cut a group into what goes through the network at once."""
-        return [group]
+        Args:
+            network: of a class of diffusers.
+            chosen: the device and its dtype.
+            is_framewise: whether what goes through at once can be split; a group of a clip cannot.
+            tiling: whether frames go through whole.
+            tile: side of a tile, in pixels, that is tried first.
 
-    def _way(self, half: str, begin: Callable[[], Call]) -> Way:
+        Raises:
+            DeviceError: it was to be compiled, and works across frames.
+        """
+        import torch
+
+        self.chosen = chosen
+        """Where the network runs: not where it was asked to, once the CPU took over."""
+        self.is_framewise, self.tiling, self.tile = is_framewise, tiling, tile
+        # Channels last is for pictures.
+        self.memory_format = chosen.memory_format if is_framewise else torch.contiguous_format
+        _leave_whole(network)
+        # Past diffusers' own ``to``, which warns of every dtype; no class here keeps parts in float32.
+        moved = torch.nn.Module.to(network, chosen.device, chosen.dtype, memory_format=self.memory_format)  # type: ignore[call-overload]
+        self.network: Any = moved.eval().requires_grad_(False)
+        if chosen.compiled:
+            self._compile()
+        self.turn = Lock()
+        """Held for the time of a call: a network, which copies share, is lent what it remembers of the caller's clip."""
+        self.sides: dict[str, int] = dict.fromkeys(HALVES, tile) if tiling is Tiling.on else {}
+        """The side of the tiles that each half takes, once it takes any; replaced and never changed, for copies have it too."""
+        self.stride = 1
+        """How many pixels a latent cell stands for; 1 as long as that is not known."""
+        self.forecast: Forecast | None = None
+        """None as long as the stride is not known, by which small groups are cut."""
+        self.most: int | None = None
+        """How many may go through at once, after memory was not enough for more."""
+
+    def begin(self, half: str, call: Callable[[], Call]) -> Way:
         """Begin a clip's way through ``encode`` or ``decode``."""
-        return Way(half, begin, self.stride, not self.parts_batches, self.sides.get(half))
+        return Way(half, call, self.stride, not self.is_framewise, self.sides.get(half))
 
-    def _through(self, way: Way, group: Tensor, first: int) -> Tensor:
-        """Send a group, whose first latent has the number ``first``, through the network and back."""
+    def send(self, way: Way, group: Tensor, first: int) -> Tensor:
+        """Send a group, whose first latent has the number ``first``, through the network and back.
+
+        Raises:
+            DeviceError: memory is not enough for a single one, or for a group that cannot be split.
+        """
         import torch
 
         results: list[Tensor] = []
@@ -71,12 +90,32 @@ class BatchExecutor:
         # A tensor made under inference_mode cannot be changed or trained on later; this copy can.
         return torch.cat(results)
 
-    def _sent(self, way: Way, batch: Tensor, first: int) -> list[Tensor]:
-        """Send a batch through the network, in halves or in tiles where memory is not enough for all of it.
+    def _batches(self, group: Tensor) -> Sequence[Tensor]:
+        """Cut a group into what goes through at once; in exact mode frame by frame, since sums depend on the batch."""
+        import torch
+
+        if not self.is_framewise:
+            return [group]
+        return torch.split(group, 1 if self.chosen.exact else min(len(group), self.most or len(group)))
+
+    def _compile(self) -> None:
+        """Let torch compile encoder and decoder when they are first called.
 
         Raises:
-            DeviceError: it is not enough for a single one, or for a group that cannot be parted.
+            DeviceError: the class works across frames. Compiled by torch 2.13, one of these gave
+                other numbers (Cosmos) and one did not run at all (HunyuanVideo 1.5).
         """
+        if not self.is_framewise:
+            problem = f"device.compile=true: {type(self.network).__name__} works across frames"
+            raise DeviceError(
+                f"{problem}, and torch compiles such networks unreliably", "use device.compile=false"
+            )
+        for name in ("encoder", "decoder"):
+            if hasattr(self.network, name):
+                getattr(self.network, name).compile()
+
+    def _sent(self, way: Way, batch: Tensor, first: int) -> list[Tensor]:
+        """Send a batch through the network, in halves or in tiles where memory is not enough for all of it."""
         import torch
 
         if self.most and len(batch) > self.most:
@@ -112,7 +151,7 @@ class BatchExecutor:
 
     def _makes_room(self, way: Way, batch: Tensor) -> bool:
         """Send less through at once from now on, or go on on the CPU where that was allowed; False if it cannot be."""
-        if self.parts_batches and len(batch) > 1:
+        if self.is_framewise and len(batch) > 1:
             self.most = len(batch) // 2
             log.warning("out of memory at batch size %d; retrying with %d", len(batch), self.most)
             return True
@@ -128,7 +167,7 @@ class BatchExecutor:
                     way.tiles(batch).described(self.stride),
                 )
             return True
-        if self.parts_batches and self.chosen.fallback:
+        if self.is_framewise and self.chosen.fallback:
             self._take_over()
             return True
         return False
@@ -177,8 +216,8 @@ class BatchExecutor:
         )
 
 
-def compile_parts(network: Any) -> None:
-    """Let torch compile encoder and decoder when they are first called."""
-    for name in ("encoder", "decoder"):
-        if hasattr(network, name):
-            getattr(network, name).compile()
+def _leave_whole(network: Any) -> None:
+    """Switch off what cuts a batch or a clip up behind the executor's back, some of it on by default."""
+    for cut in ("use_slicing", "use_tiling", "use_framewise_encoding", "use_framewise_decoding"):
+        if getattr(network, cut, False):
+            setattr(network, cut, False)

@@ -10,9 +10,7 @@ from vae_experiments.models.chunking import EACH, whole
 from vae_experiments.runtime.seeding import place_seed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    from torch import Tensor
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from vae_experiments.models.chunking import Chunk, TimeCompression
     from vae_experiments.models.way import Call
@@ -87,7 +85,7 @@ class Framewise(Adapter):
     """
 
     spec: FramewiseSpec
-    parts_batches = True
+    is_framewise = True
     specs: ClassVar[Mapping[str, FramewiseSpec]] = {
         "AutoencoderKL": FramewiseSpec("latent_dist"),
         "AsymmetricAutoencoderKL": FramewiseSpec("latent_dist"),
@@ -111,11 +109,6 @@ class Framewise(Adapter):
 
     def _latent_groups(self, chunks: Iterable[Latents]) -> Iterator[Chunk]:
         return whole(chunks)
-
-    def _batches(self, group: Tensor) -> Sequence[Tensor]:
-        """In exact mode go frame by frame, since sums depend on the batch."""
-        each = 1 if self.chosen.exact else min(len(group), self.most or len(group))
-        return [group[start : start + each] for start in range(0, len(group), each)]
 
     def _raw_latents(self, frames: Frames, _first: int) -> Latents:
         answer = getattr(self.network.encode(frames), self.spec.answer)

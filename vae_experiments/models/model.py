@@ -54,6 +54,7 @@ class Model(Option, ABC, family="model"):
         adapter = ADAPTERS[type(network).__name__]
         sample_seed = self.seed if self.posterior is Posterior.sample else None
         autoencoder = adapter(network, folder, chosen, sample_seed, self.tiling, self.tile)
+        autoencoder.probe()
         autoencoder.weights_digest = digest_of(weights_digests(folder))
         return autoencoder
 

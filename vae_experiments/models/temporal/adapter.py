@@ -17,7 +17,6 @@ from vae_experiments.models.temporal.streaming_state import nothing_yet
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    import torch
     from torch import Tensor
 
     from vae_experiments.models.chunking import Chunk
@@ -43,13 +42,6 @@ class Temporal(Adapter):
         if config.get("is_causal", config.get("encoder_causal")) is False:
             form = " looking ahead"
         return cls.specs[type(network).__name__ + form]
-
-    @property
-    def memory_format(self) -> torch.memory_format:
-        """Leave 3-D networks as they are: channels last is for pictures."""
-        import torch
-
-        return torch.contiguous_format
 
     def _encoder(self) -> Call:
         from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
