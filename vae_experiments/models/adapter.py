@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vae_experiments.models.chunking import Chunk
-    from vae_experiments.models.way import Call
+    from vae_experiments.models.tiling import Call
     from vae_experiments.runtime.device import DeviceChoice
     from vae_experiments.tensors import Frames, Latents
 
@@ -126,11 +126,11 @@ class Adapter(Autoencoder):
 
     def encode(self, chunks: Iterable[Frames]) -> Iterator[Latents]:
         """Encode group after group; nothing is kept of a clip but what the network itself remembers."""
-        way = self.executor.begin("encode", self._encoder)
+        tiled_pass = self.executor.begin("encode", self._encoder)
         for group in self._frame_groups(chunks):
             if group.fresh:
-                way.begin_anew()
-            answer = self.executor.send(way, self.padded(group.inputs), group.number)
+                tiled_pass.begin_anew()
+            answer = self.executor.send(tiled_pass, self.padded(group.inputs), group.number)
             raw = self._drawn(answer, group.number)
             latents = group.kept(self.normalisation.apply(raw, group.number), EACH)
             check_finite(latents, "latents", self.ratio.frames(group.number + group.skip))
@@ -138,12 +138,12 @@ class Adapter(Autoencoder):
 
     def decode(self, chunks: Iterable[Latents], size: Size) -> Iterator[Frames]:
         """Decode group after group and cut off the rows and columns that were padded before encoding."""
-        way = self.executor.begin("decode", self._decoder)
+        tiled_pass = self.executor.begin("decode", self._decoder)
         for group in self._latent_groups(chunks):
             if group.fresh:
-                way.begin_anew()
+                tiled_pass.begin_anew()
             raw = self.normalisation.undo(group.inputs, group.number)
-            frames = group.kept(self.executor.send(way, raw, group.number), self.ratio)
+            frames = group.kept(self.executor.send(tiled_pass, raw, group.number), self.ratio)
             check_finite(frames, "decoded frames", self.ratio.frames(group.number + group.skip))
             yield frames[:, :, : size.height, : size.width]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from vae_experiments.models.chunking import Chunk, TimeCompression
-    from vae_experiments.models.way import Call
+    from vae_experiments.models.tiling import Call
     from vae_experiments.tensors import Frames, Latents
 
 

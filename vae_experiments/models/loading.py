@@ -7,15 +7,14 @@ import logging
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.errors import ModelError
+from vae_experiments.errors import ModelError, closest
 from vae_experiments.files import digest, read_json
 from vae_experiments.models.framewise import Framewise
 from vae_experiments.models.hub.weight_files import Weights
-from vae_experiments.models.strangers import stranger
 from vae_experiments.models.temporal.adapter import Temporal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from vae_experiments.models.adapter import Adapter
@@ -24,10 +23,33 @@ log = logging.getLogger(__name__)
 ADAPTERS: dict[str, type[Adapter]] = {
     name.partition(" ")[0]: adapter for adapter in (Framewise, Temporal) for name in adapter.specs
 }
-"""Every diffusers class that is supported, and the adapter that speaks its dialect."""
+"""Every diffusers class that is supported, and its adapter."""
 WEIGHTS = "diffusion_pytorch_model*.safetensors"
 INDEX = "diffusion_pytorch_model.safetensors.index.json"
 POINTER = b"version https://git-lfs"
+AUDIO = "an autoencoder of sound, not of frames"
+UNSUPPORTED_CLASSES = {
+    **dict.fromkeys(
+        (
+            "AutoencoderKLKVAEAudio",
+            "AutoencoderKLLTX2Audio",
+            "AutoencoderKLMiniMaxH3Audio",
+            "AutoencoderOobleck",
+            "AutoencoderSAME",
+            "Cosmos3AVAEAudioTokenizer",
+            "LongCatAudioDiTVae",
+            "MMAudioVAE",
+            "MMAudioVocoder",
+            "MiniMaxMusic3Vocoder",
+        ),
+        AUDIO,
+    ),
+    "RFD4ProteinaAutoencoder": "an autoencoder of proteins, not of frames",
+    "AutoencoderRAE": "an autoencoder of vision tokens, whose pictures are always square",
+    "LTX2VideoDiffusionDecoderModel": "a decoder without an encoder",
+    "AutoencoderKLQwenImage21": "an autoencoder of single pictures that drops the frames of a clip",
+}
+"""Whatever later versions of diffusers add is met by the sentence for unknown classes."""
 
 
 def load_network(folder: Path) -> Any:
@@ -133,8 +155,26 @@ def _class_name(folder: Path) -> str:
             f"model: {file} is not a diffusers config", "give a directory that save_pretrained wrote"
         ) from error
     if name not in ADAPTERS:
-        raise stranger(name, file, ADAPTERS)
+        raise unsupported_class(name, file, ADAPTERS)
     return name
+
+
+def unsupported_class(name: str, file: Path, known: Iterable[str]) -> ModelError:
+    """Return in one sentence why the class that a config names cannot be used."""
+    import diffusers
+
+    if name in UNSUPPORTED_CLASSES:
+        return ModelError(
+            f"model: {file} names the class {name}, {UNSUPPORTED_CLASSES[name]}",
+            "give an autoencoder of RGB pictures or video",
+        )
+    if name.isidentifier() and hasattr(diffusers, name):
+        return ModelError(
+            f"model: {file} names the class {name}, which diffusers {diffusers.__version__} has and "
+            "vae_experiments does not know",
+            closest(name, known),
+        )
+    return ModelError(f"model: {file} names the class {name}, which is not supported", closest(name, known))
 
 
 def _network_class(name: str) -> Any:

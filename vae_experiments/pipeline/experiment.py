@@ -10,7 +10,7 @@ from vae_experiments.cache import Cache, RunCache
 from vae_experiments.errors import SourceError
 from vae_experiments.files import digest_of
 from vae_experiments.manipulations import Noise, lengths_differ
-from vae_experiments.models import Bundled, shared
+from vae_experiments.models import Bundled, load_cached
 from vae_experiments.options import Option, foreign_settings, setting
 from vae_experiments.pipeline.calibration import Sample, Target, calibrated
 from vae_experiments.pipeline.folder_lock import claimed
@@ -104,7 +104,7 @@ class Experiment:
         chosen = self.device.choose()
         forget_peak_memory(chosen.device)
         with waiting("loading the model"):
-            autoencoder = shared(self.model, chosen)
+            autoencoder = load_cached(self.model, chosen)
         with waiting("reading the source"):
             info = self._checked_info(autoencoder)
             clip = self._checked_clip(autoencoder)

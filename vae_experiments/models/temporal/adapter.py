@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vae_experiments.models.chunking import Chunk
-    from vae_experiments.models.way import Call
+    from vae_experiments.models.tiling import Call
     from vae_experiments.tensors import Frames, Latents, Size
 
 
