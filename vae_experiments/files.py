@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
 import io
@@ -17,7 +18,7 @@ from vae_experiments.errors import WriteError
 from vae_experiments.runtime.interruption import unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -71,6 +72,18 @@ def write_json(path: Path, value: Any) -> None:
     write_text(
         path, _NUMBERS.sub(lambda found: re.sub(r"\s*\n\s*", " ", found.group(1)).join("[]"), text) + "\n"
     )
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table, whole or not at all."""
+    write_text(path, csv_text(header, rows))
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table as CSV, each line closed by a line feed; None is an empty cell."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
 
 
 def read_json(path: Path) -> Any:
