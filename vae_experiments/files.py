@@ -14,7 +14,7 @@ import shutil
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.errors import WriteError
+from vae_experiments.errors import WriteError, system_reason
 from vae_experiments.runtime.interruption import unfinished
 
 if TYPE_CHECKING:
@@ -193,5 +193,6 @@ def write_error(path: Path, error: OSError) -> WriteError:
         there = next(folder for folder in path.absolute().parents if folder.exists())
         free = shutil.disk_usage(there).free // 2**20
         return WriteError(f"no space left writing {path} ({free} MB free)", "free some space")
-    reason = (error.strerror or str(error)).lower()
-    return WriteError(f"cannot write {path} ({reason})", "choose another folder with hydra.run.dir=FOLDER")
+    return WriteError(
+        f"cannot write {path} ({system_reason(error)})", "choose another folder with hydra.run.dir=FOLDER"
+    )
