@@ -21,6 +21,7 @@ from vae_experiments.files import (
     is_whole,
     read_sums,
     whole,
+    write_csv,
     write_json,
     write_sums,
     write_text,
@@ -192,6 +193,11 @@ def test_json_is_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "metrics.json", {"psnr_db": float("inf")})
     assert json.loads((tmp_path / "metrics.json").read_text()) == value
+
+
+def test_a_table_reads_back_as_csv_and_an_unknown_cell_is_empty(tmp_path: Path) -> None:
+    write_csv(tmp_path / "numbers.csv", ["name", "psnr_db"], [("a, b", 1.5), ("c", None)])
+    assert (tmp_path / "numbers.csv").read_bytes() == b'name,psnr_db\n"a, b",1.5\nc,\n'
 
 
 def test_a_long_name_stays_legal(tmp_path: Path) -> None:

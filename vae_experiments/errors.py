@@ -89,6 +89,11 @@ class WriteError(VaeExperimentsError):
     """A result cannot be written."""
 
 
+def system_reason(error: OSError) -> str:
+    """Return what the system says of a file, as a part of a sentence."""
+    return (error.strerror or str(error)).lower()
+
+
 def closest(wrong: str, names: Iterable[str]) -> str:
     """Return which of the names was probably meant, and list them: the cure for a mistyped name."""
     known = sorted(names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import errno
 import hashlib
 import io
@@ -13,11 +14,11 @@ import shutil
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.errors import WriteError
+from vae_experiments.errors import WriteError, system_reason
 from vae_experiments.runtime.interruption import unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -71,6 +72,18 @@ def write_json(path: Path, value: Any) -> None:
     write_text(
         path, _NUMBERS.sub(lambda found: re.sub(r"\s*\n\s*", " ", found.group(1)).join("[]"), text) + "\n"
     )
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table, whole or not at all."""
+    write_text(path, csv_text(header, rows))
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table as CSV, each line closed by a line feed; None is an empty cell."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
+    return text.getvalue()
 
 
 def read_json(path: Path) -> Any:
@@ -180,5 +193,6 @@ def write_error(path: Path, error: OSError) -> WriteError:
         there = next(folder for folder in path.absolute().parents if folder.exists())
         free = shutil.disk_usage(there).free // 2**20
         return WriteError(f"no space left writing {path} ({free} MB free)", "free some space")
-    reason = (error.strerror or str(error)).lower()
-    return WriteError(f"cannot write {path} ({reason})", "choose another folder with hydra.run.dir=FOLDER")
+    return WriteError(
+        f"cannot write {path} ({system_reason(error)})", "choose another folder with hydra.run.dir=FOLDER"
+    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from omegaconf._utils import get_yaml_loader
 
-from vae_experiments.errors import VaeExperimentsError
+from vae_experiments.errors import VaeExperimentsError, system_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +55,7 @@ def read_yaml(path: Path, is_text: Callable[[str], bool] = lambda _: False, most
     except RecursionError:
         raise _refused(path, "is nested too deep") from None
     except OSError as error:
-        raise _refused(path, f"cannot be read ({(error.strerror or str(error)).lower()})") from None
+        raise _refused(path, f"cannot be read ({system_reason(error)})") from None
 
 
 def _refused(path: Path, problem: str) -> VaeExperimentsError:

@@ -14,6 +14,7 @@ from vae_experiments.errors import NumbersError, SourceError
 from vae_experiments.files import read_json
 from vae_experiments.manipulations import Clip
 from vae_experiments.pipeline.run_folder import FINISHED, TABLE
+from vae_experiments.pipeline.second_video import described
 from vae_experiments.runtime.progress import Progress
 from vae_experiments.runtime.streams import prefetch
 from vae_experiments.sources import SourceInfo
@@ -93,20 +94,11 @@ def encoded(source: Source, autoencoder: Autoencoder, batch_size: int, most: int
                 break
     if not count:
         raise NumbersError("the source gave no frames", "give a source with at least one frame")
-    clip = Clip(
-        fps=float(info.fps),
-        begins=info.begins if info.uneven else None,
-        frames=info.frames,
-        channels=autoencoder.latent_channels,
-        stride=autoencoder.stride,
-        time_stride=autoencoder.time_stride,
-        first_frames=autoencoder.first_frames,
-    )
     # What is said of the sound does not matter to latents.
     remarks = tuple(remark for remark in info.remarks if not remark.startswith("the sound"))
     # A network leaves channels last in memory; sums in another order would differ in their last bits.
     held = torch.cat(taken)[:most].contiguous()
-    return Subject(source.title(), held, clip, info.size, info.fps, remarks)
+    return Subject(source.title(), held, described(info, autoencoder), info.size, info.fps, remarks)
 
 
 def _counted(chunks: Iterator[Frames], progress: Progress) -> Iterator[Frames]:

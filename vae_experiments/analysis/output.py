@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.analysis.pca_images import component_pictures, enlarged
 from vae_experiments.analysis.settings import Plots
 from vae_experiments.analysis.statistics import MOMENTS, gaussian, histograms, principal_components
-from vae_experiments.files import write_json, write_text
+from vae_experiments.files import write_csv, write_json
 from vae_experiments.writers import open_mp4
 from vae_experiments.writers.pages.analysis_report import AnalysisPage, write_analysis_page
 from vae_experiments.writers.plots.analysis_plots import (
@@ -62,7 +60,7 @@ def write_study(folder: Path, subject: Subject, numbers: Mapping[str, Any], plot
         WriteError: the folder cannot be written.
     """
     rows = _rows(numbers)
-    write_text(folder / "analysis.csv", _table(rows))
+    write_csv(folder / "analysis.csv", list(rows[0]), [list(row.values()) for row in rows])
     plot_correlation(folder / "correlation.png", numbers["correlation"])
     plot_components(folder / "pca.png", _shares(numbers))
     if plots is not Plots.none:
@@ -82,14 +80,6 @@ def _rows(numbers: Mapping[str, Any]) -> list[dict[str, Any]]:
         for row, moved in zip(rows, numbers["second"]["mean_shifts"], strict=True):
             row["mean_shift"] = moved
     return rows
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    text = io.StringIO()
-    table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    return text.getvalue()
 
 
 def _shares(numbers: Mapping[str, Any]) -> dict[str, list[float]]:

@@ -52,6 +52,8 @@ def _scores(latents: Latents, components: PrincipalComponents) -> np.ndarray:
 
 def enlarged(pixels: Pixels, stride: int, size: Size) -> Iterator[Pixels]:
     """Make every cell a square of ``stride`` pixels, cut off at the size of the source, a picture at a time."""
+    from einops import repeat
+
     for picture in pixels:
-        square = picture.repeat(stride, axis=0).repeat(stride, axis=1)
+        square = repeat(picture, "h w c -> (h p) (w q) c", p=stride, q=stride)
         yield square[None, : size.height, : size.width]

@@ -114,8 +114,10 @@ def gaussian(latents: Latents) -> Gaussian:
 
 def _centred_cells(latents: Latents, mean: Tensor) -> Iterator[Tensor]:
     """Yield the cells as columns ``C n`` in float64, less the mean of each channel."""
+    from einops import rearrange
+
     for chunk in in_chunks(latents):
-        yield chunk.transpose(0, 1).flatten(1).double() - mean[:, None]
+        yield rearrange(chunk, "t c h w -> c (t h w)").double() - mean[:, None]
 
 
 def correlation(cells: Gaussian) -> list[list[float | None]]:

@@ -25,7 +25,7 @@ from vae_experiments.cli.hydra_errors import mistake_of, no_name_of_a_choice
 from vae_experiments.cli.multirun import SweepFolder, conclude
 from vae_experiments.cli.overrides import quoted
 from vae_experiments.cli.run_folders import RUN, SWEEP, claim_run, fail_job, finished_job
-from vae_experiments.errors import SettingError
+from vae_experiments.errors import SettingError, system_reason
 from vae_experiments.files import write_error
 from vae_experiments.messages import one_line
 from vae_experiments.pipeline.folder_lock import RefusedError, end_all, one_held
@@ -206,8 +206,9 @@ def _early_mistake(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is None and (folder := one_held()):
         return str(write_error(folder / ".hydra", error))
     if isinstance(error, OSError):
-        reason = str(error.strerror).lower()
-        return f"cannot use {error.filename} ({reason}); choose a folder with hydra.run.dir=FOLDER"
+        return (
+            f"cannot use {error.filename} ({system_reason(error)}); choose a folder with hydra.run.dir=FOLDER"
+        )
     if isinstance(error, TypeError | ValueError) and _rooms(error)[-1] == "hydra._internal.defaults_list":
         return no_name_of_a_choice()
     if isinstance(error, RecursionError):

@@ -18,7 +18,7 @@ from hydra.errors import (
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from vae_experiments.cli.renamed import RENAMED
-from vae_experiments.errors import SettingError, VaeExperimentsError, closest
+from vae_experiments.errors import SettingError, VaeExperimentsError, closest, system_reason
 from vae_experiments.options import Option, dotted, families, kinds
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _failed_file(error: OSError) -> str:
         if error.errno in (errno.ENOSPC, errno.EDQUOT)
         else "choose another folder with hydra.run.dir=FOLDER"
     )
-    return f"{what} ({str(error.strerror).lower()}); {cure}"
+    return f"{what} ({system_reason(error)}); {cure}"
 
 
 def unknown_setting(address: str, key: str, value: Any, known: Iterable[str]) -> SettingError:

@@ -10,9 +10,7 @@ anything of ours around it, tells what our streaming costs.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import logging
 from itertools import product
 from pathlib import Path
@@ -24,7 +22,7 @@ from vae_experiments.cli.app import command
 from vae_experiments.cli.config import option_from, refuse_unknown
 from vae_experiments.cli.entry import one_line_mistakes
 from vae_experiments.commands.timings import Timing, as_line, best, overrides, timed
-from vae_experiments.files import write_json, write_text
+from vae_experiments.files import write_csv, write_json
 from vae_experiments.models import Model
 from vae_experiments.options import Option, setting
 from vae_experiments.runtime.device import Device, Dtype
@@ -113,12 +111,8 @@ def _frames(size: int, count: int) -> Frames:
 
 def write(folder: Path, timings: Sequence[Timing], recommended: Timing, device: str) -> None:
     """Leave the table, the plot, and where it was measured."""
-    text = io.StringIO()
     rows: list[dict[str, Any]] = [dataclasses.asdict(timing) for timing in timings]
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(folder / "benchmark.csv", text.getvalue())
+    write_csv(folder / "benchmark.csv", list(rows[0]), [list(row.values()) for row in rows])
     plot_benchmark(folder / "benchmark.png", rows)
     facts = {"device": device, "recommended": dataclasses.asdict(recommended), "timings": rows}
     write_json(folder / "benchmark.json", provenance() | facts)

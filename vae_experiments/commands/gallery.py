@@ -8,8 +8,6 @@ The clip is encoded once; its latents are held.
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 from dataclasses import fields
 from pathlib import Path
@@ -22,7 +20,7 @@ from vae_experiments.cli.config import option_from, refuse_unknown
 from vae_experiments.cli.entry import one_line_mistakes
 from vae_experiments.cli.settings_help import grouped, sentence
 from vae_experiments.errors import SettingError, closest
-from vae_experiments.files import write_text
+from vae_experiments.files import write_csv, write_text
 from vae_experiments.manipulations import ChainStep, chain
 from vae_experiments.models import Model
 from vae_experiments.options import Option, kinds, setting
@@ -170,7 +168,8 @@ def write(folder: Path, groups: dict[str, dict[str, type[ChainStep]]], studio: S
                 sections.setdefault(title, []).append(tile)
                 table.append(table_row(name, kind, [one.psnr_db for one in shown]))
     write_gallery(folder / PICTURE, studio.frame(studio.reconstructed), sections)
-    write_text(folder / NUMBERS, _as_csv(rows))
+    header = ["manipulation", "setting", "value", "psnr_db_against_reconstructed"]
+    write_csv(folder / NUMBERS, header, [(row.name, row.setting, row.value, row.psnr_db) for row in rows])
     write_text(folder / TABLE, "\n".join(table) + "\n")
 
 
@@ -180,14 +179,6 @@ def table_row(name: str, kind: type[ChainStep], psnrs: Sequence[float | None]) -
     steps = ", ".join(map(str, values))
     numbers = ", ".join("same" if psnr is None else f"{psnr:.1f}" for psnr in psnrs)
     return f"| `{name}` | {sentence(kind)} | `{key}` {steps} | {numbers} |"
-
-
-def _as_csv(rows: Sequence[Shown]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["manipulation", "setting", "value", "psnr_db_against_reconstructed"])
-    writer.writerows((row.name, row.setting, row.value, row.psnr_db) for row in rows)
-    return text.getvalue()
 
 
 @command("gallery", FAMILIES, HELP)

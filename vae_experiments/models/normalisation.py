@@ -118,10 +118,11 @@ def _at(column: Tensor, first: int, count: int) -> Tensor:
 def _column(values: float | list[float], channels: int | None = None) -> Tensor:
     """Shape one number, one a channel, or several a channel, so that they meet latents ``T C h w``."""
     import torch
+    from einops import rearrange
 
     column = torch.tensor(values, dtype=torch.float32).reshape(-1, 1, 1)
     if not column.isfinite().all():
         raise ValueError("a number is not finite")
     if channels is None or len(column) == channels or len(column) % channels:
         return column
-    return column.reshape(channels, -1, 1, 1).movedim(1, 0)
+    return rearrange(column, "(c t) 1 1 -> t c 1 1", c=channels)

@@ -11,14 +11,13 @@ frames rounded as they are written, never of a compressed file.
 
 from __future__ import annotations
 
-import csv
 import functools
-import io
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import NumbersError
+from vae_experiments.files import csv_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,14 +91,13 @@ def as_table(fidelities: Mapping[str, Fidelity], frames: int, begins: Callable[[
 
     A number is empty where a video has no such frame.
     """
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["frame", "seconds", *(f"{name}.{number}" for name in fidelities for number in NUMBERS)])
+    header = ["frame", "seconds", *(f"{name}.{number}" for name in fidelities for number in NUMBERS)]
+    rows = []
     for frame in range(frames):
         scores = [video.frames[frame] if frame < len(video.frames) else None for video in fidelities.values()]
         numbers = [getattr(score, number, None) for score in scores for number in NUMBERS]
-        rows.writerow([frame, round(float(begins(frame)), 6), *numbers])
-    return text.getvalue()
+        rows.append([frame, round(float(begins(frame)), 6), *numbers])
+    return csv_text(header, rows)
 
 
 def psnr_db(mse: float) -> float | None:

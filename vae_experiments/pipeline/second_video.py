@@ -131,6 +131,20 @@ def clip_of(
     """Return what manipulations may know of a source's clip; ``places`` as in ``SecondVideos``."""
     info = source.info
     companions = SecondVideos(info, autoencoder, batch_size, places or {})
+    return replace(
+        described(info, autoencoder),
+        latents_of=companions.latents,
+        frames_of=companions.frames,
+        check_path=companions.check,
+        digests=lambda: companions.digests,
+        size=info.size,
+        is_sampled=autoencoder.is_sampled,
+        posterior_std=lambda: autoencoder.posterior_std(source.chunks(batch_size)),
+    )
+
+
+def described(info: SourceInfo, autoencoder: Autoencoder) -> Clip:
+    """Return how long a clip's frames and latents last, and of how many values they are."""
     return Clip(
         fps=float(info.fps),
         begins=info.begins if info.uneven else None,
@@ -139,13 +153,6 @@ def clip_of(
         stride=autoencoder.stride,
         time_stride=autoencoder.time_stride,
         first_frames=autoencoder.first_frames,
-        latents_of=companions.latents,
-        frames_of=companions.frames,
-        check_path=companions.check,
-        digests=lambda: companions.digests,
-        size=info.size,
-        is_sampled=autoencoder.is_sampled,
-        posterior_std=lambda: autoencoder.posterior_std(source.chunks(batch_size)),
     )
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from itertools import accumulate, islice, pairwise
 from typing import IO, TYPE_CHECKING, Any
 
-from vae_experiments.errors import SourceError
+from vae_experiments.errors import SourceError, system_reason
 from vae_experiments.sources.file_type import Kind, sniff
 from vae_experiments.sources.image_structure import list_pages, without_damage
 from vae_experiments.sources.media_reader import GO_ON, MediaInfo, MediaReader
@@ -176,7 +176,7 @@ class ImageFolder(MediaReader):
         try:
             found = [file for file in self.path.iterdir() if file.suffix.lower() in _SUFFIXES]
         except OSError as error:
-            raise self.refusal(str(error.strerror).lower(), "allow reading the folder") from None
+            raise self.refusal(system_reason(error), "allow reading the folder") from None
         files = sorted((file for file in found if not file.name.startswith(".")), key=_natural)
         for file in files:
             if not file.is_file():
@@ -231,7 +231,7 @@ def _damage_named(medium: MediaReader, number: int) -> Iterator[None]:
         raise medium.refusal("one of its pictures does not fit into memory", "make it smaller") from None
     except Exception as error:
         if isinstance(error, OSError) and error.strerror:
-            raise medium.refusal(error.strerror.lower(), "check the disk") from error
+            raise medium.refusal(system_reason(error), "check the disk") from error
         cure = GO_ON if number > 0 else _AGAIN
         raise _Broken(*medium.refusal(f"damaged near frame {number}", cure).args) from error
 

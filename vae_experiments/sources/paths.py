@@ -8,7 +8,7 @@ import stat
 from difflib import get_close_matches
 from pathlib import Path
 
-from vae_experiments.errors import SourceError
+from vae_experiments.errors import SourceError, system_reason
 
 # Media libraries take such names for addresses, pipes, cameras and lists of other files.
 _ADDRESS = re.compile(r"^([a-z][a-z0-9+.-]+[:,]|<\w+>$)", re.IGNORECASE)
@@ -43,7 +43,7 @@ def locate(text: str) -> Path:
     except FileNotFoundError:
         raise _absent(path, text) from None
     except OSError as error:
-        raise refuse(path, _reason(error), "check the name and its links") from None
+        raise refuse(path, system_reason(error), "check the name and its links") from None
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise refuse(path, "not a regular file", "give a video file or a folder of pictures")
     if not os.access(path, os.R_OK):
@@ -57,7 +57,7 @@ def stamp(path: Path) -> tuple[tuple[str, int, int, int], ...]:
         files = sorted(path.iterdir()) if path.is_dir() else [path]
         states = [(file.name, file.stat()) for file in files if file.is_file()]
     except OSError as error:
-        raise refuse(path, _reason(error), "check that it is still there") from None
+        raise refuse(path, system_reason(error), "check that it is still there") from None
     return tuple((name, state.st_size, state.st_mtime_ns, state.st_ino) for name, state in states)
 
 
@@ -71,7 +71,7 @@ def head(path: Path, count: int) -> bytes:
         with path.open("rb") as file:
             return file.read(count)
     except OSError as error:
-        raise refuse(path, _reason(error), "allow reading it, or copy it elsewhere") from None
+        raise refuse(path, system_reason(error), "allow reading it, or copy it elsewhere") from None
 
 
 def _absent(path: Path, text: str) -> SourceError:
@@ -87,7 +87,3 @@ def _absent(path: Path, text: str) -> SourceError:
     return refuse(
         path, "no such file", f"did you mean {say_name(path.parent / near[0])}?" if near else "check the name"
     )
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vae_experiments.files import write_csv
 from vae_experiments.pipeline.metrics import NUMBERS
 from vae_experiments.pipeline.run_folder import RECONSTRUCTED
 from vae_experiments.sweep.jobs import CHANGED, is_number
@@ -22,8 +21,11 @@ FIRST = (*SCORES, *(f"{RECONSTRUCTED}.{name}" for name in (*NUMBERS, "identical"
 LAST = ("peak_memory_bytes", "folder", "status", "sentence")
 
 
-def as_csv(jobs: Sequence[Job], into: Path) -> str:
-    """Write the table; its folders are relative to ``into``, where it will stand.
+TABLE = "sweep.csv"
+
+
+def write_table(jobs: Sequence[Job], into: Path) -> None:
+    """Write the table into a folder, which its folders are relative to.
 
     Numbers of the video that a job is about stand under their own names, all others under their way
     in metrics.json: ``reconstructed.ssim``. A number that is not there is an empty cell.
@@ -33,17 +35,15 @@ def as_csv(jobs: Sequence[Job], into: Path) -> str:
     there = dict.fromkeys(name for row in measured for name in row)
     first = [name for name in FIRST if name in there]
     others = [name for name in there if name not in {*first, *keys, *LAST}]
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["job", *keys, *first, *others, *LAST])
+    rows = []
     for job, values in zip(jobs, measured, strict=True):
         typed = job.overrides or {}
         # What a job was not given by hand, as batch_size, may stand in its metrics.
         known = [typed.get(key, _cell(values.get(key))) for key in keys]
         numbers = [_cell(values.get(name)) for name in (*first, *others, LAST[0])]
         where = [relative(job.folder, into), job.status.value, job.sentence]
-        rows.writerow([job.name, *known, *numbers, *where])
-    return text.getvalue()
+        rows.append([job.name, *known, *numbers, *where])
+    write_csv(into / TABLE, ["job", *keys, *first, *others, *LAST], rows)
 
 
 def relative(path: Path, into: Path) -> str:

@@ -11,6 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import VaeExperimentsError
+from vae_experiments.pipeline.folder_lock import FAILURE
 from vae_experiments.pipeline.run_folder import FINISHED, ORIGINAL, RECONSTRUCTED
 from vae_experiments.yaml_files import read_yaml
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-FAILED = "failure.json"
 OVERRIDES = ".hydra/overrides.yaml"
 CHANGED = f"{RECONSTRUCTED}_with_"
 LARGEST = 1e300
@@ -141,7 +141,7 @@ def _is_job(folder: Path) -> bool:
 
 
 def _is_run(folder: Path) -> bool:
-    return any((folder / name).exists() for name in (FINISHED, FAILED, OVERRIDES, f"{ORIGINAL}.mp4"))
+    return any((folder / name).exists() for name in (FINISHED, FAILURE, OVERRIDES, f"{ORIGINAL}.mp4"))
 
 
 def _in_order(folder: Path) -> tuple[float, str]:
@@ -151,8 +151,8 @@ def _in_order(folder: Path) -> tuple[float, str]:
 def _read(folder: Path, name: str) -> Job:
     overrides = _overrides(folder / OVERRIDES)
     metrics: dict[str, Any] = {}
-    if (folder / FAILED).exists():
-        failure = _json(folder / FAILED) or {}
+    if (folder / FAILURE).exists():
+        failure = _json(folder / FAILURE) or {}
         status, sentence = (
             Status.failed,
             " ".join(str(failure.get("sentence") or "it does not say why").split()),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from vae_experiments.errors import StoppedError, VaeExperimentsError
 from vae_experiments.files import write_json
-from vae_experiments.sweep.jobs import FAILED, OVERRIDES
+from vae_experiments.pipeline.folder_lock import FAILURE
+from vae_experiments.sweep.jobs import OVERRIDES
 from vae_experiments.sweep.report import Summary, write_sweep
 
 if TYPE_CHECKING:
@@ -47,5 +48,5 @@ def run_sweep(experiments: Mapping[str, Runnable], folder: Path) -> Summary:
         except StoppedError:
             raise
         except VaeExperimentsError as error:
-            write_json(place / FAILED, {"sentence": str(error)})
+            write_json(place / FAILURE, {"sentence": str(error)})
     return write_sweep([folder])

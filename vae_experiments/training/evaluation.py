@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
+from einops import rearrange
 
 from vae_experiments.training.networks.losses import psnr_db
 
@@ -49,11 +50,11 @@ def _batch(trainee: Trainee, clip: Frames) -> Frames:
     """Shape a clip as the network takes it: frames as a batch, or one clip ``1 3 T H W``."""
     there = clip.to(next(trainee.parameters()).device)
     if trainee.sees_clips:
-        return there.movedim(1, 0)[None]
+        return rearrange(there, "t c h w -> 1 c t h w")
     return there.contiguous(memory_format=torch.channels_last)
 
 
 def _clip(answer: torch.Tensor) -> torch.Tensor:
     """Return an answer back with time first, on the CPU."""
-    clip = answer[0].movedim(0, 1) if answer.ndim == 5 else answer
+    clip = rearrange(answer, "1 c t h w -> t c h w") if answer.ndim == 5 else answer
     return clip.to("cpu", torch.float32)

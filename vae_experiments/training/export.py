@@ -8,6 +8,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import torch
+from einops import rearrange
 from safetensors import SafetensorError
 
 from vae_experiments.errors import WriteError
@@ -80,6 +81,6 @@ def exported_step(folder: Path) -> int:
 
 def latent_statistics(trainee: Trainee, clips: Sequence[Frames]) -> tuple[list[float], list[float]]:
     """Measure mean and standard deviation of each raw latent channel over all clips and cells."""
-    values = torch.cat([raw_latents(trainee, clip).movedim(1, 0).flatten(1) for clip in clips], 1).double()
-    deviation, mean = torch.std_mean(values, dim=1, correction=0)
+    channels = [rearrange(raw_latents(trainee, clip), "b c ... -> c (b ...)") for clip in clips]
+    deviation, mean = torch.std_mean(torch.cat(channels, 1).double(), dim=1, correction=0)
     return mean.tolist(), deviation.tolist()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from vae_experiments.files import whole, write_text
+from vae_experiments.files import whole, write_csv
 from vae_experiments.tensors import to_pixels
 from vae_experiments.training.resuming import CURVES, SAMPLES, TABLE
 from vae_experiments.writers import plot_training
@@ -44,11 +42,8 @@ class History:
     def write_table(self) -> None:
         """Write the table."""
         names = list(dict.fromkeys(name for row in self.rows for name in row))
-        text = io.StringIO()
-        table = csv.DictWriter(text, names, lineterminator="\n")
-        table.writeheader()
-        table.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in self.rows)
-        write_text(self.folder / TABLE, text.getvalue())
+        rows = [[f"{row[name]:.6g}" if name in row else None for name in names] for row in self.rows]
+        write_csv(self.folder / TABLE, names, rows)
 
     def write_samples(self, pairs: Sequence[tuple[Frames, Frames]]) -> Frames:
         """Lay originals out above their reconstructions, and give the sheet, ``1 3 H W``."""

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
+from einops import rearrange
 
 from vae_experiments.errors import TrainingError
 from vae_experiments.training.checkpoints import load_optimiser_state, load_weights, optimiser_state
@@ -116,7 +117,9 @@ class Learner:
         answer = self._answer(step, part, frames)
         reconstructed = answer.reconstructed.float()
         if frames.ndim == 5:  # the losses look at frames
-            reconstructed, frames = (clips.movedim(2, 1).flatten(0, 1) for clips in (reconstructed, frames))
+            reconstructed, frames = (
+                rearrange(clips, "b c t h w -> (b t) c h w") for clips in (reconstructed, frames)
+            )
         losses = {"reconstruction": self.reconstruction_loss(reconstructed, frames)} | answer.penalties
         if self.settings.perceptual:
             losses["structure"] = self.settings.perceptual * structure_loss(reconstructed, frames)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from vae_experiments.cli.entry import UNREADABLE, complain
+from vae_experiments.errors import system_reason
 from vae_experiments.runtime.interruption import promise
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         outputs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        complain(f"--outputs: cannot use {outputs} ({str(error.strerror).lower()}); choose another folder")
+        complain(f"--outputs: cannot use {outputs} ({system_reason(error)}); choose another folder")
         return 1
     try:
         opened = _listen(typed.host, typed.port)

@@ -214,15 +214,19 @@ def _principal(covariance: Tensor) -> Components:
 
 def _cells(latents: Latents) -> tuple[Tensor, Tensor]:
     """Return every cell of every frame as a row of its channels, about their mean, and that mean; float64."""
-    rows = latents.double().movedim(1, -1).reshape(-1, latents.shape[1])
+    from einops import rearrange
+
+    rows = rearrange(latents.double(), "t c h w -> (t h w) c")
     mean = rows.mean(0)
     return rows - mean, mean
 
 
 def _latents(rows: Tensor, like: Latents) -> Latents:
     """Put rows of channels back where ``_cells`` took them from."""
-    count, channels, height, width = like.shape
-    return rows.reshape(count, height, width, channels).movedim(-1, 1).contiguous().float()
+    from einops import rearrange
+
+    height, width = like.shape[2:]
+    return rearrange(rows, "(t h w) c -> t c h w", h=height, w=width).contiguous().float()
 
 
 def _frames(latents: Latents) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from vae_experiments.errors import ModelError
+from vae_experiments.errors import ModelError, system_reason
 from vae_experiments.files import digest
 from vae_experiments.models.hub.weight_files import Weights
 
@@ -126,6 +126,6 @@ def disk_error(place: HubRepo, error: OSError) -> ModelError:
             "free some space, or set HF_HOME to a folder on another disk; what has come is kept",
         )
     return ModelError(
-        f"model: cannot write {error.filename or place.cache} ({str(error.strerror or error).lower()})",
+        f"model: cannot write {error.filename or place.cache} ({system_reason(error)})",
         "set HF_HOME to a folder that can be written",
     )

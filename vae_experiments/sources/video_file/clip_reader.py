@@ -13,7 +13,7 @@ from functools import partial
 from itertools import dropwhile, islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from vae_experiments.errors import SourceError
+from vae_experiments.errors import SourceError, system_reason
 from vae_experiments.sources.file_type import sniff
 from vae_experiments.sources.frame_rate import Stretch
 from vae_experiments.sources.image_files import Animation
@@ -104,7 +104,7 @@ class ClipReader:
             except (Damage, FFmpegError):
                 continue
             except OSError as error:
-                raise refuse(self.path, (error.strerror or str(error)).lower(), "check the disk") from error
+                raise refuse(self.path, system_reason(error), "check the disk") from error
             if len(found) == count:
                 return found
         raise refuse(self.path, "damaged further in", _AGAIN)

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vae_experiments.errors import SourceError
+from vae_experiments.errors import SourceError, system_reason
 from vae_experiments.files import digest_of
 from vae_experiments.sources.paths import locate, refuse, say_name
 from vae_experiments.sources.video_file.clip_reader import ClipReader, look_over
@@ -70,7 +70,7 @@ def _files(folder: Path, skipped: list[str]) -> Iterator[Path]:
     """
 
     def name(error: OSError) -> None:
-        skipped.append(f"skipped {say_name(error.filename)}: {(error.strerror or str(error)).lower()}")
+        skipped.append(f"skipped {say_name(error.filename)}: {system_reason(error)}")
 
     entered = set()
     for place, folders, files in os.walk(folder, onerror=name, followlinks=True):

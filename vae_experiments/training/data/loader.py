@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from einops import rearrange
 
 from vae_experiments.errors import TrainingError
 from vae_experiments.tensors import to_frames
@@ -134,7 +135,9 @@ def crops(random: Random, buffer: deque[Array], batch: int, crop: int) -> Frames
     chosen = random.choice(len(buffer), batch, replace=batch > len(buffer))
     pixels = np.stack([_cut(random, buffer[index], crop) for index in chosen])
     matrices = torch.from_numpy(np.stack([colour_matrix(random) for _ in range(batch)]))
-    frames = to_frames(pixels.reshape(-1, crop, crop, 3)).reshape(batch, -1, 3, crop, crop)
+    frames = rearrange(
+        to_frames(rearrange(pixels, "b t h w c -> (b t) h w c")), "(b t) c h w -> b t c h w", b=batch
+    )
     return torch.einsum("bij,btjhw->bithw", matrices, frames).clamp_(-1, 1).contiguous()
 
 
@@ -143,7 +146,7 @@ def _cut(random: Random, pixels: Array, crop: int) -> Array:
     y, x = (int(random.integers(0, side - crop + 1)) for side in pixels.shape[1:3])
     part = pixels[:, y : y + crop, x : x + crop]
     if random.random() < 0.5:
-        part = part.transpose(0, 2, 1, 3)
+        part = rearrange(part, "t h w c -> t w h c")
     return part[:, :: random.choice([-1, 1]), :: random.choice([-1, 1])]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from einops import rearrange
 from torch.nn.functional import avg_pool2d
 
 from vae_experiments.pipeline.metrics import ssim
@@ -35,7 +36,7 @@ def prior_loss(latents: Latents) -> torch.Tensor:
     channel. Source: the closed form for normal distributions, as in Bishop, Pattern recognition and
     machine learning, 2006, exercise 2.13.
     """
-    channels = latents.float().movedim(1, 0).flatten(1)
+    channels = rearrange(latents.float(), "b c ... -> c (b ...)")
     mean = channels.mean(1)
     # A covariance is a product of matrices, which autocast would take in bfloat16: of correlated
     # channels its determinant then gets the wrong sign, and the gradient a wrong direction.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.utils import broadcast
+from einops import rearrange
 from torch import Tensor, nn
 
 from vae_experiments.training.networks.losses import code_losses
@@ -47,7 +48,7 @@ class Quantised(FramewiseModule):
         network: Any = self.network
         latents = self._disturbed(self.encode(frames).float(), draws)
         chosen = nearest(latents, self.codebook)
-        codes = self.codebook[chosen].movedim(-1, 1)
+        codes = rearrange(self.codebook[chosen], "b h w c -> b c h w")
         # With few codes in use the first steps see few colours, and an axis of colour that is not
         # encoded then never is: so for a while nothing snaps.
         through = latents + (codes - latents).detach() if draws.step >= self.free else latents
@@ -62,7 +63,7 @@ class Quantised(FramewiseModule):
 
     def _remember(self, latents: Latents, draws: StepRandom) -> None:
         """Keep latents of this batch, one for each code that may have to begin anew."""
-        flat = latents.movedim(1, -1).flatten(0, -2)
+        flat = rearrange(latents, "b c h w -> (b h w) c")
         places = torch.randint(len(flat), (len(self.codebook),), generator=draws.random)
         self.last_latents.copy_(flat[places.to(flat.device)])
 
@@ -91,6 +92,6 @@ class Quantised(FramewiseModule):
 
 def nearest(latents: Latents, codebook: Tensor) -> Tensor:
     """Find the number of the nearest code of each latent ``B C h w``: ``B h w``."""
-    flat = latents.detach().movedim(1, -1).flatten(0, -2)
+    flat = rearrange(latents.detach(), "b c h w -> (b h w) c")
     chosen = torch.cdist(flat, codebook.detach().float()).argmin(1)
     return chosen.reshape(len(latents), *latents.shape[2:])

@@ -126,20 +126,12 @@ def plot_latents(path: Path, pictures: Mapping[str, LatentPicture]) -> None:
 
 def _mosaic(channels: torch.Tensor) -> Any:
     """Lay channels ``C h w`` out in a square, with a blank line between them."""
-    import torch
+    from einops import rearrange
     from torch.nn.functional import pad
 
     side = int(len(channels) ** 0.5 + 0.999)
-    cells = pad(channels, (0, 1, 0, 1), value=float("nan"))
-    blank = torch.full_like(cells[0], float("nan"))
-    rows = [
-        torch.cat(
-            [cells[index] if index < len(cells) else blank for index in range(row * side, (row + 1) * side)],
-            dim=1,
-        )
-        for row in range(side)
-    ]
-    return torch.cat(rows).numpy()
+    cells = pad(channels, (0, 1, 0, 1, 0, side**2 - len(channels)), value=float("nan"))
+    return rearrange(cells, "(rows columns) h w -> (rows h) (columns w)", columns=side).numpy()
 
 
 def new_figure(width: float, height: float) -> Any:
