@@ -29,6 +29,7 @@ DOORS = {
     "huggingface_hub": {"models"},
     "av": {"sources", "writers", "tracks"},
     "imageio": {"sources", "writers"},
+    "imageio_ffmpeg": {"writers"},
     "PIL": {"sources", "writers", "training"},
     "matplotlib": {"writers"},
     "jinja2": {"writers"},

@@ -29,7 +29,7 @@ from vae_experiments.manipulations.frame_range import FrameRange
 from vae_experiments.manipulations.masks import Mask
 from vae_experiments.pipeline.second_video import SecondVideos
 from vae_experiments.schedules import Timeline, parse_schedule
-from vae_experiments.sources import MovingCircle, SourceInfo
+from vae_experiments.sources import MovingCircle, Sound, SourceInfo
 from vae_experiments.tensors import Size, to_pixels
 from vae_experiments.writers import Comparison, open_mp4
 
@@ -243,7 +243,7 @@ def test_what_is_wrong_with_the_sound_is_said_once_a_run_and_not_once_a_process(
     write_film(tmp_path / "video.mov", [0.5])
     content = (tmp_path / "video.mov").read_bytes()
     (tmp_path / "video.mov").write_bytes(content.replace(b"sowt", b"zzzz"))
-    source = uneven(TIMES, sound=tmp_path / "video.mov")
+    source = uneven(TIMES, sound=Sound(tmp_path / "video.mov"))
     for _ in range(2):
         caplog.clear()
         run(source)
@@ -254,7 +254,7 @@ def test_the_sound_of_a_run_is_in_step_in_every_video(
     run: Callable[..., Any], uneven: Callable[..., MovingCircle], tmp_path: Path
 ) -> None:
     write_film(tmp_path / "video.mkv", [0.1, 0.6], times=TIMES[:-1], seconds=float(TIMES[-1]))
-    folder = run(uneven(TIMES, sound=tmp_path / "video.mkv")).folder
+    folder = run(uneven(TIMES, sound=Sound(tmp_path / "video.mkv"))).folder
     for name in ("original", "reconstructed", "reconstructed_with_noise", "comparison"):
         assert heard(folder / f"{name}.mp4") == pytest.approx([0.1, 0.6], abs=0.005), name
 

@@ -40,15 +40,23 @@ def whole(path: Path) -> Iterator[Path]:
     Raises:
         WriteError: the folder cannot be written or the disk is full; nothing is left behind.
     """
+    with passing(path) as hidden:
+        try:
+            yield hidden
+            publish(hidden, path)
+        except OSError as error:
+            if not _is_about_writing(error, path):
+                raise
+            raise write_error(path, error) from error
+
+
+@contextlib.contextmanager
+def passing(path: Path) -> Iterator[Path]:
+    """Lend a hidden name beside ``path`` for as long as the block lasts; what is written there goes with it."""
     hidden = hidden_beside(path)
     unfinished.add(hidden)
     try:
         yield hidden
-        publish(hidden, path)
-    except OSError as error:
-        if not _is_about_writing(error, path):
-            raise
-        raise write_error(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             hidden.unlink(missing_ok=True)

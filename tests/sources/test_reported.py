@@ -18,7 +18,7 @@ import pytest
 from tests.sources.conftest import drawn, numbers_of, pixels_of, sentence_for, write_film
 from tests.sources.field_coded import write_fields
 from vae_experiments.errors import SourceError
-from vae_experiments.sources import Video
+from vae_experiments.sources import Sound, Video
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -382,7 +382,7 @@ def test_a_sound_track_of_an_unknown_kind_costs_only_the_sound(tmp_path: Path) -
         silence = av.AudioFrame.from_ndarray(np.zeros((1, 8000), np.float32), "fltp", "mono")
         silence.sample_rate = 8000
         container.mux([*sound.encode(silence), *sound.encode(None), *stream.encode(None)])
-    assert video(path).info.sound == path
+    assert video(path).info.sound == Sound(path)
     path.write_bytes(path.read_bytes().replace(b"mp4a", b"apac").replace(b"esds", b"free"))
     info = video(path).info
     assert (info.frames, info.sound) == (12, None)

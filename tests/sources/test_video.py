@@ -11,7 +11,7 @@ import torch
 
 from tests.sources.conftest import drawn, numbers_of, pixels_of, write_film, write_gif, write_pictures
 from vae_experiments.errors import SettingError, SourceError
-from vae_experiments.sources import Video
+from vae_experiments.sources import Sound, Video
 from vae_experiments.sources.resize import Fit
 
 if TYPE_CHECKING:
@@ -169,19 +169,20 @@ def test_a_size_is_reached_in_each_way(film: Path, how: Fit) -> None:
     assert pixels_of(source).shape == (24, 32, 96, 3)
 
 
-def test_a_film_with_sound_names_it_only_where_it_fits(film: Path, tmp_path: Path) -> None:
+def test_a_film_with_sound_names_it_and_the_stretch_of_it_that_is_chosen(film: Path, tmp_path: Path) -> None:
     sounding = with_tone(film, tmp_path / "sounding.mkv")
-    assert video(sounding).info.sound == sounding
-    for settings in (
-        {"start": 0.5},
-        {"start": 1.9},
-        {"frames": 3},
-        {"frames": 23},
-        {"fps": "6", "frames": 11},
+    for settings, start, seconds in (
+        ({"start": 0.5}, Fraction(1, 2), Fraction(3, 2)),
+        ({"start": 0.47}, Fraction(1, 2), Fraction(3, 2)),
+        ({"start": 1.9}, Fraction(23, 12), Fraction(1, 12)),
+        ({"start": 0.5, "frames": 6}, Fraction(1, 2), Fraction(1, 2)),
+        ({"frames": 3}, 0, Fraction(1, 4)),
+        ({"frames": 23}, 0, Fraction(23, 12)),
+        ({"fps": "6", "frames": 11}, 0, Fraction(11, 6)),
+        ({"fps": "6", "start": 0.47, "frames": 3}, Fraction(47, 100), Fraction(1, 2)),
     ):
         info = video(sounding, **settings).info
-        assert info.sound is None
-        assert any("the sound is left out" in remark for remark in info.remarks)
+        assert (info.sound, info.remarks) == (Sound(sounding, Fraction(start), seconds), ()), settings
     for settings in (
         {"frames": 24},
         {"frames": 99},
@@ -190,7 +191,7 @@ def test_a_film_with_sound_names_it_only_where_it_fits(film: Path, tmp_path: Pat
         {"size": "32"},
         {"allow_partial": True},
     ):
-        assert video(sounding, **settings).info.sound == sounding
+        assert video(sounding, **settings).info.sound == Sound(sounding)
     assert video(film).info.sound is None
 
 

@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 FAMILIES = ("model", "device", "doctor")
 PACKAGES = (
     *("torch", "diffusers", "huggingface_hub", "safetensors", "av", "hydra-core", "omegaconf", "numpy"),
-    *("imageio", "tensorboard", "wandb", "gradio"),
+    *("imageio", "imageio-ffmpeg", "tensorboard", "wandb", "gradio"),
 )
 OK, WARN, FAIL, NOT_HERE = "ok", "warn", "fail", "not for this device"
 LENGTHS = (1, 2, 5, 9)

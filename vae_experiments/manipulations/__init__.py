@@ -1,6 +1,6 @@
 """Manipulations: small classes, latents in, latents out, grouped by what they disturb."""
 
-from vae_experiments.manipulations.chain import chain, lengths_differ, outcome
+from vae_experiments.manipulations.chain import chain, lengths_differ, outcome, playing_speed
 from vae_experiments.manipulations.clip import Clip
 from vae_experiments.manipulations.effects.channels import (
     ChannelBias,
@@ -101,5 +101,6 @@ __all__ = [
     "chain",
     "lengths_differ",
     "outcome",
+    "playing_speed",
     "weakened",
 ]

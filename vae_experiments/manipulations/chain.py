@@ -18,6 +18,15 @@ def lengths_differ(links: Sequence[ChainStep]) -> bool:
     return any(link.changes_length for link in links)
 
 
+def playing_speed(links: Sequence[ChainStep]) -> float | None:
+    """Return how many times as fast a clip plays after a chain; None where that is not one number."""
+    speed: float | None = 1.0
+    for link in links:
+        own = link.playing_speed
+        speed = None if speed is None or own is None else speed * own
+    return speed
+
+
 def outcome(links: Sequence[ChainStep], clip: Clip) -> Clip:
     """Return what a clip is like after a chain."""
     for link in links:

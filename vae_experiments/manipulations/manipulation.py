@@ -49,6 +49,11 @@ class ChainStep(Option, family="manipulation"):
         """What its draws are for: a second noise in a chain draws its own, though the seed be the same."""
         return self.name.replace("_", " ")
 
+    @property
+    def playing_speed(self) -> float | None:
+        """How many times as fast the clip plays afterwards; None where that is not one number."""
+        return None if self.changes_length else 1.0
+
     def named(self, name: str) -> Self:
         """Give it the name that it was chosen by."""
         self._name = name

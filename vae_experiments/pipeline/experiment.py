@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from vae_experiments.cache import Cache, RunCache
 from vae_experiments.errors import SourceError
 from vae_experiments.files import digest_of
-from vae_experiments.manipulations import Noise, lengths_differ
+from vae_experiments.manipulations import Noise, lengths_differ, playing_speed
 from vae_experiments.models import Bundled, load_cached
 from vae_experiments.options import Option, foreign_settings, setting
 from vae_experiments.pipeline.calibration import Sample, Target, calibrated
@@ -117,7 +117,8 @@ class Experiment:
             self._warm_up(autoencoder)
         found = self._calibrated(autoencoder, clip, shelf, watch)
         links = found.links if found else self.manipulations
-        outputs = RunFolder(folder, self.output, info, self._names(), lengths_differ(links))
+        speed = _sound_speed(links, info)
+        outputs = RunFolder(folder, self.output, info, self._names(), lengths_differ(links), speed)
         steps = stream(self.source, autoencoder, links, clip, self.batch_size, watch, outputs, shelf)
         with outputs, Progress(info.frames) as progress, BackgroundWriter(outputs.take) as behind:
             watch.switch("write")
@@ -190,8 +191,10 @@ class Experiment:
             log.warning("source: %s", remark)
         if lengths_differ(self.manipulations):
             log.info("the length changes: frames of the same number are compared, as far as both videos go")
-            if info.sound:
+            if info.sound and _sound_speed(self.manipulations, info) is None:
                 log.info("sound: left out of the changed video and of the comparison")
+            elif info.sound:
+                log.info("sound: at the speed of the changed video there, left out of the comparison")
 
     def _conclude(self, outputs: RunFolder, metrics: dict[str, Any]) -> None:
         for name, score in metrics.items():
@@ -299,6 +302,12 @@ class Experiment:
             "manipulations": {link.name: str(link) for link in links},
             **({"target": str(found)} if found else {}),
         }
+
+
+def _sound_speed(links: Sequence[ChainStep], info: SourceInfo) -> float | None:
+    """Return how fast sound is played to follow a chain; None where frames would stray from it by more than one."""
+    strays = any(abs(time * info.fps - number) > 1 for number, time in enumerate(info.uneven))
+    return None if strays else playing_speed(links)
 
 
 def _strides(autoencoder: Autoencoder) -> dict[str, int]:

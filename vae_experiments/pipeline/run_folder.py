@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +13,12 @@ from vae_experiments.files import SUMS, write_json, write_sums, write_text
 from vae_experiments.options import Option, setting
 from vae_experiments.pipeline.folder_lock import FAILURE
 from vae_experiments.pipeline.metrics import NUMBERS, REACH, Fidelity, LatentStatistics, as_table, psnr_db
+from vae_experiments.runtime.progress import waiting
 from vae_experiments.tensors import to_pixels
 from vae_experiments.writers import (
     Comparison,
     LatentPicture,
+    cut_sound,
     open_mp4,
     plot_latents,
     plot_metrics,
@@ -25,6 +27,7 @@ from vae_experiments.writers import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from vae_experiments.pipeline.runner import Step
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 LONGEST_NAME = 160
 FINISHED, TABLE = "metrics.json", "metrics.csv"
-ORIGINAL, RECONSTRUCTED = "original", "reconstructed"
+ORIGINAL, RECONSTRUCTED, COMPARISON = "original", "reconstructed", "comparison"
 LATENTS = "latents"
 WRITTEN = (
     *("original.mp4", "reconstructed.mp4", "reconstructed_with_*.mp4", "comparison.mp4", LATENTS),
@@ -59,7 +62,8 @@ class RunFolder:
     """Takes the chunks of a run as they come and writes videos, numbers and pictures of them.
 
     A context manager: the videos appear when the block ends without an error. ``finish`` then
-    writes the rest.
+    writes the rest. Where lengths differ, ``speed`` is how fast the sound of the changed video is played;
+    None leaves it out.
     """
 
     def __init__(
@@ -69,9 +73,10 @@ class RunFolder:
         info: SourceInfo,
         names: Sequence[str],
         lengths_differ: bool = False,
+        speed: float | None = None,
     ) -> None:
         self.folder, self.wants, self.info = folder, wants, info
-        self.lengths_differ = lengths_differ
+        self.lengths_differ, self.speed = lengths_differ, speed
         self.changed_name = f"{RECONSTRUCTED}_with_{_joined(names)}" if names else None
         chain = " + ".join(name.replace("_", " ") for name in names)
         self._spoken = {self.changed_name: f"{RECONSTRUCTED} with {chain}"} if self.changed_name else {}
@@ -89,14 +94,16 @@ class RunFolder:
 
     def __enter__(self) -> RunFolder:
         with ExitStack() as opened:
+            sounds = self._sounds(opened)
             self._videos = {
-                name: opened.enter_context(self._open(name)) for name in [ORIGINAL, *self._decoded_names()]
+                name: opened.enter_context(self._open(name, sounds[name]))
+                for name in [ORIGINAL, *self._decoded_names()]
             }
             if self.wants.comparison:
                 self._comparison = Comparison(self.info.size, [self.said(name) for name in self._videos])
-                path, size = self.folder / "comparison.mp4", self._comparison.size
-                sound = None if self.lengths_differ else self.info.sound
-                sheet = open_mp4(path, size, self.info.fps, sound, self.info.uneven, self._say_once)
+                path, size = self.folder / f"{COMPARISON}.mp4", self._comparison.size
+                sound, times = sounds[COMPARISON], self.info.uneven
+                sheet = open_mp4(path, size, self.info.fps, sound, times, self._say_once)
                 self._comparison_video = opened.enter_context(sheet)
             if self.wants.latents:
                 self._latent_folder = opened.enter_context(LatentFolder(self.folder / LATENTS))
@@ -199,12 +206,28 @@ class RunFolder:
     def _decoded_names(self) -> list[str]:
         return [RECONSTRUCTED] + ([self.changed_name] if self.changed_name else [])
 
-    def _open(self, name: str) -> Any:
-        path, size, fps = self.folder / f"{name}.mp4", self.info.size, self.info.fps
-        if self.lengths_differ and name == self.changed_name:
-            # A video of another length has no times of its own: it plays at the mean rate, without sound.
-            return open_mp4(path, size, fps)
-        return open_mp4(path, size, fps, self.info.sound, self.info.uneven, self._say_once)
+    def _sounds(self, opened: ExitStack) -> Mapping[str | None, Path | None]:
+        """Return the file with the sound of each video; one that is cut for them lasts until they are written."""
+        with waiting("cutting the sound"):
+            sound = opened.enter_context(self._sound(1.0))
+            sounds = dict.fromkeys([ORIGINAL, RECONSTRUCTED, self.changed_name, COMPARISON], sound)
+            if self.lengths_differ:
+                at_speed = self._sound(self.speed) if self.speed else nullcontext(None)
+                sounds |= {self.changed_name: opened.enter_context(at_speed), COMPARISON: None}
+        return sounds
+
+    def _sound(self, speed: float) -> AbstractContextManager[Path | None]:
+        sound = self.info.sound
+        if sound is None or (sound.seconds is None and speed == 1):
+            return nullcontext(sound.path if sound else None)
+        seconds = sound.seconds or self.info.end
+        return cut_sound(sound.path, self.folder, sound.start, seconds, speed, self._say_once)
+
+    def _open(self, name: str, sound: Path | None) -> Any:
+        # A video of another length has no times of its own: it plays at the mean rate.
+        is_steady = self.lengths_differ and name == self.changed_name
+        path, times = self.folder / f"{name}.mp4", () if is_steady else self.info.uneven
+        return open_mp4(path, self.info.size, self.info.fps, sound, times, self._say_once)
 
     def _mean_fps(self) -> float:
         """Return frames by duration of what came, which may be less than was announced."""

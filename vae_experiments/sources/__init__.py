@@ -2,7 +2,7 @@
 
 from vae_experiments.sources.pattern import Pattern
 from vae_experiments.sources.patterns import Bars, BouncingShapes, Checkerboard, MovingCircle, Plasma, Rainbow
-from vae_experiments.sources.source import Content, Source, SourceInfo
+from vae_experiments.sources.source import Content, Sound, Source, SourceInfo
 from vae_experiments.sources.video import Video
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Pattern",
     "Plasma",
     "Rainbow",
+    "Sound",
     "Source",
     "SourceInfo",
     "Video",

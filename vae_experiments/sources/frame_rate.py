@@ -75,6 +75,8 @@ class FrameSelection(NamedTuple):
     numbers: Sequence[int]
     times: tuple[Fraction, ...]
     end: Fraction
+    start: Fraction
+    """When the first of them begins, in seconds from the clip's first picture."""
 
 
 class Stretch(NamedTuple):
@@ -96,7 +98,8 @@ class Stretch(NamedTuple):
         last = len(begins) if self.frames is None else min(first + self.frames, len(begins))
         zero = begins[first] if first < last else self.start
         times = tuple(moment - zero for moment in begins[first:last])
-        return FrameSelection(range(first, last), times, (begins[last] if last < len(begins) else end) - zero)
+        last_ends = begins[last] if last < len(begins) else end
+        return FrameSelection(range(first, last), times, last_ends - zero, zero)
 
     def is_past(self, begins: Sequence[Fraction]) -> bool:
         """Whether pictures after these cannot matter any more; a few are left for good measure."""
@@ -116,7 +119,7 @@ class Stretch(NamedTuple):
             raise ValueError(f"{count} frames of {len(begins)} pictures in {float(end):.0f} s")
         moments = tuple(number / fps for number in range(count))
         numbers = [bisect_right(begins, self.start + moment + _CLOCK) - 1 for moment in moments]
-        return FrameSelection(numbers, moments, count / fps)
+        return FrameSelection(numbers, moments, count / fps, self.start)
 
 
 WHOLE = Stretch()

@@ -32,6 +32,8 @@ class MediaInfo(NamedTuple):
     is_complete: bool = True
     """Whether these are all pictures, rather than those before damage or of the stretch asked for."""
     has_sound: bool = False
+    is_in_step: bool = True
+    """Whether the times are those of the file's own clock, which the sound follows too."""
     remarks: tuple[str, ...] = ()
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, overload
 
@@ -13,7 +14,6 @@ from vae_experiments.options import Option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from fractions import Fraction
     from pathlib import Path
 
     from vae_experiments.tensors import Frames, Size
@@ -38,6 +38,16 @@ class SteadyTimes(Sequence["Fraction"]):
         return numbers / self.fps if isinstance(numbers, int) else [each / self.fps for each in numbers]
 
 
+class Sound(NamedTuple):
+    """The sound that belongs to the frames of a source: a file's track, or a stretch of it."""
+
+    path: Path
+    start: Fraction = Fraction(0)
+    """When the stretch begins, in seconds from the file's first picture."""
+    seconds: Fraction | None = None
+    """How long it is; None where it is all of the track, as it is."""
+
+
 @dataclass(frozen=True)
 class SourceInfo:
     """What a source will deliver, known before its first frame."""
@@ -47,8 +57,8 @@ class SourceInfo:
     """When each frame begins, in seconds from the first one, never decreasing."""
     end: Fraction
     """When the last frame ends."""
-    sound: Path | None = None
-    """The file whose sound track fits these frames as they are, if there is one."""
+    sound: Sound | None = None
+    """The sound that is heard while these frames are shown, if there is one."""
     remarks: tuple[str, ...] = ()
     """What a person should know, a sentence each: variable rate, dropped alpha, a second stream."""
 

@@ -23,7 +23,7 @@ from vae_experiments.sources.frame_rate import (
 from vae_experiments.sources.image_files import Animation, ImageFolder
 from vae_experiments.sources.paths import locate, refuse, stamp
 from vae_experiments.sources.resize import Fit, fit
-from vae_experiments.sources.source import Source, SourceInfo
+from vae_experiments.sources.source import Sound, Source, SourceInfo
 from vae_experiments.sources.video_file.reader import VideoFile
 from vae_experiments.tensors import parse_size, to_frames
 
@@ -84,12 +84,11 @@ class Video(Source):
         medium = self._medium()
         survey = medium.survey()
         choice = self._choice(medium, survey)
-        fits_sound = survey.has_sound and self._plays_as_it_was(survey, choice)
+        sound = self._sound(medium, survey, choice) if survey.has_sound else None
         remarks = (*survey.remarks, *self._remarks(survey, choice))
-        if survey.has_sound and not fits_sound:
-            remarks += ("the sound is left out: it is carried only with the whole clip at its own speed",)
-        size, sound = self._size() or survey.size, medium.path if fits_sound else None
-        return SourceInfo(size, choice.times, choice.end, sound, remarks)
+        if survey.has_sound and not sound:
+            remarks += ("the sound is left out: the file's own clock does not tell when these frames begin",)
+        return SourceInfo(self._size() or survey.size, choice.times, choice.end, sound, remarks)
 
     def chunks(self, count: int) -> Iterator[Frames]:
         """Yield the frames in order, ``count`` at a time, shape ``T 3 H W``.
@@ -172,7 +171,7 @@ class Video(Source):
     def _choice(self, medium: MediaReader, survey: MediaInfo) -> FrameSelection:
         """Choose the pictures that the settings for time ask for."""
         begins, end, stretch = survey.begins, survey.end, medium.stretch
-        if survey.fps is None or not 0 < survey.fps <= MAX_FPS:
+        if not _is_timed(survey):
             if survey.fps is not None and stretch.fps is None:
                 problem = f"its frame rate {say_fps(survey.fps)} is outside (0, {MAX_FPS}]"
                 raise medium.refusal(problem, "set source.fps to the rate that it should have")
@@ -190,11 +189,14 @@ class Video(Source):
             raise self._too_late()
         return choice
 
-    def _plays_as_it_was(self, survey: MediaInfo, choice: FrameSelection) -> bool:
-        """Whether the frames last from the clip's begin to its end, at its own speed."""
-        if not survey.is_complete or survey.end is None or self.start:
-            return False
-        return abs(choice.end - survey.end) < 1 / (self._fps() or MAX_FPS)
+    def _sound(self, medium: MediaReader, survey: MediaInfo, choice: FrameSelection) -> Sound | None:
+        """Return what is heard while the chosen frames are shown; None where the file does not tell when that is."""
+        if survey.end is None or not _is_timed(survey):
+            return None
+        is_to_the_end = abs(choice.end - survey.end) < 1 / (self._fps() or MAX_FPS)
+        if survey.is_complete and not choice.start and is_to_the_end:
+            return Sound(medium.path)
+        return Sound(medium.path, choice.start, choice.end) if survey.is_in_step else None
 
     def _remarks(self, survey: MediaInfo, choice: FrameSelection) -> Iterator[str]:
         if survey.end is not None and (uneven := say_uneven(survey.begins, survey.end)):
@@ -210,3 +212,8 @@ class Video(Source):
         return refuse(
             str(self.path), f"no frame begins at or after source.start={self.start:g} s", "begin earlier"
         )
+
+
+def _is_timed(survey: MediaInfo) -> bool:
+    """Whether a file says when its pictures are shown, and says it credibly."""
+    return survey.fps is not None and 0 < survey.fps <= MAX_FPS

@@ -19,6 +19,7 @@ from vae_experiments.writers.plots.sweep_plots import (
     plot_metrics_along,
     plot_metrics_by_choice,
 )
+from vae_experiments.writers.video.audio_cut import cut_sound
 from vae_experiments.writers.video.comparison import Comparison
 from vae_experiments.writers.video.mp4 import Mp4, open_mp4
 from vae_experiments.writers.video.player import Player
@@ -38,6 +39,7 @@ __all__ = [
     "SheetTile",
     "SweepPage",
     "Tile",
+    "cut_sound",
     "open_mp4",
     "plot_batch_sizes",
     "plot_benchmark",

@@ -30,13 +30,14 @@ class Between(Choice):
 
 
 class Retime(ChainStep):
-    """Plays the clip slower or faster: the changed video gets more or fewer frames, and no sound.
+    """Plays the clip slower or faster, its sound at the same pitch: the changed video gets more or fewer frames.
 
     A clip of T latents becomes T / speed latents (rounded), those of the moments 0, speed, 2 speed, ...;
     a scheduled speed is that of the moment of the clip that is being shown. On a temporal model the
     first latent, which stands for one frame, stays, and the rest is retimed. ``strength`` s plays at
     ``speed ** s``. The frames that come out have no times of their own: where the clip's last differently,
-    they follow each other at its mean rate. Holds all latents of the clip.
+    they follow each other at its mean rate. A scheduled speed leaves the changed video without sound, and so
+    do frames that would stray from their sound by more than one. Holds all latents of the clip.
     """
 
     needs_whole_clip = True
@@ -48,6 +49,11 @@ class Retime(ChainStep):
     strength: float = setting(
         "how much of it: 0 is the clip's own speed", default=1.0, minimum=0, maximum=1, for_every_kind=True
     )
+
+    @property
+    def playing_speed(self) -> float | None:
+        """How many times as fast the clip plays afterwards; None where a schedule decides."""
+        return None if isinstance(self.speed, str) else float(self.speed**self.strength)
 
     def after(self, clip: Clip) -> Clip:
         """Return the clip as many latents as will come out."""

@@ -58,6 +58,11 @@ class Clock:
         # Frames have no times yet, and the rate at which they will be shown is at most the highest.
         return stretch.frames is not None and len(self) > stretch.start * MAX_FPS + stretch.frames
 
+    @property
+    def is_unbroken(self) -> bool:
+        """Whether the file's own clock times every frame, and never jumps back."""
+        return self._is_timed and not self._jumps
+
     def times(self, end: int | None) -> tuple[tuple[Fraction, ...], Fraction | None]:
         """Return when each frame begins and when the last one ends, in seconds from the first.
 

@@ -66,7 +66,8 @@ class VideoFile(MediaReader):
             notes += [*clock.notes(is_complete), *decoding.notes(first.interlaced_frame)]
             size = self._turn(first).size(Size(first.width, first.height))
             has_sound = playable_track(container) is not None
-        return MediaInfo(size, begins, end, is_complete, has_sound, tuple(note for note in notes if note))
+        remarks = tuple(note for note in notes if note)
+        return MediaInfo(size, begins, end, is_complete, has_sound, clock.is_unbroken, remarks)
 
     def _decode_all(self, decoding: Decoding, clock: Clock) -> tuple[VideoFrame, str]:
         """Tell the clock of every frame; return the first one, and a sentence where damage ends the video."""

@@ -31,7 +31,7 @@ class Soundtrack:
     with the sound is said, and the pictures are written without it.
     """
 
-    def __init__(self, target: Any, source: Any, first: _Beginning, say: Callable[[str], None]) -> None:
+    def __init__(self, target: Any, source: Any, first: Beginning, say: Callable[[str], None]) -> None:
         self._target, self._from = target, source.streams[first.track]
         self._first_picture, self._say = first.picture, say
         self._rate = self._from.codec_context.sample_rate
@@ -48,11 +48,11 @@ class Soundtrack:
     @contextlib.contextmanager
     def beside(cls, target: Any, path: Path, say: Callable[[str], None]) -> Iterator[Soundtrack | None]:
         """Open the file whose sound is carried, for as long as the video is written; None if it has none."""
-        first = _looked_over(path, say)
+        first = looked_over(path, say)
         if first is None:
             yield None
             return
-        with _opened(path) as source:
+        with opened(path) as source:
             yield cls(target, source, first, say)
 
     def copy_until(self, seconds: Fraction | None) -> None:
@@ -124,7 +124,7 @@ class Soundtrack:
                 self._say(f"sound: damaged, silent where it is ({_reason(error)})")
 
 
-class _Beginning(NamedTuple):
+class Beginning(NamedTuple):
     """What the beginning of a file tells."""
 
     picture: Fraction
@@ -135,12 +135,12 @@ class _Beginning(NamedTuple):
     """Whether mp4 takes the sound as it is."""
 
 
-def _looked_over(path: Path, say: Callable[[str], None]) -> _Beginning | None:
+def looked_over(path: Path, say: Callable[[str], None]) -> Beginning | None:
     """Read a file as far as its first picture and the first packets of its sound; None without sound to carry."""
     import av
 
     try:
-        with _opened(path) as source:
+        with opened(path) as source:
             first = _beginning(source)
     except av.FFmpegError as error:
         say(f"sound: left out, its file cannot be read ({_reason(error)})")
@@ -150,7 +150,7 @@ def _looked_over(path: Path, say: Callable[[str], None]) -> _Beginning | None:
     return first
 
 
-def _beginning(source: Any) -> _Beginning | None:
+def _beginning(source: Any) -> Beginning | None:
     import av
     from av.stream import Disposition
 
@@ -170,7 +170,7 @@ def _beginning(source: Any) -> _Beginning | None:
                 shown = _shown(packet)
             if shown is not None and (len(heard) == TRIED or not is_known):
                 break
-    return _Beginning(start if shown is None else shown, track.index, is_known and _mp4_takes(track, heard))
+    return Beginning(start if shown is None else shown, track.index, is_known and _mp4_takes(track, heard))
 
 
 def _shown(packet: Any) -> Fraction | None:
@@ -195,7 +195,8 @@ def _mp4_takes(track: Any, packets: list[Any]) -> bool:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def opened(path: Path) -> Iterator[Any]:
+    """Open a file for PyAV, which would take some names for addresses."""
     import av
 
     with path.open("rb") as file, av.open(file, metadata_errors="replace") as source:
