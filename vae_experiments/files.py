@@ -54,6 +54,28 @@ def whole(path: Path) -> Iterator[Path]:
         unfinished.discard(hidden)
 
 
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Lend a hidden folder beside ``path`` to write into; publish it by rename when all went well.
+
+    Raises:
+        WriteError: the disk is full or broken, or ``path`` is there and not an empty folder; nothing is left behind.
+    """
+    hidden = hidden_beside(path)
+    try:
+        hidden.mkdir(parents=True)
+        yield hidden
+        publish(hidden, path)
+    except (OSError, WriteError) as error:
+        # A WriteError names what is hidden.
+        cause = next((one for one in (error, error.__cause__) if isinstance(one, OSError)), None)
+        if cause is None:
+            raise
+        raise write_error(path, cause) from cause
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
 def hidden_beside(path: Path) -> Path:
     """Return what a file or folder is called while it is not whole: hidden, and known to be left by a killed writer."""
     return path.with_name(f".{path.stem[:48]}.{os.getpid()}.{uuid.uuid4().hex[:8]}{path.suffix}")

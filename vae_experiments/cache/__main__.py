@@ -1,8 +1,0 @@
-"""``python -m vae_experiments.cache``: the same as ``vae-experiments cache``."""
-
-import sys
-
-from vae_experiments.cache.command import main
-
-if __name__ == "__main__":
-    sys.exit(main())
