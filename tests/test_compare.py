@@ -7,6 +7,7 @@ import errno
 import html
 import io
 import json
+import os
 import re
 import shlex
 import shutil
@@ -27,6 +28,7 @@ from vae_experiments.sweep import comparison
 from vae_experiments.tensors import to_pixels
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 QUIET, LOUD, SMALL = "quiet #1 50%", "loud? ü&<b>", "small"
 SETTINGS, CHANGED, UNTOUCHED = (
     "The settings in which they differ",
@@ -343,3 +345,35 @@ def test_the_command_runs_and_the_one_on_the_page_makes_it_again(type_command: C
     done = type_command("-m", "vae_experiments", *words, where=runs)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "2 runs: again/compare.html\n")
     assert Page(Path("again/compare.html")).source == first.source
+
+
+@pytest.mark.slow
+def test_in_a_browser_the_two_videos_play_in_step_and_the_divider_moves(runs: Path) -> None:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if not Path(CHROMIUM).exists():
+        pytest.skip(f"no Chromium at {CHROMIUM}")
+    compared(QUIET, LOUD)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 390, "height": 900})
+        asked: list[str] = []
+        complaints: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("requestfailed", lambda request: complaints.append(request.url))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(Path("page/compare.html").absolute().as_uri())
+        times = "[...document.querySelectorAll('.wiper video')].map((video) => video.currentTime)"
+        page.wait_for_function(f"{times}.every((seconds) => seconds > 0)")
+        page.click("#play")
+        page.wait_for_function("document.getElementById('play').textContent === 'Play'")
+        page.fill("#moment", "500")
+        page.wait_for_function(f"{times}.every((seconds) => Math.abs(seconds - 5 / 8 / 2) < 0.001)")
+        page.fill("#divider", "20")
+        assert page.evaluate("document.querySelector('.wiper').style.getPropertyValue('--at')") == "20%"
+        page.select_option("#right", index=2)  # the original
+        page.wait_for_function(f"{times}.every((seconds) => seconds > 0)")
+        assert "original.mp4" in page.evaluate("document.querySelectorAll('.wiper video')[1].src")
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        browser.close()
+    assert all(url.startswith("file:") for url in asked)
+    assert complaints == []

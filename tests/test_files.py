@@ -21,6 +21,7 @@ from vae_experiments.files import (
     is_whole,
     read_sums,
     whole,
+    whole_folder,
     write_json,
     write_sums,
     write_text,
@@ -192,6 +193,25 @@ def test_json_is_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "metrics.json", {"psnr_db": float("inf")})
     assert json.loads((tmp_path / "metrics.json").read_text()) == value
+
+
+def test_a_folder_appears_whole_with_all_its_files_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in ("new/page", "empty"):
+        with whole_folder(tmp_path / name) as hidden:
+            write_text(hidden / "a.txt", "a")
+            assert not (tmp_path / name / "a.txt").exists()
+        assert (tmp_path / name / "a.txt").read_text() == "a"
+    with pytest.raises(RuntimeError, match="half way"), whole_folder(tmp_path / "other") as hidden:
+        write_text(hidden / "a.txt", "b")
+        raise RuntimeError("half way")
+    with (
+        pytest.raises(WriteError, match=f"cannot write {tmp_path / 'empty'} "),
+        whole_folder(tmp_path / "empty") as hidden,
+    ):
+        write_text(hidden / "b.txt", "b")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "new"]
+    assert [path.name for path in (tmp_path / "empty").iterdir()] == ["a.txt"]
 
 
 def test_a_long_name_stays_legal(tmp_path: Path) -> None:

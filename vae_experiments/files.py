@@ -63,17 +63,28 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """
     hidden = hidden_beside(path)
     try:
-        hidden.mkdir(parents=True)
-        yield hidden
-        publish(hidden, path)
-    except (OSError, WriteError) as error:
-        # A WriteError names what is hidden.
-        cause = next((one for one in (error, error.__cause__) if isinstance(one, OSError)), None)
-        if cause is None:
-            raise
-        raise write_error(path, cause) from cause
+        with named_as(path):
+            hidden.mkdir(parents=True)
+            yield hidden
+            publish(hidden, path)
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def named_as(folder: Path) -> Iterator[None]:
+    """Name a folder as it would be called, and not as it is while it is hidden, in the error of a failed write.
+
+    Raises:
+        WriteError: in the place of whatever a write below it raises.
+    """
+    try:
+        yield
+    except (OSError, WriteError) as error:
+        fault = next((one for one in (error, error.__cause__) if isinstance(one, OSError)), None)
+        if fault is None:
+            raise
+        raise write_error(folder, fault) from fault
 
 
 def hidden_beside(path: Path) -> Path:
