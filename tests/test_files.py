@@ -21,6 +21,7 @@ from vae_experiments.files import (
     is_whole,
     read_sums,
     whole,
+    whole_folder,
     write_csv,
     write_json,
     write_sums,
@@ -198,6 +199,25 @@ def test_json_is_json(tmp_path: Path) -> None:
 def test_a_table_reads_back_as_csv_and_an_unknown_cell_is_empty(tmp_path: Path) -> None:
     write_csv(tmp_path / "numbers.csv", ["name", "psnr_db"], [("a, b", 1.5), ("c", None)])
     assert (tmp_path / "numbers.csv").read_bytes() == b'name,psnr_db\n"a, b",1.5\nc,\n'
+
+
+def test_a_folder_appears_whole_with_all_its_files_or_not_at_all(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for name in ("new/page", "empty"):
+        with whole_folder(tmp_path / name) as hidden:
+            write_text(hidden / "a.txt", "a")
+            assert not (tmp_path / name / "a.txt").exists()
+        assert (tmp_path / name / "a.txt").read_text() == "a"
+    with pytest.raises(RuntimeError, match="half way"), whole_folder(tmp_path / "other") as hidden:
+        write_text(hidden / "a.txt", "b")
+        raise RuntimeError("half way")
+    with (
+        pytest.raises(WriteError, match=f"cannot write {tmp_path / 'empty'} "),
+        whole_folder(tmp_path / "empty") as hidden,
+    ):
+        write_text(hidden / "b.txt", "b")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "new"]
+    assert [path.name for path in (tmp_path / "empty").iterdir()] == ["a.txt"]
 
 
 def test_a_long_name_stays_legal(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import REPOSITORY
 from vae_experiments.__main__ import COMMANDS
 
-WITHOUT_SETTINGS = ("web", "cache", "report")
+WITHOUT_SETTINGS = ("web", "cache", "report", "compare")
 
 
 @pytest.fixture(scope="module")

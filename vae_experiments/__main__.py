@@ -26,8 +26,11 @@ COMMANDS = {
     "doctor": Command("commands.doctor", "check this machine, and a model on it"),
     "download": Command("commands.download", "fetch models from the Hugging Face hub, to use them offline"),
     "gallery": Command("commands.gallery", "show every manipulation on one clip"),
-    "cache": Command("cache.command", "list, verify or clear the cache"),
+    "cache": Command("commands.cache", "list, verify or clear the cache"),
     "report": Command("commands.sweep_report", "write the page over sweeps or runs again"),
+    "compare": Command(
+        "commands.compare", "lay finished runs side by side on one page, with a wiper over their videos"
+    ),
 }
 
 

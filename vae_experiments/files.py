@@ -63,6 +63,39 @@ def passing(path: Path) -> Iterator[Path]:
         unfinished.discard(hidden)
 
 
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Lend a hidden folder beside ``path`` to write into; publish it by rename when all went well.
+
+    Raises:
+        WriteError: the disk is full or broken, or ``path`` is there and not an empty folder; nothing is left behind.
+    """
+    hidden = hidden_beside(path)
+    try:
+        with named_as(path):
+            hidden.mkdir(parents=True)
+            yield hidden
+            publish(hidden, path)
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def named_as(folder: Path) -> Iterator[None]:
+    """Name a folder as it would be called, and not as it is while it is hidden, in the error of a failed write.
+
+    Raises:
+        WriteError: in the place of whatever a write below it raises.
+    """
+    try:
+        yield
+    except (OSError, WriteError) as error:
+        fault = next((one for one in (error, error.__cause__) if isinstance(one, OSError)), None)
+        if fault is None:
+            raise
+        raise write_error(folder, fault) from fault
+
+
 def hidden_beside(path: Path) -> Path:
     """Return what a file or folder is called while it is not whole: hidden, and known to be left by a killed writer."""
     return path.with_name(f".{path.stem[:48]}.{os.getpid()}.{uuid.uuid4().hex[:8]}{path.suffix}")

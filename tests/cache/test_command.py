@@ -8,7 +8,7 @@ import pytest
 
 from tests.cache.test_store import NAME, OTHER, PLENTY, computed
 from vae_experiments.cache import CachedStream, Store
-from vae_experiments.cache.command import main
+from vae_experiments.commands.cache import main
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -142,7 +142,7 @@ def test_jobs_of_several_sweeps_are_named_by_as_much_as_tells_them_apart(
     jobs = read_jobs(folders)
     assert [job.name for job in jobs] == ["01/12-30/0", "02/12-30/0"]
     assert [setting.key for setting in swept_settings(jobs)] == ["noise.scale"]
-    with pytest.raises(VaeExperimentsError, match="is named twice; name each sweep once"):
+    with pytest.raises(VaeExperimentsError, match="is named twice; name each folder once"):
         read_jobs([folders[0], folders[0]])
 
 

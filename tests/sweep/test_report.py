@@ -77,7 +77,7 @@ def test_several_sweeps_go_to_a_new_folder_or_where_they_are_told_to(
         ),
         (["sweep/0", "empty"], 1, "empty holds no jobs; give the folder of a sweep"),
         (["sweep", "nowhere"], 1, "nowhere does not exist; give the folder of a sweep"),
-        (["sweep", "sweep"], 1, "sweep is named twice; name each sweep once"),
+        (["sweep", "sweep"], 1, "sweep is named twice; name each folder once"),
         (
             ["sweep", "--into", "file"],
             1,

@@ -2,7 +2,7 @@
 
 import sys
 
-from vae_experiments.cache.command import main
+from vae_experiments.commands.cache import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -11,7 +11,6 @@ and a chunk that is missing reads as zeros.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 from collections import defaultdict
@@ -19,14 +18,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vae_experiments.errors import SourceError, WriteError
+from vae_experiments.errors import SourceError
 from vae_experiments.files import (
     SUMS,
     hidden_beside,
+    named_as,
     publish,
     read_sums,
     whole,
-    write_error,
     write_json,
     write_sums,
 )
@@ -59,7 +58,7 @@ class LatentFolder:
         self._hidden = hidden_beside(folder)
         self._files: dict[str, list[str]] = {}
         self._waiting: dict[str, list[Tensor]] = defaultdict(list)
-        with self._writing():
+        with named_as(self.folder):
             self._hidden.mkdir(parents=True)
 
     def __enter__(self) -> LatentFolder:
@@ -108,7 +107,7 @@ class LatentFolder:
         for name, waiting in self._waiting.items():
             if waiting:
                 self._save(name, torch.cat(waiting))
-        with self._writing():
+        with named_as(self.folder):
             write_json(self._hidden / INDEX, self._files)
             write_sums(self._hidden, {*self.names} - {SUMS}, INDEX)
             publish(self._hidden, self.folder)
@@ -121,19 +120,10 @@ class LatentFolder:
         from safetensors.torch import save
 
         file = self._hidden / f"{name}-{len(self._files[name]):05d}.safetensors"
-        with self._writing(), whole(file) as hidden:
+        with named_as(self.folder), whole(file) as hidden:
             # Not by safetensors' own save_file, whose errors do not say which error of the system they were.
             hidden.write_bytes(save({"latents": chunk.contiguous()}))
         self._files[name].append(file.name)
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except (OSError, WriteError) as error:
-            # A WriteError names what is hidden.
-            fault = next(one for one in (error, error.__cause__) if isinstance(one, OSError))
-            raise write_error(self.folder, fault) from fault
 
 
 def checked_chunks(folder: Path, name: str) -> Iterator[Tensor]:

@@ -7,15 +7,13 @@ vae-experiments report RUN RUN
 
 from __future__ import annotations
 
-import argparse
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from vae_experiments.cli.entry import HOW_TO_TRACE, UNREADABLE, WRONG, complain, fault, wants_trace
-from vae_experiments.cli.hydra_errors import mistake_of
+from vae_experiments.cli.arguments import Parser, status_of
 from vae_experiments.cli.hydra_setup import claim
-from vae_experiments.errors import VaeExperimentsError, WriteError
+from vae_experiments.errors import WriteError
 from vae_experiments.sweep import write_sweep
 from vae_experiments.sweep.jobs import read_jobs
 
@@ -23,15 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ELSEWHERE = "choose another folder with --into FOLDER"
-
-
-class Parser(argparse.ArgumentParser):
-    """Prints a mistake in one line, as all commands here do."""
-
-    def error(self, message: str) -> NoReturn:
-        """End with the sentence that argparse has found."""
-        complain(f"{message}; try vae-experiments report --help")
-        raise SystemExit(UNREADABLE)
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -46,21 +35,15 @@ def main(words: Sequence[str] | None = None) -> int:
     into = "where the page goes; the sweep's own folder, or for several sweeps a new one in outputs/reports/"
     parser.add_argument("--into", metavar="FOLDER", type=Path, help=into)
     asked = parser.parse_args(words)
-    try:
+
+    def write() -> None:
         read_jobs(asked.sweeps)  # a mistake must not leave a folder behind
         summary = write_sweep(asked.sweeps, _target(asked.into, asked.sweeps))
-    except VaeExperimentsError as error:
-        complain(f"{error.problem}; {ELSEWHERE}" if isinstance(error, WriteError) else str(error))
-        return WRONG
-    except Exception as error:
-        if wants_trace:
-            raise
-        complain(mistake_of(error) or fault(error, HOW_TO_TRACE))
-        return WRONG
-    for line in (*summary.failures, *summary.remarks):
-        print(line)
-    print(f"{summary.jobs} jobs, {summary.finished} finished: {summary.page}")
-    return 0
+        for line in (*summary.failures, *summary.remarks):
+            print(line)
+        print(f"{summary.jobs} jobs, {summary.finished} finished: {summary.page}")
+
+    return status_of(write, ELSEWHERE)
 
 
 def _target(wish: Path | None, sweeps: Sequence[Path]) -> Path:

@@ -21,11 +21,8 @@ FIRST = (*SCORES, *(f"{RECONSTRUCTED}.{name}" for name in (*NUMBERS, "identical"
 LAST = ("peak_memory_bytes", "folder", "status", "sentence")
 
 
-TABLE = "sweep.csv"
-
-
-def write_table(jobs: Sequence[Job], into: Path) -> None:
-    """Write the table into a folder, which its folders are relative to.
+def write_table(path: Path, jobs: Sequence[Job], seen_from: Path) -> None:
+    """Write the table; its folders are relative to ``seen_from``, where it will stand.
 
     Numbers of the video that a job is about stand under their own names, all others under their way
     in metrics.json: ``reconstructed.ssim``. A number that is not there is an empty cell.
@@ -41,9 +38,9 @@ def write_table(jobs: Sequence[Job], into: Path) -> None:
         # What a job was not given by hand, as batch_size, may stand in its metrics.
         known = [typed.get(key, _cell(values.get(key))) for key in keys]
         numbers = [_cell(values.get(name)) for name in (*first, *others, LAST[0])]
-        where = [relative(job.folder, into), job.status.value, job.sentence]
+        where = [relative(job.folder, seen_from), job.status.value, job.sentence]
         rows.append([job.name, *known, *numbers, *where])
-    write_csv(into / TABLE, ["job", *keys, *first, *others, *LAST], rows)
+    write_csv(path, ["job", *keys, *first, *others, *LAST], rows)
 
 
 def relative(path: Path, into: Path) -> str:

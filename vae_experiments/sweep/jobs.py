@@ -100,32 +100,38 @@ def read_jobs(folders: Sequence[Path]) -> list[Job]:
     Raises:
         VaeExperimentsError: a folder is not there, or holds no job.
     """
-    labels = dict(zip(folders, _labels(folders), strict=True))
+    labels = dict(zip(folders, labels_of(folders), strict=True))
     jobs = []
     for folder in folders:
         places = _places(folder)
-        if not places and not _is_run(folder):
+        if not places and not is_run(folder):
             raise VaeExperimentsError(f"{folder} holds no jobs", CURE)
         if not places and len(folders) == 1:
             page = f"is one run, whose page is {folder / 'report.html'}"
             raise VaeExperimentsError(f"{folder} {page}", "give other runs too, to compare them, or a sweep")
         before = f"{labels[folder]}/" if len(folders) > 1 else ""
-        found = [_read(place, f"{before}{place.name}") for place in places] or [_read(folder, labels[folder])]
+        found = [read_job(place, f"{before}{place.name}") for place in places] or [
+            read_job(folder, labels[folder])
+        ]
         if len(folders) > 1:
             found = [_of_sweep(job, labels[folder]) for job in found]
         jobs += found
     return jobs if _needs_sweep(jobs) else [_without_sweep(job) for job in jobs]
 
 
-def _labels(folders: Sequence[Path]) -> list[str]:
-    """Name each sweep by the end of its path, as much of it as tells it from the others."""
+def labels_of(folders: Sequence[Path]) -> list[str]:
+    """Name each folder by the end of its path, as much of it as tells it from the others.
+
+    Raises:
+        VaeExperimentsError: two of them are one.
+    """
     whole = [folder.resolve().parts for folder in folders]
     most = max(map(len, whole))
     for count in range(1, most + 1):
         labels = ["/".join(parts[-count:]) for parts in whole]
         if len(set(labels)) == len(labels):
             return labels
-    raise VaeExperimentsError(f"{folders[0]} is named twice", "name each sweep once")
+    raise VaeExperimentsError(f"{folders[0]} is named twice", "name each folder once")
 
 
 def _places(folder: Path) -> list[Path]:
@@ -137,10 +143,11 @@ def _places(folder: Path) -> list[Path]:
 
 def _is_job(folder: Path) -> bool:
     """Whether a folder is a job's; one that was killed at once may have no more than its number."""
-    return folder.name.isdecimal() or _is_run(folder)
+    return folder.name.isdecimal() or is_run(folder)
 
 
-def _is_run(folder: Path) -> bool:
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds what a run leaves behind, finished or not."""
     return any((folder / name).exists() for name in (FINISHED, FAILURE, OVERRIDES, f"{ORIGINAL}.mp4"))
 
 
@@ -148,28 +155,30 @@ def _in_order(folder: Path) -> tuple[float, str]:
     return (float(folder.name) if folder.name.isdecimal() else math.inf, folder.name)
 
 
-def _read(folder: Path, name: str) -> Job:
+def read_job(folder: Path, name: str) -> Job:
+    """Read one run folder, whatever has become of it."""
     overrides = _overrides(folder / OVERRIDES)
     metrics: dict[str, Any] = {}
     if (folder / FAILURE).exists():
-        failure = _json(folder / FAILURE) or {}
+        failure = read_object(folder / FAILURE) or {}
         status, sentence = (
             Status.failed,
             " ".join(str(failure.get("sentence") or "it does not say why").split()),
         )
     elif not (folder / FINISHED).exists():
         status, sentence = Status.not_finished, "stopped before its end, or still running"
-    elif (found := _json(folder / FINISHED)) is None or not isinstance(found.get(RECONSTRUCTED), dict):
+    elif (found := read_object(folder / FINISHED)) is None or not isinstance(found.get(RECONSTRUCTED), dict):
         status, sentence = Status.failed, f"its {FINISHED} is not that of a run"
     else:
         status, sentence, metrics = Status.finished, "", found
     return Job(name, folder, overrides, status, sentence, metrics)
 
 
-def _json(path: Path) -> dict[str, Any] | None:
+def read_object(path: Path) -> dict[str, Any] | None:
+    """Return the object that a JSON file holds; None where it cannot be read, or holds something else."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
-        value = json.loads(_readable(json.dumps(value, ensure_ascii=False)))
+        value = json.loads(readable(json.dumps(value, ensure_ascii=False)))
     except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
@@ -185,11 +194,11 @@ def _overrides(path: Path) -> dict[str, str] | None:
         return None
     if not isinstance(words, list):
         return {} if not words else None
-    return dict(_pair(_readable(str(word))) for word in words)
+    return dict(_pair(readable(str(word))) for word in words)
 
 
-def _readable(text: str) -> str:
-    """Replace what is no letter (half a surrogate pair), which fonts and files refuse."""
+def readable(text: str) -> str:
+    """Return a text without what is no letter (half a surrogate pair), which fonts and files refuse."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 

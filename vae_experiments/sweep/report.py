@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vae_experiments.pipeline.run_folder import ORIGINAL, RECONSTRUCTED
 from vae_experiments.sweep.baselines import LABEL, baselines, has_own_row
 from vae_experiments.sweep.contact_frames import MOST_BASELINES, moment, tiles_of_baselines, tiles_of_jobs
-from vae_experiments.sweep.csv_table import TABLE, write_table
+from vae_experiments.sweep.csv_table import write_table
 from vae_experiments.sweep.jobs import Status, read_jobs
 from vae_experiments.sweep.plot_selection import draw_plots
 from vae_experiments.sweep.swept import in_order, in_words, shared_settings, swept_settings, values_of
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from vae_experiments.sweep.swept import Swept
     from vae_experiments.writers import Card, Plot
 
-PAGE, CONTACT_SHEET = "sweep.html", "contact_sheet.png"
+PAGE, TABLE, CONTACT_SHEET = "sweep.html", "sweep.csv", "contact_sheet.png"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def write_sweep(folders: Sequence[Path], into: Path | None = None) -> Summary:
     jobs = read_jobs(folders)
     sweep = Sweep(folders, into, jobs, swept_settings(jobs))
     plots = draw_plots(into, sweep.in_order, sweep.swept, sweep.measured, sweep.recommendation)
-    write_table(jobs, into)
+    write_table(into / TABLE, jobs, into)
     content = sweep.page(plots)
     write_sweep_page(into / PAGE, content)
     finished = len(jobs) - len(content.failures)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from vae_experiments.cache.settings import Cache
-from vae_experiments.messages import one_line
+from vae_experiments.cli.arguments import Parser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,15 +14,6 @@ if TYPE_CHECKING:
     from vae_experiments.cache.store import Store
 
 DAY_SECONDS = 24 * 3600
-
-
-class Parser(argparse.ArgumentParser):
-    """Prints a mistake in one line, as all commands here do."""
-
-    def error(self, message: str) -> NoReturn:
-        """End with the sentence that argparse has found."""
-        print(f"error: {one_line(f'{message}; try {self.prog} --help')}", file=sys.stderr)
-        sys.exit(2)
 
 
 def main(words: Sequence[str] | None = None) -> int:
