@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
 CLICKS = [0.1, 0.5, 0.9, 1.3, 2.0, 2.5]
 EXACT = 0.005
-FRAME = 0.1
-"""How long a picture of these videos is shown."""
+FRAME = 1 / 24
 
 
 def carried(source: Path, speed: float = 1.0, **settings: Any) -> tuple[Path, list[str]]:
@@ -61,7 +60,7 @@ def with_vorbis(source: Path, path: Path) -> Path:
         ("a.mp4", {"codec": "aac"}),
         ("a.mp4", {"codec": "aac", "film_codec": "libx264"}),
         ("a.mov", {}),
-        ("a.mkv", {"layout": "stereo", "rate": 44100}),
+        ("12:30 %03d's ä.mkv", {"layout": "stereo", "rate": 44100}),
         ("a.mkv", {"layout": "5.1"}),
         ("a.ts", {"codec": "aac"}),
         ("a.avi", {}),
@@ -149,10 +148,10 @@ def test_a_clock_that_jumps_back_leaves_out_the_sound_of_a_stretch_behind_it(tmp
     assert Video(path=str(tmp_path / "a.ts")).info.sound == Sound(tmp_path / "a.ts")
 
 
-@pytest.mark.parametrize("speed", [0.4, 0.5, 0.8, 1.5, 2, 5])
+@pytest.mark.parametrize("speed", [0.25, 0.5, 0.8, 1.5, 2, 5])
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [("a.mp4", {"codec": "aac"}), ("a.mov", {"layout": "stereo", "picture_begins": Fraction(1, 2)})],
+    [("a.mp4", {"codec": "aac"}), ("a.mov", {"rate": 16000, "picture_begins": Fraction(1, 2)})],
     ids=str,
 )
 def test_sound_at_another_speed_has_its_clicks_beside_its_pictures(
@@ -165,7 +164,9 @@ def test_sound_at_another_speed_has_its_clicks_beside_its_pictures(
     path, said = carried(tmp_path / name, speed)
     late = -float(settings.get("picture_begins", 0))
     assert said == []
-    assert heard(path) == pytest.approx([(click + late) / speed for click in clicks], abs=FRAME)
+    assert heard(path) == pytest.approx(
+        [(click + late) / speed for click in clicks], abs=FRAME if speed >= 0.5 else FRAME / speed
+    )
 
 
 def test_sound_that_begins_late_and_has_a_hole_keeps_both_at_another_speed(tmp_path: Path) -> None:
@@ -186,7 +187,7 @@ def test_sound_at_another_speed_keeps_its_pitch(tmp_path: Path, speed: float) ->
     ):
         wave = np.concatenate([frame.to_ndarray().reshape(-1) for frame in file.decode(audio=0)])
         rate = file.streams.audio[0].rate
-    assert len(wave) == pytest.approx(rate / speed, abs=1), "to the last sample"
+    assert len(wave) == pytest.approx(rate / speed, abs=rate / 100)
     middle = wave[len(wave) // 4 : -len(wave) // 4]
     strongest = np.abs(np.fft.rfft(middle * np.hanning(len(middle)))).argmax()
     assert strongest * rate / len(middle) == pytest.approx(440, rel=0.02)
