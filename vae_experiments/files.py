@@ -54,6 +54,28 @@ def whole(path: Path) -> Iterator[Path]:
         unfinished.discard(hidden)
 
 
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Lend a hidden folder beside ``path`` to put files into; publish it by rename when all went well.
+
+    Raises:
+        WriteError: the folder cannot be written or the disk is full; nothing is left behind.
+    """
+    hidden = hidden_beside(path)
+    try:
+        hidden.mkdir()
+        yield hidden
+        for file in hidden.iterdir():
+            settle(file)
+        publish(hidden, path)
+    except OSError as error:
+        if not _is_about_writing(error, path):
+            raise
+        raise write_error(path, error) from error
+    finally:
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
 def hidden_beside(path: Path) -> Path:
     """Return what a file or folder is called while it is not whole: hidden, and known to be left by a killed writer."""
     return path.with_name(f".{path.stem[:48]}.{os.getpid()}.{uuid.uuid4().hex[:8]}{path.suffix}")

@@ -4,6 +4,8 @@ from vae_experiments.writers.pages.contact_sheet import Tile, write_gallery
 from vae_experiments.writers.pages.run_report import spoken, write_report
 from vae_experiments.writers.pages.sweep_contact_sheet import Sheet, SheetTile, write_sheet
 from vae_experiments.writers.pages.sweep_report import Card, Cell, Plot, Row, SweepPage, write_sweep_page
+from vae_experiments.writers.pictures.format import Copy
+from vae_experiments.writers.pictures.formats import FORMATS
 from vae_experiments.writers.plots.run_plots import (
     LatentPicture,
     plot_benchmark,
@@ -19,18 +21,22 @@ from vae_experiments.writers.plots.sweep_plots import (
     plot_metrics_along,
     plot_metrics_by_choice,
 )
+from vae_experiments.writers.video.clock import OutputClock
 from vae_experiments.writers.video.comparison import Comparison
 from vae_experiments.writers.video.mp4 import Mp4, open_mp4
 from vae_experiments.writers.video.player import Player
 
 __all__ = [
+    "FORMATS",
     "MOST_LINES",
     "Card",
     "Cell",
     "Comparison",
+    "Copy",
     "LatentPicture",
     "Measurement",
     "Mp4",
+    "OutputClock",
     "Player",
     "Plot",
     "Row",
