@@ -6,12 +6,10 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
-from vae_experiments.files import whole, write_text
+from vae_experiments.files import write_text
 from vae_experiments.tensors import to_pixels
 from vae_experiments.training.resuming import CURVES, SAMPLES, TABLE
-from vae_experiments.writers import plot_training
+from vae_experiments.writers import plot_training, write_png
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,8 +51,7 @@ class History:
     def write_samples(self, pairs: Sequence[tuple[Frames, Frames]]) -> Frames:
         """Lay originals out above their reconstructions, and give the sheet, ``1 3 H W``."""
         sheet = sample_sheet(pairs)
-        with whole(self.folder / SAMPLES) as hidden:
-            Image.fromarray(to_pixels(sheet)[0]).save(hidden, "PNG")
+        write_png(self.folder / SAMPLES, to_pixels(sheet)[0])
         return sheet
 
 

@@ -6,6 +6,7 @@ from vae_experiments.writers.pages.sweep_contact_sheet import Sheet, SheetTile, 
 from vae_experiments.writers.pages.sweep_report import Card, Cell, Plot, Row, SweepPage, write_sweep_page
 from vae_experiments.writers.pictures.format import Copy
 from vae_experiments.writers.pictures.formats import FORMATS
+from vae_experiments.writers.pictures.png import write_png
 from vae_experiments.writers.plots.run_plots import (
     LatentPicture,
     plot_benchmark,
@@ -55,6 +56,7 @@ __all__ = [
     "plot_training",
     "spoken",
     "write_gallery",
+    "write_png",
     "write_report",
     "write_sheet",
     "write_sweep_page",

@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from vae_experiments.writers.video.clock import OutputClock
 
 
-def write_png(path: Path, pixels: Pixels) -> None:
-    """Write a picture, uint8 ``H W 3``, whole or not at all.
+def write_png(path: Path, pixels: Pixels, optimize: bool = False) -> None:
+    """Write a picture, uint8 ``H W 3``, whole or not at all; ``optimize`` makes it smaller and takes longer.
 
     Raises:
         WriteError: the disk is full or broken.
     """
     with whole(path) as hidden:
-        hidden.write_bytes(as_png(pixels))
+        hidden.write_bytes(as_png(pixels, optimize))
 
 
-def as_png(pixels: Pixels) -> bytes:
+def as_png(pixels: Pixels, optimize: bool = False) -> bytes:
     """Return a picture, uint8 ``H W 3``, as the bytes of a PNG."""
     import imageio.v3 as iio
 
     # Not into the file by itself: Pillow's own errors do not say which error of the system they were.
-    encoded = iio.imwrite("<bytes>", pixels, plugin="pillow", extension=".png")
+    encoded = iio.imwrite("<bytes>", pixels, plugin="pillow", extension=".png", optimize=optimize)
     assert encoded is not None
     return encoded
 
