@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -188,6 +189,17 @@ def test_every_room_stands_on_a_floor() -> None:
 def test_matplotlib_has_one_file() -> None:
     files = [path.name for path in MODULES if any(name.startswith("matplotlib") for name, _ in imports(path))]
     assert files == ["run_plots.py"]
+
+
+def test_every_picture_is_written_through_imageio_in_one_folder() -> None:
+    written = {
+        path.name
+        for path in MODULES
+        if {"imwrite(", "imopen("} & set(re.findall(r"im\w+\(", path.read_text()))
+    }
+    assert written == {"animations.py", "png.py"}
+    for path in MODULES:
+        assert not re.search(r"savefig\(|\.save\((hidden|path|file)", path.read_text()), path
 
 
 def test_nothing_unpickles_and_nothing_is_instantiated_by_name() -> None:

@@ -65,7 +65,7 @@ def passing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Lend a hidden folder beside ``path`` to write into; publish it by rename when all went well.
+    """Lend a hidden folder beside ``path`` to put files into; publish it by rename when all went well.
 
     Raises:
         WriteError: the disk is full or broken, or ``path`` is there and not an empty folder; nothing is left behind.
@@ -74,8 +74,15 @@ def whole_folder(path: Path) -> Iterator[Path]:
     try:
         with named_as(path):
             hidden.mkdir(parents=True)
-            yield hidden
+        yield hidden
+        with named_as(path):
+            for file in hidden.iterdir():
+                settle(file)
             publish(hidden, path)
+    except OSError as error:
+        if not _is_about_writing(error, path):
+            raise
+        raise write_error(path, error) from error
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
 

@@ -175,11 +175,12 @@ class Experiment:
         return info
 
     def _checked_clip(self, autoencoder: Autoencoder) -> Clip:
-        """Tell every manipulation of the clip before anything is written."""
+        """Tell every manipulation, and the formats, of the clip before anything is written."""
         given = clip = clip_of(self.source, autoencoder, self.batch_size, self.places)
         for manipulation in self.manipulations:
             manipulation.check(clip)
             clip = manipulation.after(clip)
+        self.output.check(self.source.info, clip.frames, videos=3 if self.manipulations else 2)
         return given
 
     def _introduce(self, info: SourceInfo, chosen: DeviceChoice, autoencoder: Autoencoder) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.cache.latent_files import CHANGED, ENCODED, LatentFolder
+from vae_experiments.errors import SettingError, closest
 from vae_experiments.files import SUMS, write_json, write_sums, write_text
 from vae_experiments.options import Option, setting
 from vae_experiments.pipeline.folder_lock import FAILURE
@@ -16,8 +17,10 @@ from vae_experiments.pipeline.metrics import NUMBERS, REACH, Fidelity, LatentSta
 from vae_experiments.runtime.progress import waiting
 from vae_experiments.tensors import to_pixels
 from vae_experiments.writers import (
+    FORMATS,
     Comparison,
     LatentPicture,
+    OutputClock,
     cut_sound,
     open_mp4,
     plot_latents,
@@ -26,13 +29,15 @@ from vae_experiments.writers import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
+    from fractions import Fraction
     from types import TracebackType
 
     from vae_experiments.pipeline.runner import Step
     from vae_experiments.sources import SourceInfo
-    from vae_experiments.tensors import Latents, Pixels
+    from vae_experiments.tensors import Latents, Pixels, Size
+    from vae_experiments.writers import Copy
 
 log = logging.getLogger(__name__)
 LONGEST_NAME = 160
@@ -43,6 +48,12 @@ WRITTEN = (
     *("original.mp4", "reconstructed.mp4", "reconstructed_with_*.mp4", "comparison.mp4", LATENTS),
     *("metrics.json", "metrics.csv", "metrics.png", "latents.png", "provenance.json", "report.html"),
     *(SUMS, FAILURE),
+    *(
+        f"{name}{kind.suffix}"
+        for kind in FORMATS.values()
+        for name in (RECONSTRUCTED, f"{RECONSTRUCTED}_with_*")
+    ),
+    *(f"{COMPARISON}{kind.suffix}" for kind in FORMATS.values() if kind.takes_comparison),
 )
 """Every name that some run writes into its folder, as patterns."""
 
@@ -56,6 +67,43 @@ class Output(Option, family="output", single=True):
     report: bool = setting("report.html, all of it on one page", default=True)
     provenance: bool = setting("provenance.json, all that it takes to repeat the run", default=True)
     latents: bool = setting("latents/, the encoded and the changed latents", default=False)
+    formats: list[str] = setting(
+        f"what the decoded videos are written as beside mp4: {', '.join(FORMATS)}", default=[]
+    )
+
+    def __post_init__(self) -> None:
+        """Check the names of the formats; see the base class."""
+        super().__post_init__()
+        for name in self.formats:
+            if name not in FORMATS:
+                raise self._refusal(f"there is no {name}", closest(str(name), FORMATS))
+
+    def check(self, info: SourceInfo, frames: int | None, videos: int) -> None:
+        """Look, before any work, whether the clip fits into the formats that were asked for.
+
+        Args:
+            info: of the source.
+            frames: how many the changed video has, as far as that is known.
+            videos: how many there are beside each other in the comparison.
+
+        Raises:
+            SettingError: it is too long or too large for one of them.
+        """
+        if not self.formats:
+            return
+        longest, sizes = max(info.frames, frames or 0), [info.size] * (videos - 1)
+        if self.comparison:
+            sizes.append(Comparison(info.size, [""] * videos).size)
+        largest = max(sizes, key=max)
+        held_bytes = sum(size.width * size.height * 3 * longest for size in sizes)
+        clock = OutputClock(info.fps, info.uneven)
+        for name in self.formats:
+            if problem := FORMATS[name].obstacle(largest, clock, longest, held_bytes):
+                cure = "set source.frames or source.size, or take png, which has no limit"
+                raise self._refusal(problem, cure)
+
+    def _refusal(self, rule: str, cure: str) -> SettingError:
+        return SettingError("output.formats", f"[{','.join(map(str, self.formats))}]", rule, cure)
 
 
 class RunFolder:
@@ -99,12 +147,18 @@ class RunFolder:
                 name: opened.enter_context(self._open(name, sounds[name]))
                 for name in [ORIGINAL, *self._decoded_names()]
             }
+            sizes = dict.fromkeys(self._decoded_names(), self.info.size)
             if self.wants.comparison:
                 self._comparison = Comparison(self.info.size, [self.said(name) for name in self._videos])
                 path, size = self.folder / f"{COMPARISON}.mp4", self._comparison.size
                 sound, times = sounds[COMPARISON], self.info.uneven
                 sheet = open_mp4(path, size, self.info.fps, sound, times, self._say_once)
                 self._comparison_video = opened.enter_context(sheet)
+                sizes[COMPARISON] = size
+            self._copies = {
+                name: [opened.enter_context(copy) for copy in self._open_copies(name, size)]
+                for name, size in sizes.items()
+            }
             if self.wants.latents:
                 self._latent_folder = opened.enter_context(LatentFolder(self.folder / LATENTS))
             self._opened = opened.pop_all()
@@ -125,6 +179,7 @@ class RunFolder:
         }
         for name, shown in pixels.items():
             self._videos[name].write(shown)
+            self._write_copies(name, shown)
         for name in self.fidelity:
             self.fidelity[name].update(*_both(pixels, ORIGINAL, name))
         if self.changed_name:
@@ -132,6 +187,7 @@ class RunFolder:
         if self.wants.comparison:
             sheet = self._comparison.lay_out([pixels.get(name) for name in self._videos])
             self._comparison_video.write(sheet)
+            self._write_copies(COMPARISON, sheet)
         self.frames += step.frames
 
     def see_latents(self, latents: Latents) -> None:
@@ -180,8 +236,9 @@ class RunFolder:
             log.setLevel(logging.CRITICAL + 1)
             log.flush()
         latents = [f"{LATENTS}/{name}" for name in self._latent_folder.names] if self._latent_folder else []
+        copies = [file for copies in self._copies.values() for copy in copies for file in copy.files]
         told = [path.relative_to(self.folder).as_posix() for path in self.folder.glob(".hydra/*.yaml")]
-        write_sums(self.folder, [*self._files(), *latents, *told], FINISHED)
+        write_sums(self.folder, [*self._files(), *latents, *copies, *told], FINISHED)
 
     def _logs(self) -> list[logging.FileHandler]:
         """Find the log that Hydra opened in this folder."""
@@ -224,10 +281,27 @@ class RunFolder:
         return cut_sound(sound.path, self.folder, sound.start, seconds, speed, self._say_once)
 
     def _open(self, name: str, sound: Path | None) -> Any:
-        # A video of another length has no times of its own: it plays at the mean rate.
-        is_steady = self.lengths_differ and name == self.changed_name
-        path, times = self.folder / f"{name}.mp4", () if is_steady else self.info.uneven
-        return open_mp4(path, self.info.size, self.info.fps, sound, times, self._say_once)
+        path = self.folder / f"{name}.mp4"
+        return open_mp4(path, self.info.size, self.info.fps, sound, self._times(name), self._say_once)
+
+    def _open_copies(self, name: str, size: Size) -> Iterator[AbstractContextManager[Copy]]:
+        """Open a video in the other formats that were asked for."""
+        clock = OutputClock(self.info.fps, self._times(name))
+        for kind in (FORMATS[chosen] for chosen in dict.fromkeys(self.wants.formats)):
+            if name != COMPARISON or kind.takes_comparison:
+                yield kind.open(self.folder / f"{name}{kind.suffix}", size, clock, self._say_once)
+
+    def _write_copies(self, name: str, pixels: Pixels) -> None:
+        for copy in self._copies.get(name, ()):
+            copy.write(pixels)
+
+    def _times(self, name: str) -> Sequence[Fraction]:
+        """Return when the frames of a video begin, where they last differently; see ``open_mp4``.
+
+        A video of another length has no times of its own: it plays at the mean rate.
+        """
+        has_own_length = self.lengths_differ and name == self.changed_name
+        return () if has_own_length else self.info.uneven
 
     def _mean_fps(self) -> float:
         """Return frames by duration of what came, which may be less than was announced."""
@@ -286,7 +360,14 @@ class RunFolder:
                 **({"target": provenance["target"]} if "target" in provenance else {}),
                 **provenance["manipulations"],
             },
-            files=sorted([*self._files(), SUMS, *([LATENTS] if self.wants.latents else [])]),
+            files=sorted(
+                [
+                    *self._files(),
+                    SUMS,
+                    *([LATENTS] if self.wants.latents else []),
+                    *(copy.path.name for copies in self._copies.values() for copy in copies),
+                ]
+            ),
             command=str(provenance["command"]),
         )
 

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from vae_experiments.files import whole_folder
+from vae_experiments.files import named_as, whole_folder
 from vae_experiments.pipeline.run_folder import ORIGINAL, RECONSTRUCTED
 from vae_experiments.sweep.compared_runs import DIGITS, frame_of, mismatches, read_runs
 from vae_experiments.sweep.csv_table import relative, write_table
@@ -76,7 +76,7 @@ def write_comparison(folders: Sequence[Path], into: Path) -> Written:
     comparison = Comparison(runs, into)
     pictures = comparison.pictures()  # a damaged video must not leave a folder behind
     content = comparison.page([plot for plot, _ in pictures])
-    with whole_folder(into) as hidden:
+    with whole_folder(into) as hidden, named_as(into):
         for plot, pixels in pictures:
             write_frame(hidden / plot.file, pixels)
         comparison.write_table(hidden / TABLE)

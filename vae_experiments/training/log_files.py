@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
-from vae_experiments.files import whole, write_csv
+from vae_experiments.files import write_csv
 from vae_experiments.tensors import to_pixels
 from vae_experiments.training.resuming import CURVES, SAMPLES, TABLE
-from vae_experiments.writers import plot_training
+from vae_experiments.writers import plot_training, write_png
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,8 +46,7 @@ class History:
     def write_samples(self, pairs: Sequence[tuple[Frames, Frames]]) -> Frames:
         """Lay originals out above their reconstructions, and give the sheet, ``1 3 H W``."""
         sheet = sample_sheet(pairs)
-        with whole(self.folder / SAMPLES) as hidden:
-            Image.fromarray(to_pixels(sheet)[0]).save(hidden, "PNG")
+        write_png(self.folder / SAMPLES, to_pixels(sheet)[0])
         return sheet
 
 

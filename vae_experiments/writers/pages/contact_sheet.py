@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vae_experiments.files import whole
+from vae_experiments.writers.pictures.png import write_png
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +31,7 @@ class Tile(NamedTuple):
 
 def write_gallery(path: Path, original: Pixels, sections: Mapping[str, Sequence[Tile]]) -> None:
     """Lay tiles out under the titles of their sections, beginning with the frame as it was, and save a PNG."""
+    import numpy as np
     from PIL import Image, ImageDraw
 
     width = len(next(iter(sections.values()))[0].frames) * (SIDE + GAP) - GAP
@@ -57,8 +58,7 @@ def write_gallery(path: Path, original: Pixels, sections: Mapping[str, Sequence[
             corner = (MARGIN + column * (width + TILE_GAP), top + row * (TILE_HEIGHT + TILE_GAP // 2))
             _draw_tile(sheet, draw, corner, tile, width)
         top += -(-len(tiles) // COLUMNS) * (TILE_HEIGHT + TILE_GAP // 2) + 10
-    with whole(path) as hidden:
-        sheet.crop((0, 0, page, top + MARGIN // 2)).save(hidden, format="PNG", optimize=True)
+    write_png(path, np.asarray(sheet)[: top + MARGIN // 2], optimize=True)
 
 
 def _draw_tile(sheet: Any, draw: Any, corner: tuple[int, int], tile: Tile, width: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vae_experiments.files import whole
+from vae_experiments.writers.pictures.png import write_png
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +44,7 @@ def tile_size(frames: Sequence[Pixels], count: int) -> tuple[int, int]:
 
 def write_sheet(path: Path, tiles: Sequence[SheetTile]) -> Sheet:
     """Lay the tiles out in rows, save a PNG and say where they are."""
+    import numpy as np
     from PIL import Image, ImageDraw
 
     width, height = tile_size([tile.frame for tile in tiles if tile.frame is not None], len(tiles))
@@ -66,8 +67,7 @@ def write_sheet(path: Path, tiles: Sequence[SheetTile]) -> Sheet:
             draw.text(
                 (left, top + height + 3 + place * LINE), _cut(draw, line, width), fill=INK, font=_font()
             )
-    with whole(path) as hidden:
-        picture.save(hidden, format="PNG")
+    write_png(path, np.asarray(picture))
     return Sheet(corners, width, height)
 
 

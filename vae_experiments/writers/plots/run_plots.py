@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.files import whole
+from vae_experiments.writers.pictures.png import write_png
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -139,12 +139,14 @@ def new_figure(width: float, height: float) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def save_figure(figure: Any, path: Path) -> None:
     """Write a figure, whole or not at all."""
-    with whole(path) as hidden:
-        figure.savefig(hidden, dpi=110)
+    import numpy as np
+
+    figure.canvas.draw()
+    write_png(path, np.asarray(figure.canvas.buffer_rgba())[..., :3])

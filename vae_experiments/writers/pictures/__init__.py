@@ -1,0 +1,1 @@
+"""Pictures, one or a clip of them, each file written through imageio."""
