@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -27,7 +28,6 @@ from vae_experiments.pipeline.run_folder import FINISHED, WRITTEN
 from vae_experiments.sources import SourceInfo
 from vae_experiments.tensors import Size, to_pixels
 from vae_experiments.writers import FORMATS, OutputClock
-from vae_experiments.writers.pictures import animations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -262,13 +262,20 @@ def test_a_run_that_breaks_off_leaves_nothing(tmp_path: Path, name: str, end: ty
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_encoder_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> bytes:
+def test_an_encoder_that_is_interrupted_leaves_nothing_and_does_not_begin_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+
+    def interrupted(*_: object, **__: object) -> None:
+        begun.append(1)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(animations.Animation, "_encoded", fail)
+    monkeypatch.setattr(Image.Image, "save", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path / "clip.gif", "gif", soft_clip(), OutputClock(Fraction(8)))
+    gc.collect()
+    assert begun == [1]
     assert list(tmp_path.iterdir()) == []
 
 

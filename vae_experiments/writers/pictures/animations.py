@@ -106,13 +106,17 @@ class Animation(Format):
 
         # Not into the file by itself: Pillow's own errors do not say which error of the system they were.
         file = io.BytesIO()
-        animation: Any  # mypy knows no plugin's own arguments
-        with iio.imopen(file, "w", plugin="pillow", extension=self.suffix) as animation:
+        animation: Any = iio.imopen(file, "w", plugin="pillow", extension=self.suffix)
+        try:
             lasting = durations if len(durations) > 1 else durations[0]  # a still takes no list
             for chunk in frames.chunks:
                 # The choice takes a quarter of the time where neighbouring levels are one.
                 chunk = (chunk & 254) | (chunk >> 7) if self.has_palette else chunk
                 animation.write(chunk, is_batch=True, loop=FOREVER, duration=lasting, **self.settings)
+            animation.close()
+        finally:
+            # Else what an interruption ended would be begun anew when the object goes.
+            animation.images_to_write.clear()
         return file.getvalue()
 
 
