@@ -20,7 +20,7 @@ from vae_experiments.cli.config import experiment_from
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Bend, Blur, ChainStep, Retime, Reverse, StyleSwap, weakened
 from vae_experiments.manipulations.strength import schedule_times
-from vae_experiments.models import shared
+from vae_experiments.models import load_cached
 from vae_experiments.models.framewise import Framewise
 from vae_experiments.options import kinds
 from vae_experiments.pipeline.calibration import Sample, Target, calibrated
@@ -44,7 +44,7 @@ CLIP = BouncingShapes(size="64", frames=6)
 
 
 def sample_of(source: Source = CLIP, model: Any = None, frames: int = 4) -> Sample:
-    autoencoder = shared(model or Bundled(), Device().choose())
+    autoencoder = load_cached(model or Bundled(), Device().choose())
     return Sample(source, autoencoder, clip_of(source, autoencoder, 8), 8, CachedStream(), frames)
 
 
@@ -333,7 +333,7 @@ def test_a_search_decodes_few_frames_and_encodes_once(run: Runner, monkeypatch: 
 
         return call
 
-    shared(Bundled(), Device().choose())  # loading asks the network for its shapes
+    load_cached(Bundled(), Device().choose())  # loading asks the network for its shapes
     for name in seen:
         monkeypatch.setattr(Framewise, name, counting(name))
     source = BouncingShapes(size="64", frames=24)
@@ -364,7 +364,7 @@ def test_without_the_cache_the_run_says_that_it_encodes_again(
 
 
 def test_another_video_is_encoded_once_for_all_trials() -> None:
-    autoencoder = shared(Bundled(), Device().choose())
+    autoencoder = load_cached(Bundled(), Device().choose())
     asked: list[str] = []
     clip = clip_of(CLIP, autoencoder, 8)
     latents_of = clip.latents_of

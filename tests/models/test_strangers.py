@@ -11,7 +11,7 @@ import pytest
 from vae_experiments.errors import ModelError
 from vae_experiments.models import Folder
 from vae_experiments.models.loading import ADAPTERS
-from vae_experiments.models.strangers import STRANGERS
+from vae_experiments.models.unsupported import UNSUPPORTED_CLASSES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,10 +27,13 @@ def sentence(name: str, folder: Path, cpu: DeviceChoice) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", STRANGERS)
+@pytest.mark.parametrize("name", UNSUPPORTED_CLASSES)
 def test_a_class_that_takes_no_frames_says_what_it_is(name: str, cpu: DeviceChoice, tmp_path: Path) -> None:
     said = sentence(name, tmp_path, cpu)
-    assert f"names the class {name}, {STRANGERS[name]}; give an autoencoder of RGB pictures or video" in said
+    assert (
+        f"names the class {name}, {UNSUPPORTED_CLASSES[name]}; give an autoencoder of RGB pictures or video"
+        in said
+    )
     assert name not in ADAPTERS
 
 
@@ -59,5 +62,5 @@ def test_every_autoencoder_of_this_diffusers_is_known_or_left_out_on_purpose() -
         for name in dir(diffusers)
         if "Autoencoder" in name or "VAE" in name or name == "VQModel" or name.endswith("Vae")
     }
-    unknown = names - set(ADAPTERS) - set(STRANGERS)
+    unknown = names - set(ADAPTERS) - set(UNSUPPORTED_CLASSES)
     assert unknown <= {"AutoencoderKLHunyuanImageRefiner", "AutoencoderKLMiniMaxH3", "Kandinsky6SRVAE"}

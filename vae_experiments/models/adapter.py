@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vae_experiments.models.chunking import Chunk
-    from vae_experiments.models.way import Call
+    from vae_experiments.models.tiled_pass import Call
     from vae_experiments.runtime.device import DeviceChoice
     from vae_experiments.tensors import Frames, Latents
 
@@ -113,11 +113,11 @@ class Adapter(BatchExecutor, Autoencoder):
 
     def encode(self, chunks: Iterable[Frames]) -> Iterator[Latents]:
         """Encode group after group; nothing is kept of a clip but what the network itself remembers."""
-        way = self._way("encode", self._encoder)
+        tiled_pass = self._tiled_pass("encode", self._encoder)
         for group in self._frame_groups(chunks):
             if group.fresh:
-                way.begin_anew()
-            answer = self._through(way, self.padded(group.inputs), group.number)
+                tiled_pass.begin_anew()
+            answer = self._through(tiled_pass, self.padded(group.inputs), group.number)
             raw = self._drawn(answer, group.number)
             latents = group.kept(self.normalisation.apply(raw, group.number), EACH)
             check_finite(latents, "latents", self.ratio.frames(group.number + group.skip))
@@ -125,12 +125,12 @@ class Adapter(BatchExecutor, Autoencoder):
 
     def decode(self, chunks: Iterable[Latents], size: Size) -> Iterator[Frames]:
         """Decode group after group and cut off the rows and columns that were padded before encoding."""
-        way = self._way("decode", self._decoder)
+        tiled_pass = self._tiled_pass("decode", self._decoder)
         for group in self._latent_groups(chunks):
             if group.fresh:
-                way.begin_anew()
+                tiled_pass.begin_anew()
             raw = self.normalisation.undo(group.inputs, group.number)
-            frames = group.kept(self._through(way, raw, group.number), self.ratio)
+            frames = group.kept(self._through(tiled_pass, raw, group.number), self.ratio)
             check_finite(frames, "decoded frames", self.ratio.frames(group.number + group.skip))
             yield frames[:, :, : size.height, : size.width]
 
@@ -269,16 +269,16 @@ class Adapter(BatchExecutor, Autoencoder):
 
     def _unfit(self, folder: Path, fault: Exception) -> ModelError:
         """Return why a network takes no frame."""
-        said = str(fault).splitlines()[0][:120]
+        reason = str(fault).splitlines()[0][:120]
         channels = _wants_channels(fault)
         if channels:
             return ModelError(
-                f"model: {self._called_in(folder)} cannot encode an RGB frame: it takes {channels} channels ({said})",
+                f"model: {self._called_in(folder)} cannot encode an RGB frame: it takes {channels} channels ({reason})",
                 "give an autoencoder of RGB pictures or video",
             )
         return ModelError(
             f"model: {self._called_in(folder)} cannot encode and decode a frame of {PROBE_SIDES[0]} "
-            f"to {PROBE_SIDES[-1]} pixels ({said})",
+            f"to {PROBE_SIDES[-1]} pixels ({reason})",
             "use the config.json and the weights of one and the same model, and pip install -U diffusers",
         )
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from vae_experiments.errors import DeviceError
+from vae_experiments.models.tiled_pass import TiledPass
 from vae_experiments.models.tiling import SMALLEST_TILE, Tiling
-from vae_experiments.models.way import Way
 from vae_experiments.runtime.memory import ran_out_of_memory
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vae_experiments.models.memory_estimate import Forecast
-    from vae_experiments.models.way import Call
+    from vae_experiments.models.tiled_pass import Call
     from vae_experiments.runtime.device import DeviceChoice
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class BatchExecutor:
     parts_batches: ClassVar[bool] = False
     """Whether what goes through at once can be parted: frame by frame, but not in the middle of a group."""
     most: int | None = None
-    """How many may go through at once, after memory did not suffice for more."""
+    """How many may go through at once, after there was too little memory for more."""
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -55,23 +55,23 @@ class BatchExecutor:
         """Cut a group into what goes through the network at once."""
         return [group]
 
-    def _way(self, half: str, begin: Callable[[], Call]) -> Way:
+    def _tiled_pass(self, half: str, begin: Callable[[], Call]) -> TiledPass:
         """Begin a clip's way through ``encode`` or ``decode``."""
-        return Way(half, begin, self.stride, not self.parts_batches, self.sides.get(half))
+        return TiledPass(half, begin, self.stride, not self.parts_batches, self.sides.get(half))
 
-    def _through(self, way: Way, group: Tensor, first: int) -> Tensor:
+    def _through(self, tiled_pass: TiledPass, group: Tensor, first: int) -> Tensor:
         """Send a group, whose first latent has the number ``first``, through the network and back."""
         import torch
 
         results: list[Tensor] = []
         with torch.inference_mode():
             for batch in self._batches(group):
-                results += self._sent(way, batch, first)
+                results += self._sent(tiled_pass, batch, first)
                 first += len(batch)
         # A tensor made under inference_mode cannot be changed or trained on later; this copy can.
         return torch.cat(results)
 
-    def _sent(self, way: Way, batch: Tensor, first: int) -> list[Tensor]:
+    def _sent(self, tiled_pass: TiledPass, batch: Tensor, first: int) -> list[Tensor]:
         """Send a batch through the network, in halves or in tiles where memory is not enough for all of it.
 
         Raises:
@@ -82,17 +82,21 @@ class BatchExecutor:
         if self.most and len(batch) > self.most:
             parts = torch.split(batch, self.most)
             numbers = range(first, first + len(batch), self.most)
-            return [out for part, at in zip(parts, numbers, strict=True) for out in self._sent(way, part, at)]
+            return [
+                out
+                for part, at in zip(parts, numbers, strict=True)
+                for out in self._sent(tiled_pass, part, at)
+            ]
         try:
-            if self._foresees_trouble(way, batch) and self._makes_room(way, batch):
-                return self._sent(way, batch, first)
-            return [way.send(batch, first, self._called)]
+            if self._foresees_trouble(tiled_pass, batch) and self._makes_room(tiled_pass, batch):
+                return self._sent(tiled_pass, batch, first)
+            return [tiled_pass.send(batch, first, self._called)]
         except (RuntimeError, MemoryError) as error:
             if not ran_out_of_memory(error):
                 raise
-            if not self._makes_room(way, batch):
-                raise self._too_large(way, len(batch)) from error
-        return self._sent(way, batch, first)
+            if not self._makes_room(tiled_pass, batch):
+                raise self._too_large(tiled_pass, len(batch)) from error
+        return self._sent(tiled_pass, batch, first)
 
     def _called(self, call: Call, batch: Tensor, first: int) -> Tensor:
         """Take a batch to the device, through the network, and back as float32."""
@@ -101,31 +105,31 @@ class BatchExecutor:
             moved = batch.to(self.chosen.device, self.chosen.dtype, memory_format=self.memory_format)
             return call(moved, first).to("cpu").float()
 
-    def _foresees_trouble(self, way: Way, batch: Tensor) -> bool:
-        """Whether memory will not suffice: asked on the CPU, where a process that takes too much is killed.
+    def _foresees_trouble(self, tiled_pass: TiledPass, batch: Tensor) -> bool:
+        """Whether there will be too little memory: asked on the CPU, where a process that takes too much is killed.
 
         Not asked of a compiled network: torch does not use what it compiled once its tensors were counted.
         """
-        large = max(batch.shape[-2:]) * self.stride // way.scale > SMALLEST_TILE
+        large = max(batch.shape[-2:]) * self.stride // tiled_pass.scale > SMALLEST_TILE
         asked = large and self.chosen.device.type == "cpu" and not self.chosen.compiled
-        return asked and self.forecast is not None and not self.forecast.fits(way, batch, self._called)
+        return asked and self.forecast is not None and not self.forecast.fits(tiled_pass, batch, self._called)
 
-    def _makes_room(self, way: Way, batch: Tensor) -> bool:
+    def _makes_room(self, tiled_pass: TiledPass, batch: Tensor) -> bool:
         """Send less through at once from now on, or go on on the CPU where that was allowed; False if it cannot be."""
         if self.parts_batches and len(batch) > 1:
             self.most = len(batch) // 2
             log.warning("out of memory at batch size %d; retrying with %d", len(batch), self.most)
             return True
-        side = self._smaller_side(way, batch)
+        side = self._smaller_side(tiled_pass, batch)
         if side:
-            way.begin_again(side)
-            if self.sides.get(way.half) != side:
-                self.sides = {**self.sides, way.half: side}
+            tiled_pass.begin_again(side)
+            if self.sides.get(tiled_pass.half) != side:
+                self.sides = {**self.sides, tiled_pass.half: side}
                 log.warning(
                     "out of memory when asked to %s %s at once; retrying with %s (model.tiling=auto)",
-                    way.half,
+                    tiled_pass.half,
                     "one frame" if len(batch) == 1 else "a group of frames",
-                    way.tiles(batch).described(self.stride),
+                    tiled_pass.tiles(batch).described(self.stride),
                 )
             return True
         if self.parts_batches and self.chosen.fallback:
@@ -154,12 +158,12 @@ class BatchExecutor:
                 chosen, device=weight.device, dtype=weight.dtype, reason=reason, fallback=False
             )
 
-    def _smaller_side(self, way: Way, batch: Tensor) -> int | None:
+    def _smaller_side(self, tiled_pass: TiledPass, batch: Tensor) -> int | None:
         """Choose the next smaller tile, or the one that another clip came to; None if there is none."""
-        if self.tiling is Tiling.off or not way.can_begin_again:
+        if self.tiling is Tiling.off or not tiled_pass.can_begin_again:
             return None
-        now = way.side or max(batch.shape[-2:]) * self.stride // way.scale
-        reached = self.sides.get(way.half)
+        now = tiled_pass.side or max(batch.shape[-2:]) * self.stride // tiled_pass.scale
+        reached = self.sides.get(tiled_pass.half)
         if reached and reached < now:
             return reached
         side = self.tile
@@ -167,9 +171,9 @@ class BatchExecutor:
             side //= 2
         return side if side >= SMALLEST_TILE else None
 
-    def _too_large(self, way: Way, count: int) -> DeviceError:
+    def _too_large(self, tiled_pass: TiledPass, count: int) -> DeviceError:
         what = "one frame" if count == 1 else "a group of frames"
-        helps = self.tiling is Tiling.off or not way.can_begin_again
+        helps = self.tiling is Tiling.off or not tiled_pass.can_begin_again
         tiling = "model.tiling=on, " if helps else ""
         return DeviceError(
             f"device: out of memory for {what}",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vae_experiments.models.chunking import Chunk, TimeCompression
-    from vae_experiments.models.way import Call
+    from vae_experiments.models.tiled_pass import Call
     from vae_experiments.tensors import Frames, Latents
 
 

@@ -11,8 +11,8 @@ from vae_experiments.errors import ModelError
 from vae_experiments.files import digest, read_json
 from vae_experiments.models.framewise import Framewise
 from vae_experiments.models.hub.weight_files import Weights
-from vae_experiments.models.strangers import stranger
 from vae_experiments.models.temporal.adapter import Temporal
+from vae_experiments.models.unsupported import unsupported_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,7 +133,7 @@ def _class_name(folder: Path) -> str:
             f"model: {file} is not a diffusers config", "give a directory that save_pretrained wrote"
         ) from error
     if name not in ADAPTERS:
-        raise stranger(name, file, ADAPTERS)
+        raise unsupported_error(name, file, ADAPTERS)
     return name
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from vae_experiments.models.way import Call, Way
+    from vae_experiments.models.tiled_pass import Call, TiledPass
 
 PROBE_SIDE = 64
 FEWEST_CELLS = 2
@@ -36,47 +36,60 @@ class Footprint(NamedTuple):
 
 
 class Forecast:
-    """Says whether the memory of this machine suffices for a group, before it is tried."""
+    """Says whether there is memory enough on this machine for a group, before it is tried."""
 
     def __init__(self) -> None:
         self.footprints: dict[tuple[str, tuple[int, ...]], Footprint] = {}
         self.fitting: set[tuple[str, torch.Size, int | None]] = set()
 
-    def fits(self, way: Way, group: Tensor, called: Callable[[Call, Tensor, int], Tensor]) -> bool:
+    def fits(
+        self, tiled_pass: TiledPass, group: Tensor, called: Callable[[Call, Tensor, int], Tensor]
+    ) -> bool:
         """Compare what a group will take, in the tiles of its way, with the memory that is free."""
-        same = (way.half, group.shape, way.side)
+        same = (tiled_pass.half, group.shape, tiled_pass.side)
         if same not in self.fitting:
-            wanted = self._wanted_bytes(way, group, called)
+            wanted = self._wanted_bytes(tiled_pass, group, called)
             free = free_memory_bytes(wanted)
             if free is not None and free < wanted:
                 return False
             self.fitting.add(same)
         return True
 
-    def _wanted_bytes(self, way: Way, group: Tensor, called: Callable[[Call, Tensor, int], Tensor]) -> int:
-        lengths = (*(len(earlier) for earlier, _ in way.past or ()), len(group)) if way.remembers else (1,)
-        known = self.footprints.get((way.half, lengths))
+    def _wanted_bytes(
+        self, tiled_pass: TiledPass, group: Tensor, called: Callable[[Call, Tensor, int], Tensor]
+    ) -> int:
+        lengths = (
+            (*(len(earlier) for earlier, _ in tiled_pass.past or ()), len(group))
+            if tiled_pass.remembers
+            else (1,)
+        )
+        known = self.footprints.get((tiled_pass.half, lengths))
         if known is None:
-            known = self.footprints[way.half, lengths] = _of_small_groups(way, group, lengths, called)
-        tiles = way.tiles(group)
-        probe = _probe_cells(way) ** 2
-        times = 1 if way.remembers else len(group)
+            known = self.footprints[tiled_pass.half, lengths] = _of_small_groups(
+                tiled_pass, group, lengths, called
+            )
+        tiles = tiled_pass.tiles(group)
+        probe = _probe_cells(tiled_pass) ** 2
+        times = 1 if tiled_pass.remembers else len(group)
         return known.bytes_for(
             times * tiles.most_cells / probe, times * tiles.cells[0] * tiles.cells[1] / probe
         )
 
 
-def _probe_cells(way: Way) -> int:
+def _probe_cells(tiled_pass: TiledPass) -> int:
     """Return how many latent cells lie along the side of a small group: whole ones, whatever the stride is."""
-    return max(FEWEST_CELLS, PROBE_SIDE // way.stride)
+    return max(FEWEST_CELLS, PROBE_SIDE // tiled_pass.stride)
 
 
 def _of_small_groups(
-    way: Way, like: Tensor, lengths: tuple[int, ...], called: Callable[[Call, Tensor, int], Tensor]
+    tiled_pass: TiledPass,
+    like: Tensor,
+    lengths: tuple[int, ...],
+    called: Callable[[Call, Tensor, int], Tensor],
 ) -> Footprint:
     """Take small groups of these lengths through the network, and measure the last of them."""
-    side = _probe_cells(way) * way.scale
-    call, first = way.begin(), 0
+    side = _probe_cells(tiled_pass) * tiled_pass.scale
+    call, first = tiled_pass.begin(), 0
     for length in lengths[:-1]:
         called(call, like.new_zeros(length, like.shape[1], side, side), first)
         first += length

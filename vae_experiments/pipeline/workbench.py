@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from vae_experiments.errors import NumbersError, VaeExperimentsError
 from vae_experiments.manipulations import chain
-from vae_experiments.models import Bundled, shared
+from vae_experiments.models import Bundled, load_cached
 from vae_experiments.pipeline.metrics import Fidelity
 from vae_experiments.pipeline.second_video import clip_of
 from vae_experiments.runtime.device import Device
@@ -69,7 +69,7 @@ class Workbench:
             ModelError: the weights are missing, damaged, of another class, or cannot be downloaded.
             DeviceError: the device that was asked for is not there.
         """
-        return shared(self.model, self.device.choose())
+        return load_cached(self.model, self.device.choose())
 
     @cached_property
     def clip(self) -> Clip:

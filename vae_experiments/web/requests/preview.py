@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import VaeExperimentsError
-from vae_experiments.models import shared
+from vae_experiments.models import load_cached
 from vae_experiments.pipeline.second_video import clip_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def preview_of(order: RunRequest) -> RunRequest | None:
     Raises:
         VaeExperimentsError: the settings do not fit the clip itself.
     """
-    autoencoder = shared(order.model, order.experiment().device.choose())
+    autoencoder = load_cached(order.model, order.experiment().device.choose())
     _check(order, autoencoder)
     count = FEWEST_FRAMES
     while count <= MOST_FRAMES:

@@ -1,4 +1,4 @@
-"""The way of one clip through one half of a network: in tiles or whole, begun again where tiles get smaller."""
+"""The pass of one clip through one half of a network: in tiles or whole, begun again where tiles get smaller."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     """Takes the next batch, time first, and the number of its first latent."""
 
 
-class Way:
+class TiledPass:
     """Takes a clip through one half of a network, each tile by a call that remembers that tile.
 
-    As long as memory was not seen to suffice for a later group of the clip, which may be larger than
+    As long as there was not seen to be memory enough for a later group of the clip, which may be larger than
     the first, the group before it is kept, so that smaller tiles can be taken through it and
     remember it as well.
     """

@@ -16,7 +16,7 @@ _loaded: dict[Hashable, Any] = {}
 """The last model by all that decides it: one, since two may be more than the memory holds."""
 
 
-def shared(model: Model, chosen: DeviceChoice) -> Autoencoder:
+def load_cached(model: Model, chosen: DeviceChoice) -> Autoencoder:
     """Load a model, unless it is the one that this process loaded last.
 
     Each caller gets a twin of its own around the same weights, so that what one run learns of the

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 AUDIO = "an autoencoder of sound, not of frames"
-STRANGERS = {
+UNSUPPORTED_CLASSES = {
     **dict.fromkeys(
         (
             "AutoencoderKLKVAEAudio",
@@ -35,13 +35,13 @@ STRANGERS = {
 """Whatever later versions of diffusers add is met by the sentence for unknown classes."""
 
 
-def stranger(name: str, file: Path, known: Iterable[str]) -> ModelError:
+def unsupported_error(name: str, file: Path, known: Iterable[str]) -> ModelError:
     """Return in one sentence why the class that a config names cannot be used."""
     import diffusers
 
-    if name in STRANGERS:
+    if name in UNSUPPORTED_CLASSES:
         return ModelError(
-            f"model: {file} names the class {name}, {STRANGERS[name]}",
+            f"model: {file} names the class {name}, {UNSUPPORTED_CLASSES[name]}",
             "give an autoencoder of RGB pictures or video",
         )
     if name.isidentifier() and hasattr(diffusers, name):
