@@ -1,7 +1,7 @@
 """Starts a command in a process that has torch and diffusers loaded, which a fresh one spends four seconds on.
 
 A helper process, one for each worker of pytest, loads the libraries once and waits. For each command it
-forks, and the child goes on as a fresh interpreter would: its own arguments, folder, environment, output
+forks, and the child continues as a fresh interpreter would: its own arguments, folder, environment, output
 and end. What differs from a fresh start is what the libraries read while they are loaded, so a command in
 an environment that may be of that kind gets a fresh process, and so does every command where nothing forks.
 """

@@ -151,7 +151,7 @@ def test_a_download_that_was_given_up_goes_on_in_the_next_run(small_hub: SmallHu
     assert sentence.startswith(f"model: cannot download {NAME} (")
     assert "; try again, or where there is a network run: hf download someone/small" in sentence
     small_hub.requests.clear()
-    offer = Hub(repository=NAME).offer()
+    offer = Hub(repository=NAME).remote_files()
     config = len(small_hub.repositories[NAME]["config.json"])
     assert offer.size_bytes - offer.missing_bytes == 5000 + config
     assert same_weights(Hub(repository=NAME).folder(), small_hub.repositories[NAME])
@@ -171,7 +171,7 @@ def test_a_download_goes_on_where_there_is_room_for_what_is_missing_though_not_f
 ) -> None:
     small_hub.cut_after = [5000, 0, 0, 0, 0]
     refusal()
-    usage, missing = shutil.disk_usage("."), Hub(repository=NAME).offer().missing_bytes
+    usage, missing = shutil.disk_usage("."), Hub(repository=NAME).remote_files().missing_bytes
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=missing - 1))
     assert "free some space" in refusal()
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=missing))
@@ -453,7 +453,7 @@ def test_progress_is_told_in_whole_megabytes_of_all_that_there_is(monkeypatch: p
 
 def test_two_who_want_the_same_at_once_fetch_it_once(small_hub: SmallHub) -> None:
     with ThreadPoolExecutor() as pool:
-        folders = list(pool.map(lambda _: Hub(repository=NAME).offer().fetch(), range(3)))
+        folders = list(pool.map(lambda _: Hub(repository=NAME).remote_files().fetch(), range(3)))
     assert len(set(folders)) == 1
     assert same_weights(folders[0], small_hub.repositories[NAME])
     assert len(small_hub.asked("GET", WEIGHTS)) == 1

@@ -1,4 +1,4 @@
-"""A sweep encodes once, survives a job that fails and a kill, goes on where it was, and ends on one page."""
+"""A sweep encodes once, survives a job that fails and a kill, continues where it was, and ends on one page."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def test_what_takes_long_before_its_first_part_is_done_says_so(
 
 @on_unix
 def test_ctrl_c_is_no_mistake_of_the_swept_settings(tmp_path: Path) -> None:
-    """A job that was interrupted is not written down as failed: it is done when the sweep goes on."""
+    """A job that was interrupted is not written down as failed: it is done when the sweep continues."""
     words = ("-m", "noise.scale=1,2", f"hydra.sweep.dir={tmp_path / 'sweep'}")
     done = run("run.py", *words, library="torch", code=SIGNALLED, folder=tmp_path)
     assert done.returncode == 128 + signal.SIGINT

@@ -156,12 +156,12 @@ class Option:
     def __str__(self) -> str:
         """Return in words what it is set to: what is not as usual, and the first setting of its own."""
         settings = [(name, getattr(self, name), usual, rule) for name, usual, rule in self.settings()]
-        told = [
+        parts = [
             f"{name.replace('_', ' ')} {shown(value)} {rule.unit if rule.unit != name else ''}".strip()
             for place, (name, value, usual, rule) in enumerate(settings)
             if value != usual or (place == 0 and shown(value))
         ]
-        return ", ".join(told) or "as usual"
+        return ", ".join(parts) or "as usual"
 
     @classmethod
     def settings(cls) -> Iterator[tuple[str, Any, Rule]]:

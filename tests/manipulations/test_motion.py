@@ -109,7 +109,7 @@ def test_where_the_first_latent_stands_for_one_frame_the_other_videos_first_one_
 
 
 def oscillation(count: int, half_waves: int) -> torch.Tensor:
-    """A cosine over a clip, as it goes on in the clip's mirror image without a break."""
+    """A cosine over a clip, as it continues in the clip's mirror image without a break."""
     return torch.cos(pi * half_waves * (torch.arange(count) + 0.5) / count).reshape(-1, 1, 1, 1)
 
 

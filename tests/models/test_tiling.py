@@ -237,7 +237,7 @@ def test_on_a_cpu_that_has_too_little_memory_no_whole_frame_is_tried(
 def test_a_compiled_network_is_not_counted(
     load: Callable[[str], Autoencoder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Else torch goes on with what it has not compiled."""
+    """Else torch continues with what it has not compiled."""
     monkeypatch.setattr("vae_experiments.models.memory_estimate.free_memory_bytes", lambda _: 10)
     autoencoder: Any = copy.copy(load("AutoencoderKL"))
     executor = autoencoder.executor

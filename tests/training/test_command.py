@@ -153,7 +153,7 @@ def test_ctrl_c_saves_and_stops_in_one_sentence(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGINT, said
-    assert "saved; training.resume=true goes on" in said.splitlines()[-1]
+    assert "saved; training.resume=true continues" in said.splitlines()[-1]
     answer = "interrupted: the training finishes its step, saves and ends; a second time ends at once"
     assert answer in said.splitlines()
     assert "Traceback" not in said
@@ -187,12 +187,12 @@ def test_a_setting_that_was_typed_must_be_the_one_that_the_training_began_with(u
         12,
     )
     with pytest.raises(
-        SettingError, match="training.learning_rate=0.5: the training that goes on began with 0.001"
+        SettingError, match="training.learning_rate=0.5: the resumed training began with 0.001"
     ):
         asked("training.learning_rate=0.5")
-    with pytest.raises(SettingError, match="training=vae: the training that goes on began with autoencoder"):
+    with pytest.raises(SettingError, match="training=vae: the resumed training began with autoencoder"):
         asked("training=vae")
-    with pytest.raises(SettingError, match="training.seed=1: the training that goes on began with 0"):
+    with pytest.raises(SettingError, match="training.seed=1: the resumed training began with 0"):
         asked("seed=1")
 
 

@@ -1,4 +1,4 @@
-"""A training loses a minute at most, whatever ends it, and goes on from nothing that is not what was saved."""
+"""A training loses a minute at most, whatever ends it, and continues from nothing that is not what was saved."""
 
 from __future__ import annotations
 

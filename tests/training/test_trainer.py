@@ -176,7 +176,7 @@ def test_a_training_that_was_stopped_goes_on_to_the_same_weights_bit_for_bit(
         return learn(step, batches)
 
     stopping.learner.learn = learn_and_get_a_signal  # type: ignore[method-assign]
-    with pytest.raises(StoppedError, match="stopped after step 3, saved; training.resume=true goes on"):
+    with pytest.raises(StoppedError, match="stopped after step 3, saved; training.resume=true continues"):
         stopping.train()
     assert read_checkpoint(parted / CHECKPOINT)[1]["step"] == 3
     trainer(parted, kind, steps=6, save_every=6, log_every=1, resume=True).train()
@@ -299,7 +299,7 @@ def test_going_on_with_other_settings_is_refused_and_those_that_leave_the_weight
 ) -> None:
     trainer(tmp_path, steps=2).train()
     with pytest.raises(
-        SettingError, match=r"training.learning_rate=0.5: the training that goes on began with 0.01"
+        SettingError, match=r"training.learning_rate=0.5: the resumed training began with 0.01"
     ):
         trainer(tmp_path, steps=2, resume=True, learning_rate=0.5)
     made = trainer(tmp_path, steps=2, resume=True, save_every=1, log_every=1)

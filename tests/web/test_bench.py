@@ -22,10 +22,10 @@ from vae_experiments.web.ui import html as cards
 
 
 def test_a_run_gives_videos_numbers_a_line_an_archive_and_a_place_in_the_history(bench: WebService) -> None:
-    visit = bench.visit("me")
+    visit = bench.session("me")
     kept = waited(bench.run(visit, small())).result
     assert kept.videos() == ["original", "reconstructed", "reconstructed_with_noise"]
-    assert visit.guest.history == [kept]
+    assert visit.browser.history == [kept]
     assert bench.results.get(kept.id) is kept
     with zipfile.ZipFile(kept.file("run.zip")) as archive:
         names = {name.partition("/")[2] for name in archive.namelist()}
@@ -42,15 +42,15 @@ def test_a_run_gives_videos_numbers_a_line_an_archive_and_a_place_in_the_history
 
 
 def test_the_history_is_there_when_the_same_browser_loads_the_page_again(bench: WebService) -> None:
-    kept = waited(bench.run(bench.visit("first load", "one browser"), small())).result
-    assert bench.visit("second load", "one browser").guest.history == [kept]
-    assert bench.visit("first load", "one browser").uploads == {}
-    assert bench.visit("third load", "another browser").guest.history == []
-    assert bench.visit("a client without cookies").guest.history == []
+    kept = waited(bench.run(bench.session("first load", "one browser"), small())).result
+    assert bench.session("second load", "one browser").browser.history == [kept]
+    assert bench.session("first load", "one browser").uploads == {}
+    assert bench.session("third load", "another browser").browser.history == []
+    assert bench.session("a client without cookies").browser.history == []
 
 
 def test_only_files_of_the_run_have_a_name(bench: WebService, tmp_path: Path) -> None:
-    kept = waited(bench.run(bench.visit("me"), small())).result
+    kept = waited(bench.run(bench.session("me"), small())).result
     (tmp_path / "secret.png").write_text("secret")
     (kept.folder / "link.png").symlink_to(tmp_path / "secret.png")
     for name in (
@@ -71,20 +71,20 @@ def test_only_files_of_the_run_have_a_name(bench: WebService, tmp_path: Path) ->
 
 
 def test_a_cancelled_run_stops_within_a_chunk_and_leaves_no_folder(bench: WebService) -> None:
-    visit = bench.visit("me")
+    visit = bench.session("me")
     ticket = bench.run(visit, small(source_values={"size": "64", "frames": 4000}))
     until(lambda: "encoding" in ticket.phase or "decoding" in ticket.phase)
-    bench.desk.cancel("me")
+    bench.queue.cancel("me")
     assert waited(ticket, 10).state is State.cancelled
     assert ticket.share < 1
     assert not [path for path in bench.outputs.rglob("*") if path.is_file()]
-    assert visit.guest.history == []
+    assert visit.browser.history == []
     assert waited(bench.run(visit, small())).state is State.done
 
 
 def test_a_run_that_takes_too_long_is_ended_with_a_sentence(tmp_path: Path) -> None:
     bench = WebService(tmp_path / "outputs", Limits(seconds=0.5))
-    ticket = waited(bench.run(bench.visit("me"), small(source_values={"size": "128", "frames": 3000})))
+    ticket = waited(bench.run(bench.session("me"), small(source_values={"size": "128", "frames": 3000})))
     bench.close()
     assert ticket.state is State.failed
     assert ticket.sentence.startswith("it took more than 0.5 seconds; choose fewer or smaller frames")
@@ -93,7 +93,7 @@ def test_a_run_that_takes_too_long_is_ended_with_a_sentence(tmp_path: Path) -> N
 @pytest.mark.slow
 def test_progress_never_goes_back_and_ends_at_the_whole(bench: WebService) -> None:
     shares = [0.0]
-    ticket = bench.run(bench.visit("me"), small(source_values={"size": "64", "frames": 40}))
+    ticket = bench.run(bench.session("me"), small(source_values={"size": "64", "frames": 40}))
     while not ticket.is_over:
         shares.append(ticket.share)
         threading.Event().wait(0.002)
@@ -190,7 +190,7 @@ def test_a_fault_of_ours_is_logged_whole_and_told_without_its_inside(
 def test_what_fails_says_its_sentence_without_places_of_this_machine(
     bench: WebService, clip: Path, tmp_path: Path
 ) -> None:
-    visit = bench.visit("me")
+    visit = bench.session("me")
     upload = bench.receive(visit, clip, "clip.mp4")
     upload.path.write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
     with pytest.raises(VaeExperimentsError) as caught:
@@ -214,7 +214,7 @@ def test_a_sentence_for_the_browser_keeps_names_and_loses_places(sentence: str, 
 
 
 def test_a_preview_is_there_within_2_seconds_and_leaves_no_run_folder(bench: WebService) -> None:
-    visit = bench.visit("me")
+    visit = bench.session("me")
     asked = [RawRequest(values={"noise": {"scale": scale}}) for scale in (0.5, 0.7)]
     first = waited(bench.preview(visit, asked[0]) or pytest.fail("busy")).result
     ticket = bench.preview(visit, asked[1])
@@ -223,7 +223,7 @@ def test_a_preview_is_there_within_2_seconds_and_leaves_no_run_folder(bench: Web
     assert second.videos()[-1] == "reconstructed_with_noise"
     assert not first.folder.exists()
     assert not bench.outputs.exists()
-    assert visit.guest.history == []
+    assert visit.browser.history == []
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_a_preview_takes_every_setting_that_the_run_takes_with_as_many_frames_as
     bench: WebService, chain: str, values: dict[str, Any], frames: int
 ) -> None:
     asked = RawRequest(source_values={"size": "64", "frames": 40}, chain=[chain], values={chain: values})
-    ticket = waited(bench.preview(bench.visit("me"), asked) or pytest.fail("busy"))
+    ticket = waited(bench.preview(bench.session("me"), asked) or pytest.fail("busy"))
     assert ticket.sentence == ""
     assert ticket.result.metrics["frames"] == frames
 
@@ -249,7 +249,7 @@ def test_a_preview_refuses_what_the_run_refuses_in_the_words_of_the_run(bench: W
     asked = RawRequest(
         source_values={"size": "64", "frames": 40}, chain=["freeze"], values={"freeze": {"frame": 40}}
     )
-    ticket = waited(bench.preview(bench.visit("me"), asked) or pytest.fail("busy"))
+    ticket = waited(bench.preview(bench.session("me"), asked) or pytest.fail("busy"))
     assert ticket.sentence.startswith("freeze.frame=40: the clip has 40 frames; name one of 0 to 39")
 
 
@@ -257,31 +257,31 @@ def test_settings_of_frames_that_no_preview_reaches_are_no_mistake(bench: WebSer
     asked = RawRequest(
         source_values={"size": "64", "frames": 900}, chain=["freeze"], values={"freeze": {"frame": 800}}
     )
-    ticket = waited(bench.preview(bench.visit("me"), asked) or pytest.fail("busy"))
+    ticket = waited(bench.preview(bench.session("me"), asked) or pytest.fail("busy"))
     assert (ticket.state, ticket.result) == (State.done, None)
     assert "press Run" in cards.preview(ticket.result)
     assert "mistake" not in cards.preview(ticket.result)
 
 
 def test_a_preview_steps_back_while_a_run_goes_on(bench: WebService) -> None:
-    ticket = bench.run(bench.visit("a"), small(source_values={"size": "64", "frames": 4000}))
-    assert bench.preview(bench.visit("b"), RawRequest()) is None
-    assert (bench.desk.serves("a"), bench.desk.serves("b")) == (True, False)
-    bench.desk.cancel_one(ticket)
+    ticket = bench.run(bench.session("a"), small(source_values={"size": "64", "frames": 4000}))
+    assert bench.preview(bench.session("b"), RawRequest()) is None
+    assert (bench.queue.serves("a"), bench.queue.serves("b")) == (True, False)
+    bench.queue.cancel_one(ticket)
     waited(ticket)
 
 
 def test_a_bad_second_video_is_said_of_the_second_video(bench: WebService, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("hello")
     with pytest.raises(VaeExperimentsError) as caught:
-        bench.receive(bench.visit("me"), tmp_path / "text.mp4", "text.mp4", "second_video")
+        bench.receive(bench.session("me"), tmp_path / "text.mp4", "text.mp4", "second_video")
     assert bench.sentence(caught.value).startswith("second video=text.mp4: this is a text, not a video")
 
 
 def test_a_full_disk_is_said_before_a_run_begins(tmp_path: Path) -> None:
     bench = WebService(tmp_path / "outputs", Limits(free_bytes=2**60))
     with pytest.raises(VaeExperimentsError, match="the disk is nearly full; free some space"):
-        bench.run(bench.visit("me"), small())
+        bench.run(bench.session("me"), small())
     bench.close()
 
 
@@ -292,10 +292,10 @@ def test_text_in_a_card_is_text() -> None:
 
 def test_the_history_keeps_the_last_runs_and_closing_clears_the_scratch(tmp_path: Path) -> None:
     bench = WebService(tmp_path / "outputs")
-    visit = bench.visit("me")
+    visit = bench.session("me")
     kept = [waited(bench.run(visit, small(chain=[name]))).result for name in ("noise", "blur")]
-    assert visit.guest.history == kept[::-1]
-    shown = cards.history(visit.guest.history)
+    assert visit.browser.history == kept[::-1]
+    shown = cards.history(visit.browser.history)
     assert shown.index("with blur") < shown.index("with noise")
     bench.close()
     assert not bench.scratch.exists()

@@ -77,7 +77,7 @@ def test_an_order_that_nobody_hears_of_stops_before_its_end(
     pytest.importorskip("gradio")
     from vae_experiments.web.ui.page import Page
 
-    visit, asked = bench.visit("me"), small()
+    visit, asked = bench.session("me"), small()
     tickets: list[Job] = []
 
     def order() -> Job:

@@ -105,7 +105,7 @@ def test_only_what_differs_from_the_defaults_is_printed() -> None:
 def test_an_uploaded_clip_run_on_the_page_and_by_its_line_gives_the_same_numbers(
     typed_again: Type, bench: WebService, clip: Path, tmp_path: Path
 ) -> None:
-    visit = bench.visit("me")
+    visit = bench.session("me")
     upload = bench.receive(visit, clip, "my 'clip', (1).mp4")
     assert upload.name == "my_clip_1_.mp4"
     asked = RawRequest(source="video", source_values={"frames": 4}, chain=["noise", "blur"])
@@ -120,7 +120,7 @@ def test_an_uploaded_clip_run_on_the_page_and_by_its_line_gives_the_same_numbers
 def test_a_second_upload_is_known_by_its_name_and_its_line_gives_the_same_numbers(
     typed_again: Type, bench: WebService, clip: Path, tmp_path: Path
 ) -> None:
-    visit = bench.visit("me")
+    visit = bench.session("me")
     asked = small(chain=["noise", "blend"], values={"blend": {"path": SECOND, "weight": 0.7}})
     with pytest.raises(
         SourceError, match=r"blend.path: no second video was uploaded.*; upload one, or choose"
@@ -145,7 +145,7 @@ def test_the_config_in_the_folder_of_a_run_runs_it_again_to_the_same_numbers(
     type_command: Callable[..., subprocess.CompletedProcess[str]], bench: WebService, tmp_path: Path
 ) -> None:
     asked = small(chain=["noise", "freeze"], values={"noise": {"scale": "ramp(0,1)"}, "freeze": {"frame": 1}})
-    kept = waited(bench.run(bench.visit("me"), asked)).result
+    kept = waited(bench.run(bench.session("me"), asked)).result
     saved = ["--config-path", str(kept.folder / ".hydra"), "--config-name", "config"]
     done = type_command(str(REPOSITORY / "run.py"), *saved, "hydra.run.dir=again", where=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -260,7 +260,7 @@ def test_a_cut_file_is_kept_with_a_warning_and_runs_in_part_where_that_is_wished
     content = clip.read_bytes()
     # The moov box comes first in our own videos, so that the frames are what is missing.
     cut.write_bytes(content[: int(len(content) * 0.8)])
-    visit = bench.visit("me")
+    visit = bench.session("me")
     upload = bench.receive(visit, cut, "cut.mp4")
     assert "cut.mp4: the file is cut short" in upload.damage
     with pytest.raises(SourceError, match="the file is cut short"):
@@ -319,7 +319,7 @@ def test_a_title_says_what_differs_from_the_defaults() -> None:
 def test_a_sweep_takes_only_numbers_of_the_chain(bench: WebService) -> None:
     from vae_experiments.web.sweep_job import SweepRange
 
-    visit = bench.visit("me")
+    visit = bench.session("me")
     for setting in ("noise.mask", "blur.sigma", "noise", "__class__.x"):
         with pytest.raises(SettingError):
             bench.sweep(visit, small(), SweepRange.of(setting, 0, 1, 3))
@@ -338,7 +338,7 @@ def test_a_sweep_takes_only_numbers_of_the_chain(bench: WebService) -> None:
 def test_a_sweep_leaves_a_contact_sheet_a_plot_and_the_line_that_repeats_it(bench: WebService) -> None:
     from vae_experiments.web.sweep_job import SweepRange
 
-    kept = waited(bench.sweep(bench.visit("me"), small(), SweepRange.of("noise.scale", 0.5, 1, 2))).result
+    kept = waited(bench.sweep(bench.session("me"), small(), SweepRange.of("noise.scale", 0.5, 1, 2))).result
     assert kept.command == "python run.py -m source.size=48 source.frames=3 noise.scale=0.5,1"
     assert kept.file("contact_sheet.png")
     for job in "01":

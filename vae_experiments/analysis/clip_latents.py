@@ -107,15 +107,15 @@ def _counted(chunks: Iterator[Frames], progress: Progress) -> Iterator[Frames]:
         yield frames
 
 
-def saved(wish: Analysis) -> Subject:
+def saved(analysis: Analysis) -> Subject:
     """Read the latents that a run saved, and from its numbers what they stand for.
 
     Raises:
         SourceError: the folder is missing, or holds no latents, or what it holds is damaged.
         NumbersError: a latent is not finite.
     """
-    latents, run = _latents_of(wish), _run_of(wish)
-    metrics = _metrics_of(run, wish)
+    latents, run = _latents_of(analysis), _run_of(analysis)
+    metrics = _metrics_of(run, analysis)
     size, fps = Size(metrics["width"], metrics["height"]), Fraction(metrics["fps"]).limit_denominator(NTSC)
     strides, remarks = {name: metrics[name] for name in STRIDES if name in metrics}, tuple[str, ...]()
     if len(strides) < len(STRIDES):
@@ -129,7 +129,7 @@ def saved(wish: Analysis) -> Subject:
         **strides,
         begins=_begins_of(run, size, fps) if len(latents) == shape[0] else None,
     )
-    title = f"{run.name} ({wish.latents})"
+    title = f"{run.name} ({analysis.latents})"
     return Subject(title, latents, known.of_length(len(latents)), size, fps, remarks)
 
 
@@ -159,37 +159,37 @@ def deduced_stride(*lengths: tuple[int, int]) -> int:
     return power if all(-(-length // power) == cells for length, cells in known) else smallest
 
 
-def _latents_of(wish: Analysis) -> Latents:
-    if not Path(wish.folder).is_dir():
-        raise wish.mistake("folder", "there is no such folder", "give the folder of a run")
+def _latents_of(analysis: Analysis) -> Latents:
+    if not Path(analysis.folder).is_dir():
+        raise analysis.mistake("folder", "there is no such folder", "give the folder of a run")
     try:
-        latents = load_latents(wish.folder, wish.latents.value)
+        latents = load_latents(analysis.folder, analysis.latents.value)
     except SourceError as error:
-        raise SourceError(f"analysis.folder={wish.folder}: {error.problem}", error.cure) from error
+        raise SourceError(f"analysis.folder={analysis.folder}: {error.problem}", error.cure) from error
     except Exception as error:  # safetensors has errors of its own for a damaged file
-        raise _damaged(wish, error) from error
+        raise _damaged(analysis, error) from error
     check_finite(latents, "latents", each="latent")
     return latents
 
 
-def _run_of(wish: Analysis) -> Path:
+def _run_of(analysis: Analysis) -> Path:
     """Find the folder with the run's own numbers: the one that was named, or the one around it."""
-    place = Path(wish.folder).resolve()
+    place = Path(analysis.folder).resolve()
     run = next((folder for folder in (place, place.parent) if (folder / FINISHED).is_file()), None)
     if run is None:
-        problem = f"analysis.folder={wish.folder}: no {FINISHED} beside the latents"
+        problem = f"analysis.folder={analysis.folder}: no {FINISHED} beside the latents"
         raise SourceError(problem, "give the folder of a finished run")
     return run
 
 
-def _metrics_of(run: Path, wish: Analysis) -> dict[str, Any]:
+def _metrics_of(run: Path, analysis: Analysis) -> dict[str, Any]:
     try:
         metrics = read_json(run / FINISHED)
         needed = {name: metrics[name] for name in ("width", "height", "fps", "frames")}
         needed |= {name: int(metrics[name]) for name in STRIDES if name in metrics}
         return needed | {"latents": {"shape": [int(number) for number in metrics["latents"]["shape"]]}}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _damaged(wish, error) from error
+        raise _damaged(analysis, error) from error
 
 
 def _begins_of(run: Path, size: Size, fps: Fraction) -> Callable[[int], Fraction] | None:
@@ -203,8 +203,8 @@ def _begins_of(run: Path, size: Size, fps: Fraction) -> Callable[[int], Fraction
     return None if is_steady else SourceInfo(size, times, len(times) / fps).begins
 
 
-def _damaged(wish: Analysis, error: Exception) -> SourceError:
+def _damaged(analysis: Analysis, error: Exception) -> SourceError:
     reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     return SourceError(
-        f"analysis.folder={wish.folder}: cannot be read ({reason})", "run again with output.latents=true"
+        f"analysis.folder={analysis.folder}: cannot be read ({reason})", "run again with output.latents=true"
     )

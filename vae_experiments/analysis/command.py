@@ -56,13 +56,13 @@ class ClaimAnalysisFolder(ClaimFolder):
             claim_run(Path(config.hydra.run.dir), config, RUN, WRITTEN)
 
     def _claim(self, config: DictConfig, node: DictConfig, setting: str) -> None:
-        wish = Path(node.dir)
+        requested = Path(node.dir)
         typed = any(override.startswith(f"{setting}=") for override in config.hydra.overrides.hydra)
-        if typed and ((wish / FINISHED).exists() or any(wish.glob(f"*/{FINISHED}"))):
+        if typed and ((requested / FINISHED).exists() or any(requested.glob(f"*/{FINISHED}"))):
             mistake = SettingError(
-                setting, wish, "holds a finished analysis already", "choose another folder"
+                setting, requested, "holds a finished analysis already", "choose another folder"
             )
-            # Hydra turns an exception of a callback into a warning and goes on.
+            # Hydra turns an exception of a callback into a warning and continues.
             raise SystemExit(f"error: {mistake}")
         super()._claim(config, node, setting)
 

@@ -1,4 +1,4 @@
-"""The shelf of one run: each stream that others may want again, taken from the cache or kept for them."""
+"""The cached streams of one run: each stream that others may want again, taken from the cache or kept for them."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class RunCache:
 
     @classmethod
     def of(cls, store: Store | None, what: Mapping[str, Any], still_true: Callable[[], bool]) -> RunCache:
-        """Open the shelf of everything that decides the latents, and nothing else."""
+        """Open the cache of everything that decides the latents, and nothing else."""
         if store is None:
             return cls()
         key = digest_of(FORMAT, dict(what))[:40]

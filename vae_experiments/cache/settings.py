@@ -27,8 +27,8 @@ class Cache(Option, family="cache", single=True):
 
     def folder(self) -> Path:
         """Find the folder: the setting, ``VAE_EXPERIMENTS_CACHE``, or the system's place for caches."""
-        wish = self.dir or os.environ.get("VAE_EXPERIMENTS_CACHE")
-        return Path(wish).expanduser() if wish else _place_for_caches() / NAME
+        requested = self.dir or os.environ.get("VAE_EXPERIMENTS_CACHE")
+        return Path(requested).expanduser() if requested else _place_for_caches() / NAME
 
 
 def _place_for_caches() -> Path:

@@ -46,7 +46,7 @@ TRACE = "VAE_EXPERIMENTS_TRACE"
 wants_trace = os.environ.get(TRACE, os.environ.get(FULL_ERROR)) == "1"
 GO_ON = "the same command with sweep.resume=last does the rest"
 HOW_TO_TRACE = f"{FULL_ERROR}=1 in front of the command shows its traceback"
-said: set[str] = set()
+sentences: set[str] = set()
 """Mistakes that jobs of a sweep have shown already; Hydra raises the first one again at the end."""
 
 
@@ -87,7 +87,7 @@ def _run_job(config: DictConfig, folder: Path, job: Sequence[str], number: int) 
     except RefusedError as refused:
         # Nothing may be written into a folder that is another's, so Hydra has to hear of it.
         complain(f"{refused} (job {number}: {words})")
-        said.add(str(refused))
+        sentences.add(str(refused))
         raise
     except Exception as error:
         sentence = _written_down(error)
@@ -122,7 +122,7 @@ def _source_digest_before(job: Sequence[str]) -> str:
 def one_line_mistakes() -> Iterator[None]:
     """End a command with one line where a person's mistake, or a fault of ours, comes to light.
 
-    In a sweep it is shown and goes on to Hydra, which runs the other jobs.
+    In a sweep it is shown and passed on to Hydra, which runs the other jobs.
     """
     try:
         yield
@@ -135,7 +135,7 @@ def one_line_mistakes() -> Iterator[None]:
             raise
         complain(sentence)
         if HydraConfig.get().mode is RunMode.MULTIRUN:
-            said.add(str(error))
+            sentences.add(str(error))
             raise
         raise SystemExit(WRONG) from None
 
@@ -180,7 +180,7 @@ def command_line(main: Callable[[], Any]) -> NoReturn:
     except Exception as error:
         if wants_trace:
             raise
-        if str(error) not in said:
+        if str(error) not in sentences:
             complain(mistake_of(error) or _early_mistake(error))
         _conclude_what_is_there()
         status = UNREADABLE if isinstance(error, OverrideParseException) else WRONG

@@ -59,15 +59,17 @@ class ClaimFolder(Callback):
         self._claim(config, config.hydra.sweep, "hydra.sweep.dir")
 
     def _claim(self, config: DictConfig, node: DictConfig, setting: str) -> None:
-        wish = Path(node.dir)
+        requested = Path(node.dir)
         if is_typed(config, setting):
-            if (wish / FINISHED).exists() or any(wish.glob(f"*/{FINISHED}")):
-                mistake = SettingError(setting, wish, "holds a finished run already", "choose another folder")
-                # Hydra turns an exception of a callback into a warning and goes on.
+            if (requested / FINISHED).exists() or any(requested.glob(f"*/{FINISHED}")):
+                mistake = SettingError(
+                    setting, requested, "holds a finished run already", "choose another folder"
+                )
+                # Hydra turns an exception of a callback into a warning and continues.
                 raise SystemExit(f"error: {mistake}")
             return
         with open_dict(node):
-            node.dir = str(claim(wish))
+            node.dir = str(claim(requested))
 
 
 def is_typed(config: DictConfig, setting: str) -> bool:
@@ -83,12 +85,12 @@ def typed_words(config: DictConfig, kind: str = "") -> list[str]:
     return [str(word) for one in kinds_of_words for word in words[one]]
 
 
-def claim(wish: Path) -> Path:
+def claim(requested: Path) -> Path:
     """Make a new folder of that name, or of that name with -2, -3, ... behind it."""
-    wish.parent.mkdir(parents=True, exist_ok=True)
+    requested.parent.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:
-        folder = wish if number == 1 else wish.with_name(f"{wish.name}-{number}")
+        folder = requested if number == 1 else requested.with_name(f"{requested.name}-{number}")
         try:
             folder.mkdir()
         except FileExistsError:

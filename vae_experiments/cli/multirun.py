@@ -1,4 +1,4 @@
-"""A sweep as a whole: a folder of its own or the one it goes on in, its finished jobs, its one page."""
+"""A sweep as a whole: a folder of its own or the one it continues in, its finished jobs, its one page."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Resume(Choice):
     """What a sweep that was started before means to the next one."""
 
     never = "every sweep has a folder of its own"
-    last = "the newest sweep of the same settings goes on, and its finished jobs stay as they are"
+    last = "the newest sweep of the same settings continues, and its finished jobs stay as they are"
 
 
 class Sweep(Option, family="sweep", single=True):
@@ -98,12 +98,12 @@ class SweepFolder(ClaimFolder):
             SweepFolder.begun = take(folder, _asked(config), PAGE, SWEEP, lambda: _recorded(folder))
             # Each job is composed anew, from these overrides and its own, and a worker may be in another folder.
             place = str(folder.absolute()).replace("'", "\\'")
-            told = [f"hydra.sweep.dir='{place}'"]
+            overrides = [f"hydra.sweep.dir='{place}'"]
             if "batch_size" in _swept(config) and not is_typed(config, "timed"):
-                told.append("timed=true")
+                overrides.append("timed=true")
             with open_dict(config):
                 config.hydra.sweep.dir = str(folder)
-                config.hydra.overrides.hydra = [*typed_words(config, "hydra"), *told]
+                config.hydra.overrides.hydra = [*typed_words(config, "hydra"), *overrides]
             refuse_others(planned(config))
             promise("the sweep ends, finished jobs stay")
 
@@ -119,7 +119,7 @@ class SweepFolder(ClaimFolder):
 
 @contextlib.contextmanager
 def ending_in_one_line() -> Iterator[None]:
-    """End a command with one line: Hydra turns an exception of a callback into a warning and goes on."""
+    """End a command with one line: Hydra turns an exception of a callback into a warning and continues."""
     try:
         yield
     except OSError as error:
@@ -166,12 +166,12 @@ def check_objective(sweep: Sweep, folder: Path) -> None:
 
 def _folder_to_resume(config: DictConfig) -> Path | None:
     """Find the folder of the sweep that is to go on: the one that was typed, or the last of its kind."""
-    wish = Path(config.hydra.sweep.dir)
+    requested = Path(config.hydra.sweep.dir)
     if is_typed(config, SWEEP):
-        return _checked(wish, config)
+        return _checked(requested, config)
     if str(config.sweep.get("resume")) != Resume.last.name:
         return None
-    before = {file.parent for name in (RECORD, CLAIM) for file in wish.parent.parent.glob(f"*/*/{name}")}
+    before = {file.parent for name in (RECORD, CLAIM) for file in requested.parent.parent.glob(f"*/*/{name}")}
     for folder in sorted(before, key=_age):
         recorded = _recorded(folder)
         if recorded == _asked(config):
@@ -179,7 +179,7 @@ def _folder_to_resume(config: DictConfig) -> Path | None:
         if recorded is None:
             problem = f"cannot tell what {folder} was asked for, its {RECORD} is damaged"
             raise SettingError("sweep.resume", "last", problem, f"type {SWEEP}=FOLDER, or delete that file")
-    problem = f"finds no sweep of these settings in {wish.parent.parent}"
+    problem = f"finds no sweep of these settings in {requested.parent.parent}"
     raise SettingError("sweep.resume", "last", problem, "leave it out the first time")
 
 

@@ -24,8 +24,8 @@ WIDEST = 40
 """Letters of a setting and its default that the meanings of the others make room for."""
 COMMAND = "python -m vae_experiments.cli.settings_help > docs/manipulations.md"
 GROUPS = {
-    "stochastic": "By chance",
-    "textures": "By chance",
+    "stochastic": "At random",
+    "textures": "At random",
     "channels": "Channels",
     "motion": "Motion and time",
     "temporal": "Motion and time",

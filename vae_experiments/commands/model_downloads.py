@@ -40,13 +40,13 @@ class Delivery:
         Raises:
             ModelError: a model could not be had, or several, or the hub is not there.
         """
-        offers = self._announced()
+        remotes = self._announced()
         for words, hub in self.wanted.items():
             check()
             if words in self.failed or dry:
                 continue
             with self._going_on(words):
-                folder = hub.fetch(offers[words]) if words in offers else self._checked(hub)
+                folder = hub.fetch(remotes[words]) if words in remotes else self._checked(hub)
                 self._loaded(words, folder)
         if len(self.wanted) == 1 and self.failed:
             raise next(iter(self.failed.values()))
@@ -58,7 +58,7 @@ class Delivery:
 
     def _announced(self) -> dict[str, RemoteFiles]:
         """Print for each model how large it is, and what is missing of all."""
-        offers: dict[str, RemoteFiles] = {}
+        remotes: dict[str, RemoteFiles] = {}
         for words, hub in self.wanted.items():
             with self._going_on(words, needs_hub=True):
                 hub.place.check()
@@ -66,20 +66,20 @@ class Delivery:
                     log.info("%s: here already, %s", words, found)
                     continue
                 with waiting(f"{words}: asking the hub"):
-                    offer = offers[words] = hub.offer()
-                here = offer.size_bytes - offer.missing_bytes
+                    remote = remotes[words] = hub.remote_files()
+                here = remote.size_bytes - remote.missing_bytes
                 rest = f", {megabytes(here)} of it here already" if here else ""
-                log.info("%s: %s from %s%s", words, megabytes(offer.size_bytes), hub.repository, rest)
-        if offers:
-            missing = sum(offer.missing_bytes for offer in offers.values())
-            place = next(iter(offers.values())).place
+                log.info("%s: %s from %s%s", words, megabytes(remote.size_bytes), hub.repository, rest)
+        if remotes:
+            missing = sum(remote.missing_bytes for remote in remotes.values())
+            place = next(iter(remotes.values())).place
             log.info(
                 "to download: %s to %s, where %s are free",
                 megabytes(missing),
                 place.cache.parent,
                 megabytes(free_bytes(place)),
             )
-        return offers
+        return remotes
 
     @staticmethod
     def _checked(hub: Hub) -> Path:

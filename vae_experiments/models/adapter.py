@@ -268,16 +268,16 @@ class Adapter(Autoencoder):
 
     def _unfit(self, fault: Exception) -> ModelError:
         """Return why a network takes no frame."""
-        said = str(fault).splitlines()[0][:120]
+        reason = str(fault).splitlines()[0][:120]
         channels = _wants_channels(fault)
         if channels:
             return ModelError(
-                f"model: {self._called_in()} cannot encode an RGB frame: it takes {channels} channels ({said})",
+                f"model: {self._called_in()} cannot encode an RGB frame: it takes {channels} channels ({reason})",
                 "give an autoencoder of RGB pictures or video",
             )
         return ModelError(
             f"model: {self._called_in()} cannot encode and decode a frame of {PROBE_SIDES[0]} "
-            f"to {PROBE_SIDES[-1]} pixels ({said})",
+            f"to {PROBE_SIDES[-1]} pixels ({reason})",
             "use the config.json and the weights of one and the same model, and pip install -U diffusers",
         )
 

@@ -46,7 +46,7 @@ EACH = TimeCompression(1, 1)
 class ChunkPlan:
     """Says how one half of a network takes a clip: with a memory, or in windows that overlap.
 
-    A network with a memory has no overlap: each group goes on where the last one ended. Without one
+    A network with a memory has no overlap: each group continues where the last one ended. Without one
     every window is a clip of its own, of which the first ``overlap`` latents were in the one before:
     of these the last ``fade`` pass from one window to the other, and those before them are context,
     computed and thrown away.

@@ -144,7 +144,7 @@ class BatchExecutor:
             return call(moved, first).to("cpu").float()
 
     def _foresees_trouble(self, tiled_pass: TiledPass, batch: Tensor) -> bool:
-        """Whether memory will not suffice: asked on the CPU, where a process that takes too much is killed.
+        """Whether there will be too little memory: asked on the CPU, where a process that takes too much is killed.
 
         Not asked of a compiled network: torch does not use what it compiled once its tensors were counted.
         """

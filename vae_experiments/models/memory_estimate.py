@@ -36,7 +36,7 @@ class Footprint(NamedTuple):
 
 
 class Forecast:
-    """Says whether the memory of this machine suffices for a group, before it is tried."""
+    """Says whether there is memory enough on this machine for a group, before it is tried."""
 
     def __init__(self) -> None:
         self.footprints: dict[tuple[str, tuple[int, ...]], Footprint] = {}

@@ -151,7 +151,7 @@ class Tiles:
 class TiledPass:
     """Takes a clip through one half of a network, whole or each tile by a call that remembers that tile.
 
-    As long as memory was not seen to suffice for a later group of the clip, which may be larger than
+    As long as memory was not seen to be enough for a later group of the clip, which may be larger than
     the first, the group before it is kept, so that smaller tiles can be taken through it and
     remember it as well.
     """

@@ -110,16 +110,16 @@ class Experiment:
             clip = self._checked_clip(autoencoder)
         self._introduce(info, chosen, autoencoder)
         content = self._content()
-        shelf = self._shelf(autoencoder, content)
-        if shelf.latents.found:
+        run_cache = self._run_cache(autoencoder, content)
+        if run_cache.latents.found:
             log.info("latents: encoded before, taken from the cache")
         if self.timed:
             self._warm_up(autoencoder)
-        found = self._calibrated(autoencoder, clip, shelf, watch)
+        found = self._calibrated(autoencoder, clip, run_cache, watch)
         links = found.links if found else self.manipulations
         speed = _sound_speed(links, info)
         outputs = RunFolder(folder, self.output, info, self._names(), lengths_differ(links), speed)
-        steps = stream(self.source, autoencoder, links, clip, self.batch_size, watch, outputs, shelf)
+        steps = stream(self.source, autoencoder, links, clip, self.batch_size, watch, outputs, run_cache)
         with outputs, Progress(info.frames) as progress, BackgroundWriter(outputs.take) as behind:
             watch.switch("write")
             for step in steps:
@@ -128,7 +128,7 @@ class Experiment:
             read = self._read(content, clip)
         watch.switch("finish")
         metrics = outputs.metrics() | _strides(autoencoder)
-        metrics |= self._measured(watch, autoencoder.chosen, outputs.frames, shelf)
+        metrics |= self._measured(watch, autoencoder.chosen, outputs.frames, run_cache)
         metrics |= {"target": found.summary()} if found else {}
         outputs.finish(metrics, started | read | self._used(autoencoder, found), self._title())
         self._conclude(outputs, metrics)
@@ -142,7 +142,7 @@ class Experiment:
             pass
 
     def _calibrated(
-        self, autoencoder: Autoencoder, clip: Clip, shelf: RunCache, watch: Stopwatch
+        self, autoencoder: Autoencoder, clip: Clip, run_cache: RunCache, watch: Stopwatch
     ) -> Calibration | None:
         """Find the strength that lies at the target, if there is one."""
         self.target.check(self.manipulations)
@@ -150,11 +150,13 @@ class Experiment:
             return None
         before = watch.switch("target")
         log.info("target: searching the strength that lies at %g dB", self.target.psnr_db)
-        sample = Sample(self.source, autoencoder, clip, self.batch_size, shelf.latents, self.target.frames)
+        sample = Sample(
+            self.source, autoencoder, clip, self.batch_size, run_cache.latents, self.target.frames
+        )
         found = calibrated(self.target, self.manipulations, sample)
         log.info("target: %s", found)
-        shelf.latents = replace(shelf.latents)  # which looks again whether they are kept
-        if not shelf.latents.found:
+        run_cache.latents = replace(run_cache.latents)  # which looks again whether they are kept
+        if not run_cache.latents.found:
             log.info("target: the run encodes again, since the cache is off")
         watch.switch(before)
         return found
@@ -205,14 +207,17 @@ class Experiment:
         log.info("%.1f s, in %s", metrics["timing"]["total_seconds"], outputs.folder)
 
     def _measured(
-        self, watch: Stopwatch, chosen: DeviceChoice, frames: int, shelf: RunCache
+        self, watch: Stopwatch, chosen: DeviceChoice, frames: int, run_cache: RunCache
     ) -> dict[str, Any]:
         """Return the numbers that were measured; what came out of the cache is said to be, not flattered."""
         encoding, decoding, changed = (
             watch.seconds(stage) for stage in ("encode", "decode", "decode changed")
         )
         streamed = encoding + decoding + changed + watch.seconds("change") + watch.seconds("write")
-        latents_cached, frames_cached = shelf.latents.found, shelf.frames.found and bool(self.manipulations)
+        latents_cached, frames_cached = (
+            run_cache.latents.found,
+            run_cache.frames.found and bool(self.manipulations),
+        )
         return {
             "timing": {
                 "encode_seconds": CACHED if latents_cached else encoding,
@@ -243,8 +248,8 @@ class Experiment:
             )
         return content
 
-    def _shelf(self, autoencoder: Autoencoder, content: Content | None) -> RunCache:
-        """Open the cache's shelf of all that decides the latents, and of nothing else."""
+    def _run_cache(self, autoencoder: Autoencoder, content: Content | None) -> RunCache:
+        """Open the cache of all that decides the latents, and of nothing else."""
         store = None if self.timed else self.cache.store()
         if store is None or content is None:
             return RunCache()
@@ -256,7 +261,7 @@ class Experiment:
         return RunCache.of(store, what, still)
 
     def _what_decides(self, autoencoder: Autoencoder, content: Content) -> dict[str, Any]:
-        """Return what decides the latents as they are computed at present: memory may not suffice for what was asked for."""
+        """Return what decides the latents as they are computed at present: there may be too little memory for what was asked for."""
         return {
             "source": content.digest,
             "weights": autoencoder.weights_digest,

@@ -34,7 +34,7 @@ class Observer(Protocol):
 class Step:
     """One chunk of every stage: as the model was given it, decoded untouched, and decoded changed.
 
-    Where a manipulation changes the length, the longer video goes on when the others are over.
+    Where a manipulation changes the length, the longer video continues when the others are over.
     """
 
     original: Frames | None
@@ -55,33 +55,33 @@ def stream(
     batch_size: int,
     watch: Stopwatch,
     observer: Observer,
-    shelf: RunCache,
+    run_cache: RunCache,
 ) -> Iterator[Step]:
     """Take a source through an autoencoder and give back every chunk, untouched and changed.
 
     Only a few chunks are in memory at a time; the latents are decoded both ways in one pass. The
-    observer sees the latents as they go by. What the shelf has is neither encoded nor decoded again.
+    observer sees the latents as they go by. What the cache has is neither encoded nor decoded again.
     """
     size, stride = source.info.size, autoencoder.time_stride
     at_once = max(1, batch_size // stride)
-    apart = shelf.latents.found or any(link.holds(clip) for link in links)
+    apart = run_cache.latents.found or any(link.holds(clip) for link in links)
     frames, originals = two_readers(source, batch_size, apart)
 
     def encoded(frames: Iterator[Frames]) -> Iterator[Latents]:
-        return regrouped(shelf.latents.through(autoencoder.encode(frames)), at_once)
+        return regrouped(run_cache.latents.through(autoencoder.encode(frames)), at_once)
 
     latents = seen(watch.timed("encode", encoded(frames)), observer.see_latents)
     if not links:
         decoded = watch.timed("decode", autoencoder.decode(latents, size))
         return in_step(stride, originals, decoded)
-    if shelf.frames.found:
+    if run_cache.frames.found:
         # Begun only if what is kept turns out to be damaged.
         given, kept = latents, encoded(prefetch(source.chunks(batch_size)))
     else:
         given, kept = tee(latents)
     altered = regrouped(watch.timed("change", chain(links, given, clip)), at_once)
     changed = seen(finite(altered), observer.see_changed)
-    untouched = watch.timed("decode", shelf.frames.through(autoencoder.decode(kept, size)))
+    untouched = watch.timed("decode", run_cache.frames.through(autoencoder.decode(kept, size)))
     manipulated = watch.timed("decode changed", with_bent_decoder(autoencoder, links).decode(changed, size))
     if lengths_differ(links):
         steps = in_step(stride, originals, untouched)

@@ -37,7 +37,7 @@ class Fallback(Choice):
     """What happens when the device's memory is not enough for a single frame."""
 
     none = "the run ends with a sentence"
-    cpu = "the rest of the run goes on the CPU"
+    cpu = "the rest of the run is done on the CPU"
 
 
 _torchs_own_threads: list[int] = []
@@ -83,7 +83,7 @@ class Device(Option, family="device", single=True):
     """Chooses where the network runs and how; ``auto`` takes CUDA, then MPS, then the CPU."""
 
     name: DeviceName = setting(
-        "device to run on; an explicit wish is never replaced", default=DeviceName.auto
+        "device to run on; one that is asked for is never replaced", default=DeviceName.auto
     )
     exact: bool = setting(
         "one frame at a time through the network: the same bits at any batch size", default=False

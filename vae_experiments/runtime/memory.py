@@ -87,7 +87,7 @@ def _free_now() -> int | None:
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of torch, numpy or Python itself says that memory did not suffice."""
+    """Whether an error of torch, numpy or Python itself says that there was too little memory."""
     if isinstance(error, MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)

@@ -120,7 +120,7 @@ class BackgroundWriter(Generic[Item]):
                 log.error("what was being written failed too: %s", self._error)
 
     def _work(self) -> None:
-        # After a failure it goes on taking items off the queue, so that nobody waits for ever.
+        # After a failure it continues taking items off the queue, so that nobody waits for ever.
         while not isinstance(item := self._waiting.get(), _End):
             if self._error is None:
                 try:

@@ -151,7 +151,7 @@ def _walk_matroska(file: IO[bytes], size: int) -> Wholeness:
 def _walk_riff(path: Path, file: IO[bytes], size: int) -> Wholeness:
     """Follow the great chunks of an avi, and in their lists of frames every chunk: they tile the list.
 
-    Long films have several great chunks. Microsoft's "AVI RIFF File Reference", and OpenDML 1.02.
+    Long videos have several great chunks. Microsoft's "AVI RIFF File Reference", and OpenDML 1.02.
     """
     place, great_end, movie_end, streams = 0, 0, 0, 0
     chunks: list[int] = []  # where the chunks of the movie begin

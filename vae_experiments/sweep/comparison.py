@@ -23,14 +23,13 @@ from vae_experiments.sweep.table_rows import (
     spoken_name,
     time_cell,
 )
-from vae_experiments.writers import Cell, Plot
+from vae_experiments.writers import Cell, Plot, write_png
 from vae_experiments.writers.pages.compare_page import (
     ComparePage,
     NumberRow,
     PageVideo,
     RunEntry,
     write_compare_page,
-    write_frame,
 )
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def write_comparison(folders: Sequence[Path], into: Path) -> Written:
     content = comparison.page([plot for plot, _ in pictures])
     with whole_folder(into) as hidden, named_as(into):
         for plot, pixels in pictures:
-            write_frame(hidden / plot.file, pixels)
+            write_png(hidden / plot.file, pixels)
         comparison.write_table(hidden / TABLE)
         write_compare_page(hidden / PAGE, content)
     return Written(into / PAGE, len(runs), list(content.remarks))

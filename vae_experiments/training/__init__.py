@@ -17,7 +17,7 @@ def train(training: Training, folder: Path, data: Data | None = None, device: De
 
     Args:
         training: what is trained, and how.
-        folder: where everything goes; a training that was begun there goes on.
+        folder: where everything goes; a training that was begun there continues.
         data: painted frames, if left out.
         device: the fastest that there is, if left out.
 

@@ -49,7 +49,7 @@ $CONFIG"""
 
 
 class ClaimTrainingFolder(ClaimFolder):
-    """Gives a new training a folder of its own, and one that goes on the folder that it has."""
+    """Gives a new training a folder of its own, and one that is resumed the folder that it has."""
 
     def on_run_start(self, config: DictConfig, **arguments: Any) -> None:
         """Take the folder of the last training for ``training.resume=true``, if there is one."""
@@ -64,10 +64,10 @@ class ClaimTrainingFolder(ClaimFolder):
 
     def _choose(self, config: DictConfig, typed: bool, **arguments: Any) -> None:
         """Settle the folder."""
-        wish = Path(config.hydra.run.dir)
-        last = last_training(wish.parents[1]) if len(wish.parents) > 1 else None
+        requested = Path(config.hydra.run.dir)
+        last = last_training(requested.parents[1]) if len(requested.parents) > 1 else None
         if OmegaConf.select(config, "training.resume") is True and (typed or last):
-            folder = wish if typed else last
+            folder = requested if typed else last
             assert folder is not None, config
             with open_dict(config.hydra):
                 config.hydra.run.dir = str(folder)
@@ -80,7 +80,7 @@ class ClaimTrainingFolder(ClaimFolder):
 def training_from(
     config: DictConfig, folder: Path, typed: Sequence[str] = ()
 ) -> tuple[Training, Data, Device]:
-    """Build the training that a composed config describes, or that goes on in a folder.
+    """Build the training that a composed config describes, or that continues in a folder.
 
     Raises:
         SettingError: a setting is unknown, its value breaks a rule, or it differs from what the

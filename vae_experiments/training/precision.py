@@ -22,14 +22,14 @@ def settle_precision(settings: Training, device: torch.device) -> tuple[torch.dt
     Raises:
         SettingError: bfloat16 was asked for on a device where it is not known to be safe.
     """
-    wish, kind = settings.precision, device.type
-    if wish is Precision.float32:
+    requested, kind = settings.precision, device.type
+    if requested is Precision.float32:
         return torch.float32, "asked for"
-    if wish is Precision.bfloat16:
+    if requested is Precision.bfloat16:
         if kind not in ("cpu", "cuda"):
             raise SettingError(
                 "training.precision",
-                wish,
+                requested,
                 f"not known to be safe on {kind}",
                 "use training.precision=float32",
             )

@@ -1,4 +1,4 @@
-"""Resuming: which training goes on, and with which settings."""
+"""Resuming: which training is resumed, and with which settings."""
 
 from __future__ import annotations
 
@@ -153,6 +153,6 @@ def _refuse_other(block: str, name: str, saved: dict[str, Any], asked: dict[str,
         raise SettingError(
             block if name == "kind" else dotted(block, name),
             now,
-            f"the training that goes on began with {before}",
+            f"the resumed training began with {before}",
             "leave it out, or begin another training without training.resume",
         )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vae_experiments.training.networks.modules import Trainee
 
 FREE = {"resume", "workers", "log_every", "save_every", "save_seconds", "tensorboard", "wandb"}
-"""Settings that a training may change when it goes on: they do not touch the weights."""
+"""Settings that a training may change when it is resumed: they do not touch the weights."""
 
 
 class Precision(Choice):

@@ -57,7 +57,7 @@ def _tensorboard(settings: Training, folder: Path, first_step: int) -> Any:
         )
     from accelerate.tracking import TensorBoardTracker
 
-    # What a training that goes on does again replaces what is there.
+    # What a resumed training does again replaces what is there.
     tracker = TensorBoardTracker("tensorboard", folder, purge_step=first_step + 1)
     tracker.start()
     return tracker

@@ -121,7 +121,7 @@ class Trainer:
         return StoppedError(
             number,
             f"stopped after step {self.done}, {'saved' if self.done else 'nothing to save yet'}",
-            "training.resume=true goes on",
+            "training.resume=true continues",
         )
 
     def keep(self) -> bool:

@@ -133,10 +133,10 @@ def _serve(opened: socket.socket, outputs: Path, hosts: Sequence[str], port: int
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     sys.setswitchinterval(SWITCH_SECONDS)
     keep_traces_in(outputs.resolve() / "web.log")
-    bench = WebService(outputs)
+    service = WebService(outputs)
     try:
-        app = application(bench, hosts)
-        bench.warm_up()
+        app = application(service, hosts)
+        service.warm_up()
         gc.collect()
         gc.freeze()  # the libraries: to look through them again and again takes half a second each time
         print(
@@ -150,4 +150,4 @@ def _serve(opened: socket.socket, outputs: Path, hosts: Sequence[str], port: int
     except KeyboardInterrupt:
         pass
     finally:
-        bench.close()
+        service.close()

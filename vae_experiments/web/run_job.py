@@ -34,8 +34,8 @@ class Watched:
     A run may encode the whole clip before its first frame comes out; this is looked at meanwhile.
     """
 
-    def __init__(self, source: Source, ticket: Job) -> None:
-        self._source, self._ticket = source, ticket
+    def __init__(self, source: Source, job: Job) -> None:
+        self._source, self._job = source, job
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
@@ -44,11 +44,11 @@ class Watched:
         """Yield the frames as the source does."""
         total, read = self._source.info.frames, 0
         for frames in self._source.chunks(count):
-            self._ticket.tick()
+            self._job.tick()
             yield frames
             read += len(frames)
-            if self._ticket.share <= READING:
-                self._ticket.tick(READING * min(1.0, read / total), f"encoding frame {read} of {total}")
+            if self._job.share <= READING:
+                self._job.tick(READING * min(1.0, read / total), f"encoding frame {read} of {total}")
 
 
 def new_folder(outputs: Path, now: datetime | None = None) -> Path:
@@ -80,7 +80,7 @@ def check_room(outputs: Path, free_bytes: int) -> None:
 def run_order(
     order: RunRequest,
     folder: Path,
-    ticket: Job,
+    job: Job,
     output: Output | None = None,
     words: Sequence[str] | None = None,
 ) -> Result:
@@ -92,17 +92,17 @@ def run_order(
         VaeExperimentsError: a sentence for a person, or CancelError.
     """
     experiment = order.experiment(output)
-    experiment.source = cast("Source", Watched(order.source, ticket))
+    experiment.source = cast("Source", Watched(order.source, job))
 
     def look(done: int, total: int | None) -> None:
         share = min(1.0, done / total) if total else 0.5
-        ticket.tick(READING + DECODING * share, f"decoding frame {done} of {total or '?'}")
+        job.tick(READING + DECODING * share, f"decoding frame {done} of {total or '?'}")
 
     try:
-        ticket.tick(0.0, "loading the model")
+        job.tick(0.0, "loading the model")
         with shown_to(look), nullcontext() if words is None else recorded(folder, words):
             result = experiment.run(folder)
-        ticket.tick(1.0, "done")
+        job.tick(1.0, "done")
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

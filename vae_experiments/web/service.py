@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from vae_experiments.web.state.uploads import Upload
 
 Known = TypeVar("Known")
-MOST_VISITS, LONGEST_HISTORY = 1000, 8
+MOST_SESSIONS, LONGEST_HISTORY = 1000, 8
 PREVIEW = "preview"
 
 
@@ -39,7 +39,7 @@ class PageSession:
     """One open page in one browser: its upload, its last runs, its preview."""
 
     id: str
-    guest: BrowserSession
+    browser: BrowserSession
     uploads: dict[str, str] = field(default_factory=dict)
     """The ids of the video to be changed and of the second one, which manipulations mix with it."""
     preview: str = ""
@@ -58,115 +58,115 @@ class WebService:
         self.scratch = self._scratch.folder
         self.uploads = Uploads(self.scratch / "uploads", self.limits)
         self.results = Results()
-        self.desk = JobQueue(most_waiting, self.limits.seconds)
-        self._visits: OrderedDict[str, PageSession] = OrderedDict()
-        self._guests: OrderedDict[str, BrowserSession] = OrderedDict()
+        self.queue = JobQueue(most_waiting, self.limits.seconds)
+        self._sessions: OrderedDict[str, PageSession] = OrderedDict()
+        self._browsers: OrderedDict[str, BrowserSession] = OrderedDict()
         self._lock = Lock()
 
     def warm_up(self) -> None:
         """Run a preview of the default once, so that whoever comes first need not wait for the libraries."""
-        ticket = self.preview(self.visit("nobody"), RawRequest())
-        assert ticket is not None
-        ticket.finished.wait()
+        job = self.preview(self.session("nobody"), RawRequest())
+        assert job is not None
+        job.finished.wait()
 
     def close(self) -> None:
         """Stop what runs, and remove uploads and previews."""
-        self.desk.close()
+        self.queue.close()
         self._scratch.close()
 
-    def visit(self, key: str | None, guest: str | None = None) -> PageSession:
+    def session(self, key: str | None, browser: str | None = None) -> PageSession:
         """Find what belongs to one open page, in the browser that goes by that name."""
         with self._lock:
-            known = _last_used(self._guests, guest or str(key), BrowserSession())
-            return _last_used(self._visits, str(key), PageSession(str(key), known))
+            known = _last_used(self._browsers, browser or str(key), BrowserSession())
+            return _last_used(self._sessions, str(key), PageSession(str(key), known))
 
-    def receive(self, visit: PageSession, file: Path, name: str, place: str = VIDEO) -> Upload:
+    def receive(self, session: PageSession, file: Path, name: str, place: str = VIDEO) -> Upload:
         """Take a file that was uploaded, as the video to be changed or as the ``SECOND`` one.
 
         Raises:
             SourceError: it cannot be used; that place is then empty.
         """
-        visit.uploads.pop(place, None)
+        session.uploads.pop(place, None)
         try:
             upload = self.uploads.take(file, name)
         except SourceError as error:
             raise error if place == VIDEO else said_of(error, "second video") from None
-        visit.uploads[place] = upload.id
+        session.uploads[place] = upload.id
         return upload
 
-    def order(self, visit: PageSession, asked: RawRequest) -> RunRequest:
+    def order(self, session: PageSession, asked: RawRequest) -> RunRequest:
         """Check what was asked for.
 
         Raises:
             VaeExperimentsError: it cannot be done.
         """
-        upload = self.uploads.get(visit.uploads.get(VIDEO)) if asked.source == VIDEO else None
-        second = self.uploads.find(visit.uploads.get(SECOND))
+        upload = self.uploads.get(session.uploads.get(VIDEO)) if asked.source == VIDEO else None
+        second = self.uploads.find(session.uploads.get(SECOND))
         return order_of(asked, upload, self.limits, second)
 
-    def run(self, visit: PageSession, asked: RawRequest) -> Job:
+    def run(self, session: PageSession, asked: RawRequest) -> Job:
         """Queue a run; its result is a ``Kept``, which joins the visit's history.
 
         Raises:
             VaeExperimentsError: it cannot be done, or not now.
         """
-        order = self.order(visit, asked)
+        order = self.order(session, asked)
         check_room(self.outputs, self.limits.free_bytes)
-        visit.asked = asked
+        session.asked = asked
 
-        def work(ticket: Job) -> Kept:
+        def work(job: Job) -> Kept:
             folder = new_folder(self.outputs)
-            result = run_order(order, folder, ticket, words=order.words)
+            result = run_order(order, folder, job, words=order.words)
             kept = self.results.keep(folder, order.title, order.command, result.metrics, order.chain)
-            visit.guest.history = [kept, *visit.guest.history][:LONGEST_HISTORY]
+            session.browser.history = [kept, *session.browser.history][:LONGEST_HISTORY]
             return kept
 
-        return self.desk.order(visit.id, work)
+        return self.queue.order(session.id, work)
 
-    def preview(self, visit: PageSession, asked: RawRequest) -> Job | None:
-        """Queue a run on few small frames, or nothing while a run goes on; its result may be that there is none.
+    def preview(self, session: PageSession, asked: RawRequest) -> Job | None:
+        """Queue a run on few small frames, or nothing while a run continues; its result may be that there is none.
 
         Raises:
             VaeExperimentsError: it cannot be done.
         """
-        order = self.order(visit, asked)
-        if self.desk.is_busy:
+        order = self.order(session, asked)
+        if self.queue.is_busy:
             return None
 
-        def work(ticket: Job) -> Kept | None:
+        def work(job: Job) -> Kept | None:
             small = preview_of(order)
             if small is None:
                 return None
             folder = Path(tempfile.mkdtemp(prefix=f"{PREVIEW}_", dir=self.scratch))
-            result = run_order(small, folder, ticket, SMALL)
-            self.results.drop(visit.preview)
+            result = run_order(small, folder, job, SMALL)
+            self.results.drop(session.preview)
             kept = self.results.keep(folder, order.title, "", result.metrics, order.chain, passing=True)
-            visit.preview = kept.id
+            session.preview = kept.id
             return kept
 
-        return self.desk.order(f"{visit.id} {PREVIEW}", work)
+        return self.queue.order(f"{session.id} {PREVIEW}", work)
 
-    def sweep(self, visit: PageSession, asked: RawRequest, over: SweepRange) -> Job:
+    def sweep(self, session: PageSession, asked: RawRequest, over: SweepRange) -> Job:
         """Queue one run for each value of a setting, and the page over all of them.
 
         Raises:
             VaeExperimentsError: it cannot be done, or not now.
         """
-        self.order(visit, asked)
-        orders = [self.order(visit, one) for one in orders_of(asked, over)]
+        self.order(session, asked)
+        orders = [self.order(session, one) for one in orders_of(asked, over)]
         check_room(self.outputs, self.limits.free_bytes)
 
-        def work(ticket: Job) -> Kept:
+        def work(job: Job) -> Kept:
             folder = new_folder(self.outputs / "sweeps")
             try:
-                run_sweep_request(orders, over.setting, folder, ticket)
+                run_sweep_request(orders, over.setting, folder, job)
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
             title = f"{over.setting} of {orders[0].title}"
             return self.results.keep(folder, title, sweep_command(orders, over), {})
 
-        return self.desk.order(visit.id, work)
+        return self.queue.order(session.id, work)
 
     def sentence(self, error: VaeExperimentsError | str) -> str:
         """Show a mistake in the browser: one line, without the places of this machine."""
@@ -178,6 +178,6 @@ def _last_used(kept: OrderedDict[str, Known], key: str, new: Known) -> Known:
     """Find one by its key, or keep a new one; whoever was not seen for longest has to go."""
     found = kept.setdefault(key, new)
     kept.move_to_end(key)
-    if len(kept) > MOST_VISITS:
+    if len(kept) > MOST_SESSIONS:
         kept.popitem(last=False)
     return found

@@ -94,8 +94,8 @@ def orders_of(asked: RawRequest, over: SweepRange) -> list[RawRequest]:
         cure = "choose one of the list" if asked.chain else "choose a manipulation on the first tab"
         raise SettingError("setting", "...", "not a number of this chain", cure)
     if len(set(over.values())) < FEWEST:
-        said = f"{over.first:g} to {over.last:g}"
-        raise SettingError("range", said, f"holds fewer than {FEWEST} values of that setting", "widen it")
+        reach = f"{over.first:g} to {over.last:g}"
+        raise SettingError("range", reach, f"holds fewer than {FEWEST} values of that setting", "widen it")
     return [with_value(asked, over.setting, value) for value in over.values()]
 
 
@@ -106,7 +106,7 @@ def sweep_command(orders: Sequence[RunRequest], over: SweepRange) -> str:
     return shlex.join(["python", "run.py", "-m", *others, f"{over.setting}={values}"])
 
 
-def run_sweep_request(orders: Sequence[RunRequest], setting: str, folder: Path, ticket: Job) -> None:
+def run_sweep_request(orders: Sequence[RunRequest], setting: str, folder: Path, job: Job) -> None:
     """Run every order into a numbered folder, and write the page over all of them.
 
     Raises:
@@ -115,9 +115,9 @@ def run_sweep_request(orders: Sequence[RunRequest], setting: str, folder: Path, 
     for number, order in enumerate(orders):
         place = folder / str(number)
         place.mkdir()
-        part = cast("Job", _Part(ticket, number, len(orders)))
+        part = cast("Job", _Part(job, number, len(orders)))
         run_order(order, place, part, words=order.swept_words(setting))
-    ticket.tick(1.0, "drawing the page")
+    job.tick(1.0, "drawing the page")
     from vae_experiments.sweep import write_sweep
 
     write_sweep([folder])
@@ -125,9 +125,9 @@ def run_sweep_request(orders: Sequence[RunRequest], setting: str, folder: Path, 
 
 @dataclass
 class _Part:
-    """The ticket of a sweep as one of its runs sees it."""
+    """The job of a sweep as one of its runs sees it."""
 
-    ticket: Job
+    job: Job
     number: int
     count: int
     share: float = 0.0
@@ -135,4 +135,4 @@ class _Part:
     def tick(self, share: float | None = None, phase: str = "") -> None:
         self.share = self.share if share is None else share
         whole = (self.number + self.share) / self.count
-        self.ticket.tick(whole, f"run {self.number + 1} of {self.count}, {phase}" if phase else "")
+        self.job.tick(whole, f"run {self.number + 1} of {self.count}, {phase}" if phase else "")

@@ -43,7 +43,7 @@ class FrequencyFilter(WholeClip):
     Butterworth of order 4 as in FreeInit (Wu et al. 2023): with d the frequency in fractions of the Nyquist
     frequency, over several axes the length of the vector of theirs, ``1 / (1 + (d / high)^8)`` times
     ``1 - 1 / (1 + (d / low)^8)``. The mean always stays. Frequencies are those of the cosine transform,
-    for which a clip goes on behind its border as its mirror image: the last frame does not shine into
+    for which a clip continues behind its border as its mirror image: the last frame does not shine into
     the first. Holds all latents of the clip, but over space none.
     """
 

@@ -50,7 +50,7 @@ class Adain(WholeClip):
     )
 
     def __post_init__(self) -> None:
-        """Check every value, and that no wish is dropped in silence.
+        """Check every value, and that nothing asked for is dropped in silence.
 
         Raises:
             SettingError: a value breaks its rule, or has no effect beside the path.

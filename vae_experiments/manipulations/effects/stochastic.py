@@ -145,7 +145,7 @@ class Quantize(Manipulation):
     """Rounds every latent value to a few levels: smooth areas break into patches, detail goes.
 
     ``step * round(z / step)``, with ``step = 6 / (levels - 1)``: so many levels lie between -3 and 3
-    standard deviations, with 0 always among the values, and the grid goes on beyond; nothing is clipped.
+    standard deviations, with 0 always among the values, and the grid continues beyond; nothing is clipped.
     """
 
     gallery_values = ("levels", (10, 5, 3))

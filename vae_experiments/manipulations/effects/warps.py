@@ -44,7 +44,7 @@ class Warp(Manipulation, family="manipulation"):
 class Rotate(Warp):
     """Turns the picture about its middle; the detail inside each cell stays upright, and frays.
 
-    Bilinear between cells; outside the frame its border goes on.
+    Bilinear between cells; outside the frame its border continues.
     """
 
     gallery_values = ("degrees", (3, 10, 30))
@@ -62,7 +62,7 @@ class Edge(Choice):
     """What comes in from outside the frame."""
 
     wrap = "what leaves on the other side"
-    border = "the border goes on"
+    border = "the border continues"
 
 
 class Shift(Warp):
@@ -93,7 +93,7 @@ class Shift(Warp):
 class Zoom(Warp):
     """Enlarges the picture about a point, or shrinks it; a ramp is a ride into it.
 
-    Bilinear between cells; outside the frame its border goes on.
+    Bilinear between cells; outside the frame its border continues.
     """
 
     gallery_values = ("factor", (1.1, 1.4, 2))
@@ -132,7 +132,7 @@ class Wave(Manipulation):
     """Bends the picture in waves that travel across it.
 
     Each column is looked up at ``y + amplitude * sin(2 pi (x / wavelength + speed_hz * t))``, t in
-    seconds, or each row at x with the axes exchanged. Bilinear; outside the frame its border goes on.
+    seconds, or each row at x with the axes exchanged. Bilinear; outside the frame its border continues.
     """
 
     gallery_values = ("amplitude", (0.4, 1, 2.5))
@@ -175,7 +175,7 @@ def places(frame: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def looked_up(frame: Tensor, x: Tensor, y: Tensor, around: Extent | None = None) -> Tensor:
-    """Look a frame ``C h w`` up at places in cells, bilinear; outside its border goes on, or it comes around.
+    """Look a frame ``C h w`` up at places in cells, bilinear; outside its border continues, or it comes around.
 
     The same as ``grid_sample``, which knows no wrapping, but bit for bit the cell itself at whole cells:
     grid_sample's float32 places from -1 to 1 seldom meet one.

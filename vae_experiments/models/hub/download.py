@@ -1,4 +1,4 @@
-"""One large file from the hub into the local cache: goes on where it broke off, and is checked.
+"""One large file from the hub into the local cache: continues where it broke off, and is checked.
 
 huggingface_hub drops what it has when a download ends early. Here it stays, and the next try, in this
 process or in a later one, asks for the rest.

@@ -56,13 +56,13 @@ class Hub(Model):
         if found is not None:
             return self._remarked(found)
         try:
-            offer = self.offer()
+            remote = self.remote_files()
         except ModelError:
             lesser = place.cached(anything=True)
             if lesser is None:
                 raise
             return self._remarked(lesser)
-        return self.fetch(offer)
+        return self.fetch(remote)
 
     def load(self, chosen: DeviceChoice) -> Autoencoder:
         """Load it, and hold its settings to what it is: nothing is computed from them.
@@ -73,14 +73,14 @@ class Hub(Model):
         """
         autoencoder = super().load(chosen)
         for name in ("latent_channels", "stride", "time_stride"):
-            said, found = getattr(self, name), getattr(autoencoder, name)
-            if said not in (None, found):
+            typed, found = getattr(self, name), getattr(autoencoder, name)
+            if typed not in (None, found):
                 raise self.mistake(
                     name, f"says what the model is, and {self.repository} has {found}", "leave it out"
                 )
         return autoencoder
 
-    def offer(self) -> RemoteFiles:
+    def remote_files(self) -> RemoteFiles:
         """Ask the hub what it has.
 
         Raises:
@@ -91,7 +91,7 @@ class Hub(Model):
         self.place.check()
         return RemoteFiles.of(self.place)
 
-    def fetch(self, offer: RemoteFiles) -> Path:
+    def fetch(self, remote: RemoteFiles) -> Path:
         """Download what the hub offers.
 
         Raises:
@@ -102,10 +102,10 @@ class Hub(Model):
         log.info(
             "downloading %s: %s to %s",
             self.repository,
-            megabytes(offer.missing_bytes),
+            megabytes(remote.missing_bytes),
             self.place.cache.parent,
         )
-        return self._remarked(self.place.as_plain(offer.fetch(), offer.weights))
+        return self._remarked(self.place.as_plain(remote.fetch(), remote.weights))
 
     def _remarked(self, folder: Path) -> Path:
         """Warn that a variant stands in for the plain weights, which hold more digits."""

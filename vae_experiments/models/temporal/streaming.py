@@ -1,4 +1,4 @@
-"""Halves of causal networks that remember: each group of a clip goes on where the last one ended.
+"""Halves of causal networks that remember: each group of a clip continues where the last one ended.
 
 What such a network needs of the past it keeps in its own cache, or, where diffusers gave it none, in
 that of ``carried``. Here the cache belongs to the clip and not to the network, so that two clips, or two

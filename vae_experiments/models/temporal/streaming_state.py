@@ -1,4 +1,4 @@
-"""Layers that are shown again what they saw last, so that a causal network goes on where a group ended.
+"""Layers that are shown again what they saw last, so that a causal network continues where a group ended.
 
 A causal layer of diffusers takes the first frame that it sees for the first of a clip: it repeats it in
 place of a past, or lets it stand alone where others come in pairs. Here such a layer gets, from the
@@ -41,7 +41,7 @@ def nothing_yet() -> Memory:
 
 
 @dataclass(frozen=True)
-class Again:
+class CarriedContext:
     """Says how many of its last inputs a layer sees again, and how many results that makes."""
 
     inputs: int
@@ -64,7 +64,7 @@ class Again:
 
 
 @dataclass(frozen=True)
-class Attention(Again):
+class Attention(CarriedContext):
     """Says of a causal attention that it looks back at what was fed to it in the last groups."""
 
     inputs: int = 0
@@ -81,27 +81,27 @@ class Attention(Again):
         return sum(part.size(self.time) for part in past)
 
 
-def _convolution(layer: Any) -> Again | None:
+def _convolution(layer: Any) -> CarriedContext | None:
     """Fill up what stands before its first frame: after that, ``stride`` inputs a result."""
     inner = getattr(layer, "conv", layer)
     kernel, stride = inner.kernel_size[0], inner.stride[0]
     more = max(0, -(-(kernel - stride - 1) // stride))
-    return Again(1 + more * stride, 1 + more) if kernel > 1 else None
+    return CarriedContext(1 + more * stride, 1 + more) if kernel > 1 else None
 
 
-def _when(holds: Callable[[Any], bool], again: Again) -> Callable[[Any], Again | None]:
+def _when(holds: Callable[[Any], bool], again: CarriedContext) -> Callable[[Any], CarriedContext | None]:
     """Return a layer's row where it changes the number of frames; elsewhere what is inside it remembers."""
     return lambda layer: again if holds(layer) else None
 
 
-HALVING = Again(3, 2)
+HALVING = CarriedContext(3, 2)
 """One frame alone and then pairs, after a convolution that looks two frames back."""
-DOUBLING = Again(2, 3)
+DOUBLING = CarriedContext(2, 3)
 """The same the other way round: of one frame one, of every later one two."""
-PATCHING = Again(1, 1)
+PATCHING = CarriedContext(1, 1)
 """One frame alone and then several, of which none looks back by more than one."""
 
-LAYERS: Mapping[str, Callable[[Any], Again | None]] = {
+LAYERS: Mapping[str, Callable[[Any], CarriedContext | None]] = {
     "CogVideoXCausalConv3d": _convolution,
     "HunyuanVideo15CausalConv3d": _convolution,
     "LTXVideoCausalConv3d": _convolution,
@@ -148,7 +148,7 @@ def remembered(part: Any, memory: Memory) -> Iterator[None]:
             del layer.again, layer.past, layer.kept
 
 
-def _layers(part: Any) -> Iterator[tuple[Any, Again]]:
+def _layers(part: Any) -> Iterator[tuple[Any, CarriedContext]]:
     """Find the layers that must remember; one that does so does it for what is inside it too."""
     for layer in part.children():
         rule = LAYERS.get(type(layer).__name__)

@@ -46,14 +46,14 @@ class Sample:
         autoencoder: Autoencoder,
         clip: Clip,
         batch_size: int,
-        slot: CachedStream,
+        cached: CachedStream,
         frames: int,
     ) -> None:
         self.autoencoder, self.size, self.clip = autoencoder, source.info.size, _remembering(clip)
         self.at_once = max(1, batch_size // autoencoder.time_stride)
         self.spread = isinstance(autoencoder, Framewise)
         with Progress(source.info.frames) as progress:
-            encoded = slot.through(autoencoder.encode(prefetch(source.chunks(batch_size))))
+            encoded = cached.through(autoencoder.encode(prefetch(source.chunks(batch_size))))
             self.chunks = []
             for latents in regrouped(encoded, self.at_once):
                 self.chunks.append(latents)

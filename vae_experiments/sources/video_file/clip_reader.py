@@ -57,7 +57,7 @@ _UNEVEN = {"mpeg4", "theora"}
 class ClipReader:
     """A video or an animated picture of which any stretch can be read; small, and picklable."""
 
-    medium: SeekingFilm | Animation
+    medium: SeekingVideo | Animation
     size: Size
     frames: int
     """How many can be read; of a video without an index that is not more than ``REACH``."""
@@ -110,14 +110,14 @@ class ClipReader:
         raise refuse(self.path, "damaged further in", _AGAIN)
 
     def _pictures(self, key: Keyframe, start: Keyframe) -> Generator[Callable[[], Pixels], None, None]:
-        if isinstance(self.medium, SeekingFilm):
+        if isinstance(self.medium, SeekingVideo):
             yield from self.medium.pictures(key, start, self.size)
             return
         with closing(self.medium.read()) as pictures:
             yield from pictures
 
 
-class SeekingFilm(VideoFile):
+class SeekingVideo(VideoFile):
     """A video that is read from the middle."""
 
     def starts(self) -> tuple[int, tuple[Keyframe, ...]]:
@@ -193,10 +193,10 @@ def look_over(path: Path) -> ClipReader:
             ClipReader(still, survey.size, len(survey.begins), (_FIRST,), survey.remarks, state)
         )
     glance = Stretch(frames=_GLANCE)
-    film = SeekingFilm(path, rotate=True, allow_partial=False, max_pixels=_MOST_PIXELS, stretch=glance)
-    survey = film.look_over()
-    count, starts = film.starts()
-    return _reachable(ClipReader(film, survey.size, count, starts, survey.remarks, state))
+    video = SeekingVideo(path, rotate=True, allow_partial=False, max_pixels=_MOST_PIXELS, stretch=glance)
+    survey = video.look_over()
+    count, starts = video.starts()
+    return _reachable(ClipReader(video, survey.size, count, starts, survey.remarks, state))
 
 
 def _reachable(clip: ClipReader) -> ClipReader:

@@ -51,13 +51,13 @@ class VideoFile(MediaReader):
         whole = inspect(self.path, sniff(self.path))
         if whole.cut and not self.allow_partial:
             raise self.refusal(whole.cut, GO_ON)
-        with self._opened() as (container, stream, said):
+        with self._opened() as (container, stream, complaint):
             decoding = Decoding(container, stream, self.allow_partial)
             clock = Clock(stream, container.format.name)
             first, damage = self._decode_all(decoding, clock)
             is_past = clock.is_past(self.stretch)
-            if (said or whole.tear) and not (damage or is_past):
-                damage = whole.tear or f"damaged: FFmpeg says {said!r}"
+            if (complaint or whole.tear) and not (damage or is_past):
+                damage = whole.tear or f"damaged: FFmpeg says {complaint!r}"
                 if not self.allow_partial:
                     raise self.refusal(damage, GO_ON)
             begins, end = clock.times(decoding.end)
@@ -72,7 +72,7 @@ class VideoFile(MediaReader):
     def _decode_all(self, decoding: Decoding, clock: Clock) -> tuple[VideoFrame, str]:
         """Tell the clock of every frame; return the first one, and a sentence where damage ends the video."""
         first: VideoFrame | None = None
-        size, told = None, monotonic()
+        size, last_word = None, monotonic()
         try:
             for frame in decoding:
                 turned = self._turn(frame).size(Size(frame.width, frame.height))
@@ -81,8 +81,8 @@ class VideoFile(MediaReader):
                 clock.add(frame, decoding.is_in_step)
                 if clock.is_past(self.stretch):
                     break
-                if monotonic() - told > _SECONDS_BETWEEN_WORDS:
-                    told = monotonic()
+                if monotonic() - last_word > _SECONDS_BETWEEN_WORDS:
+                    last_word = monotonic()
                     log.info("source: looking the video over, %d frames so far", len(clock))
         except Damage as damage:
             if not (self.allow_partial and first):
@@ -133,15 +133,15 @@ class VideoFile(MediaReader):
             try:
                 with listening() as complaints:
                     container = _open(file, "mjpeg" if sniff(self.path) is Kind.MOTION_JPEG else None)
-                    said = [text for _, name, text in complaints if name == container.format.name]
-                    if said:
+                    complaint = [text for _, name, text in complaints if name == container.format.name]
+                    if complaint:
                         # What was wrong with the packets that were probed is met again, in its place.
                         container.seek(0)
             except (av.FFmpegError, ValueError) as error:
                 cure = "copy it again or convert it to mp4"
                 raise self.refusal("not a video that can be read", cure) from error
             with container:
-                yield container, self._choose(container), said[0].strip() if said else ""
+                yield container, self._choose(container), complaint[0].strip() if complaint else ""
 
     def _choose(self, container: InputContainer) -> VideoStream:
         from av.stream import Disposition

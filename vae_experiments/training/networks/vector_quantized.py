@@ -32,7 +32,7 @@ class Quantised(FramewiseModule):
     ) -> None:
         super().__init__(network, latent_noise)
         self.commitment, self.revive_after, self.free = commitment, revive_after, free
-        # Buffers are saved with the weights, so that a training that goes on revives the same codes.
+        # Buffers are saved with the weights, so that a resumed training revives the same codes.
         # diffusers starts all codes near 0; counted as unused for long, they begin at latents.
         self.register_buffer("unused_steps", torch.full((len(self.codebook),), revive_after))
         self.register_buffer("last_latents", torch.zeros_like(self.codebook))

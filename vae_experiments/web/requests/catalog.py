@@ -76,13 +76,13 @@ class Offered:
     def words(self, option: Option) -> list[str]:
         """Return what differs from the defaults, as it is typed."""
         return [
-            f"{self.address}.{name}={said(value)}"
+            f"{self.address}.{name}={typed_value(value)}"
             for name, _, _ in self.kind.settings()
             if (value := getattr(option, name)) != self.defaults.get(name)
         ]
 
 
-def said(value: Any) -> str:
+def typed_value(value: Any) -> str:
     """Write a value as Hydra reads it; a text that its grammar might read otherwise stands in quotes."""
     if value is None:
         return "null"
@@ -91,7 +91,7 @@ def said(value: Any) -> str:
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, list):
-        return f"[{','.join(map(said, value))}]"
+        return f"[{','.join(map(typed_value, value))}]"
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else repr(value)
     if isinstance(value, str) and not _is_plain(value):

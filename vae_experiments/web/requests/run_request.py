@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from vae_experiments.errors import SettingError, SourceError
 from vae_experiments.pipeline.experiment import Experiment
 from vae_experiments.pipeline.run_folder import Output
-from vae_experiments.web.requests.catalog import DEFAULT, Offered, chosen, said
+from vae_experiments.web.requests.catalog import DEFAULT, Offered, chosen, typed_value
 from vae_experiments.web.requests.controls import SECOND, patterns, typed
 from vae_experiments.web.state.uploads import same_content
 
@@ -80,7 +80,7 @@ class RunRequest:
             return list(self.words)
         name, _, key = setting.partition(".")
         link = next(link for link in self.links if link.name == name)
-        return [*self.words, f"{setting}={said(getattr(link, key))}"]
+        return [*self.words, f"{setting}={typed_value(getattr(link, key))}"]
 
     def smaller(self, frames: int, least_side: int) -> RunRequest:
         """Return the same with at most so many frames, small ones, which are no smaller than the model takes."""
@@ -108,7 +108,7 @@ def order_of(
     chain = _chain(asked.chain)
     made = [_link(one, asked) for one in chain]
     name = _name_of(second, upload) if second and any(map(_asking, made)) else ""
-    links = tuple(_with_second(one, name).named(offer.name) for offer, one in zip(chain, made, strict=True))
+    links = tuple(_with_second(one, name).named(choice.name) for choice, one in zip(chain, made, strict=True))
     check_work(source, limits)
     words = [*source_words, *_choice("model", asked.model), *offered.words(model), *_choice_of(chain)]
     titles = []
@@ -166,7 +166,7 @@ def _source(asked: RawRequest, upload: Upload | None) -> tuple[Source, list[str]
     values = {**_typed(offered, given), "path": str(upload.path)}
     video = cast("Video", offered.made({**offered.defaults, **values}))
     words = [word for word in offered.words(video) if not word.startswith("source.path=")]
-    return video, ["source=video", f"source.path={said(upload.name)}", *words]
+    return video, ["source=video", f"source.path={typed_value(upload.name)}", *words]
 
 
 def _link(one: Offered, asked: RawRequest) -> ChainStep:

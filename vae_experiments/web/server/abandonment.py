@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vae_experiments.web.server.request_guard import App, Message, Receive, Send
 
 SILENT_SECONDS = 10
-"""How long an order goes on when nobody hears of it; a browser listens as soon as it has asked."""
+"""How long an order continues when nobody hears of it; a browser listens as soon as it has asked."""
 
 
 class Listeners:

@@ -28,9 +28,9 @@ def serve_no_one_else() -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
 
 
-def application(bench: WebService, hosts: Iterable[str]) -> Guard:
+def application(service: WebService, hosts: Iterable[str]) -> Guard:
     """Make the whole ASGI application: guard, files of runs, page."""
-    cache = bench.scratch / "gradio"
+    cache = service.scratch / "gradio"
     cache.mkdir(exist_ok=True)
     os.environ[CACHE] = str(cache)
     import gradio as gr
@@ -40,9 +40,9 @@ def application(bench: WebService, hosts: Iterable[str]) -> Guard:
     from vae_experiments.web.ui.page import MOST_READERS, Page
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_api_route("/results/{key}/{name:path}", _sender(bench), methods=["GET", "HEAD"])
+    app.add_api_route("/results/{key}/{name:path}", _sender(service), methods=["GET", "HEAD"])
     listeners = Listeners(app)
-    page = Page(bench, listeners.has)
+    page = Page(service, listeners.has)
     blocks = page.blocks.queue(max_size=MOST_READERS, api_open=False)
     blocks.state_session_capacity = MOST_SESSIONS
     # Gradio looks at which files an event may name only where its own launch said so.
@@ -54,7 +54,7 @@ def application(bench: WebService, hosts: Iterable[str]) -> Guard:
         footer_links=[],
         allowed_paths=[],
         show_error=False,
-        max_file_size=bench.limits.upload_bytes,
+        max_file_size=service.limits.upload_bytes,
         ssr_mode=False,
         enable_monitoring=False,
         pwa=False,
@@ -62,19 +62,19 @@ def application(bench: WebService, hosts: Iterable[str]) -> Guard:
         **style(),
     )
 
-    limits = bench.limits
+    limits = service.limits
     arrivals = Arrivals(listeners, cache, limits.upload_bytes, limits.stored_bytes)
     events = Events(cache, page.takes_files())
     return Guard(SessionCookie(arrivals), hosts, limits.upload_bytes, arrivals.has_room, events.session_of)
 
 
-def _sender(bench: WebService) -> Any:
+def _sender(service: WebService) -> Any:
     from starlette.responses import FileResponse, PlainTextResponse
 
     from vae_experiments.web.state.results import ARCHIVE, SHOWN_INLINE
 
     def send(key: str, name: str) -> Any:
-        kept = bench.results.get(key)
+        kept = service.results.get(key)
         path = kept.file(name) if kept else None
         if path is None:
             return PlainTextResponse("there is nothing of that name\n", 404)

@@ -27,7 +27,7 @@ def tell_fault(error: BaseException, where: str) -> str:
     file = next(
         (f", see {one.baseFilename}" for one in traces.handlers if isinstance(one, logging.FileHandler)), ""
     )
-    said = " ".join(f"{type(error).__name__}: {error}".split())
-    log.error("error: internal: %s (%s); this is a fault of vae_experiments%s", said[:300], where, file)
+    sentence = " ".join(f"{type(error).__name__}: {error}".split())
+    log.error("error: internal: %s (%s); this is a fault of vae_experiments%s", sentence[:300], where, file)
     traces.error("%s", where, exc_info=error)
     return FAULT

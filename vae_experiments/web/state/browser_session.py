@@ -1,4 +1,4 @@
-"""Guests: browsers that come again, each known by a cookie that says nothing else."""
+"""Sessions: browsers that come again, each known by a cookie that says nothing else."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class BrowserSession:
     """Its last runs, the newest first."""
 
 
-def guest_of(cookies: Mapping[str, str]) -> str | None:
+def browser_of(cookies: Mapping[str, str]) -> str | None:
     """Read the name that a browser was given; None where it has none of ours."""
     name = cookies.get(COOKIE, "")
     return name if _NAME.fullmatch(name) else None
@@ -35,7 +35,7 @@ def guest_of(cookies: Mapping[str, str]) -> str | None:
 class SessionCookie:
     """Gives a browser that loads the page for the first time a name. Plain ASGI.
 
-    Of two servers on one machine a browser keeps one cookie: the name then means another guest to each.
+    Of two servers on one machine a browser keeps one cookie: the name then means another session to each.
     """
 
     def __init__(self, app: App) -> None:
@@ -45,7 +45,7 @@ class SessionCookie:
         """Hand on a request, and add a cookie to the answer where it is wanted."""
         from starlette.requests import HTTPConnection
 
-        if scope["type"] != "http" or scope["path"] != "/" or guest_of(HTTPConnection(scope).cookies):
+        if scope["type"] != "http" or scope["path"] != "/" or browser_of(HTTPConnection(scope).cookies):
             await self.app(scope, receive, send)
             return
         name = secrets.token_urlsafe(16)

@@ -1,4 +1,4 @@
-"""The desk: takes orders, does one at a time, and tells everybody how theirs stands."""
+"""The queue: takes jobs, does one at a time, and says of each how it stands."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class State(Enum):
 
 @dataclass(eq=False)
 class Job:
-    """One order at the desk."""
+    """One job in the queue."""
 
     owner: str
     work: Callable[[Job], Any]
@@ -51,7 +51,7 @@ class Job:
     _stopped: threading.Event = field(default_factory=threading.Event)
 
     def stop(self) -> None:
-        """Let it end at its next tick; the desk, which knows whether it runs at all, is what cancels."""
+        """Let it end at its next tick; the queue, which knows whether it runs at all, is what cancels."""
         self._stopped.set()
 
     @property
@@ -88,7 +88,7 @@ class JobQueue:
         self._running: Job | None = None
         self._changed = threading.Condition()
         self._closed = False
-        self._thread = threading.Thread(target=self._serve, name="desk", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="jobs", daemon=True)
         self._thread.start()
 
     def order(self, owner: str, work: Callable[[Job], Any]) -> Job:
@@ -97,22 +97,22 @@ class JobQueue:
         Raises:
             VaeExperimentsError: too many wait already, or the owner's last one is not over.
         """
-        ticket = Job(owner, work, self.seconds)
+        job = Job(owner, work, self.seconds)
         with self._changed:
             if self._has(owner):
                 raise VaeExperimentsError("your last run is still going", "wait for it, or cancel it")
             if len(self._waiting) >= self.most_waiting:
                 problem = f"{len(self._waiting)} runs are waiting already"
                 raise VaeExperimentsError(problem, "try again in a minute")
-            self._waiting.append(ticket)
+            self._waiting.append(job)
             self._changed.notify()
-        return ticket
+        return job
 
-    def ahead_of(self, ticket: Job) -> int:
+    def ahead_of(self, job: Job) -> int:
         """Count the orders that come before one that waits."""
         with self._changed:
             before = list(self._waiting)
-        return before.index(ticket) + 1 if ticket in before else 0
+        return before.index(job) + 1 if job in before else 0
 
     @property
     def is_busy(self) -> bool:
@@ -125,7 +125,7 @@ class JobQueue:
             return self._has(owner)
 
     def _has(self, owner: str) -> bool:
-        return any(ticket.owner == owner and not ticket.is_stopped for ticket in self._here())
+        return any(job.owner == owner and not job.is_stopped for job in self._here())
 
     def _here(self) -> list[Job]:
         return [*self._waiting, *([self._running] if self._running else [])]
@@ -133,28 +133,28 @@ class JobQueue:
     def cancel(self, owner: str) -> None:
         """Cancel whatever an owner has here."""
         with self._changed:
-            for ticket in self._here():
-                if ticket.owner == owner:
-                    self._cancel(ticket)
+            for job in self._here():
+                if job.owner == owner:
+                    self._cancel(job)
 
-    def cancel_one(self, ticket: Job) -> None:
+    def cancel_one(self, job: Job) -> None:
         """Cancel an order: one that waits leaves the queue, one that runs ends within a chunk."""
         with self._changed:
-            self._cancel(ticket)
+            self._cancel(job)
 
-    def _cancel(self, ticket: Job) -> None:
-        ticket.stop()
-        if ticket in self._waiting:
-            self._waiting.remove(ticket)
-            ticket.state = State.cancelled
-            ticket.finished.set()
+    def _cancel(self, job: Job) -> None:
+        job.stop()
+        if job in self._waiting:
+            self._waiting.remove(job)
+            job.state = State.cancelled
+            job.finished.set()
 
     def close(self) -> None:
         """Stop everything and wait for the worker."""
         with self._changed:
             self._closed = True
-            for ticket in self._here():
-                self._cancel(ticket)
+            for job in self._here():
+                self._cancel(job)
             self._changed.notify()
         self._thread.join(timeout=30)
 
@@ -165,24 +165,24 @@ class JobQueue:
                     self._changed.wait()
                 if not self._waiting:
                     return
-                self._running = ticket = self._waiting.popleft()
-            _do(ticket)
+                self._running = job = self._waiting.popleft()
+            _do(job)
             self._running = None
-            ticket.finished.set()
+            job.finished.set()
 
 
-def _do(ticket: Job) -> None:
-    ticket.began = time.monotonic()
+def _do(job: Job) -> None:
+    job.began = time.monotonic()
     try:
-        ticket.tick()
-        ticket.state = State.running
-        ticket.result = ticket.work(ticket)
-        ticket.state = State.done
+        job.tick()
+        job.state = State.running
+        job.result = job.work(job)
+        job.state = State.done
     except CancelError:
-        ticket.state = State.cancelled
+        job.state = State.cancelled
     except BaseException as error:
-        ticket.state = State.failed
-        ticket.sentence = sentence_of(error)
+        job.state = State.failed
+        job.sentence = sentence_of(error)
 
 
 def sentence_of(error: BaseException) -> str:

@@ -56,7 +56,7 @@ class Kept:
         """Name the decoded videos, the changed one last."""
         return ["original", *(name for name in self.metrics if name.startswith("reconstructed"))]
 
-    def spoken(self, name: str) -> str:
+    def label(self, name: str) -> str:
         """Name a video for a person: ``with noise + motion gain``."""
         return f"with {self.chain}" if name.startswith("reconstructed_with_") else name
 

@@ -32,13 +32,13 @@ def note(sentence: str) -> str:
     return f'<p class="note on">{escape(sentence)}</p>'
 
 
-def progress(ticket: Job, ahead: int) -> str:
+def progress(job: Job, ahead: int) -> str:
     """Show how an order stands while it is not over."""
-    if ticket.state is State.waiting and ahead:
+    if job.state is State.waiting and ahead:
         text = f"waiting, {ahead} before you" if ahead > 1 else "next in the queue"
     else:
-        text = ticket.phase or "beginning"
-    share = round(100 * ticket.share)
+        text = job.phase or "beginning"
+    share = round(100 * job.share)
     return (
         f'<div class="progress on" role="status"><progress max="100" value="{share}"></progress>'
         f"<span>{escape(text)}</span></div>"
@@ -55,7 +55,7 @@ def uploaded(upload: Upload) -> str:
 
 def players(kept: Kept, names: Sequence[str], captions: Sequence[str] = ()) -> str:
     """Show videos of one run side by side, playing together."""
-    shown = captions or [kept.spoken(name) for name in names]
+    shown = captions or [kept.label(name) for name in names]
     figures = "".join(
         f'<figure><video src="{kept.url(f"{name}.mp4")}" muted playsinline preload="auto"></video>'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
@@ -84,7 +84,7 @@ def numbers(runs: Sequence[Kept]) -> str:
     for number, kept in enumerate(runs, 1):
         alone = len(runs) == 1
         for name in kept.videos()[1 if alone else -1 :]:
-            label = kept.spoken(name) if alone else f"{number}: {kept.spoken(name)}"
+            label = kept.label(name) if alone else f"{number}: {kept.label(name)}"
             score = kept.metrics[name]
             cells = "".join(f'<td data-metric="{key}">{_said(score, key)}</td>' for key in COLUMNS)
             rows.append(f'<tr data-video="{escape(name)}"><th>{escape(label)}</th>{cells}</tr>')
@@ -106,7 +106,7 @@ def preview(kept: Kept | None) -> str:
     if kept is None:
         return note("These settings change later frames than a preview shows; press Run to see them.")
     names = kept.videos()[1:]
-    captions = ["preview, untouched", *(f"preview, {kept.spoken(name)}" for name in names[1:])]
+    captions = ["preview, untouched", *(f"preview, {kept.label(name)}" for name in names[1:])]
     return f'<div class="preview on">{players(kept, names, captions)}</div>'
 
 
@@ -145,7 +145,7 @@ def _said(score: Any, key: str) -> str:
 def _timing(kept: Kept) -> str:
     timing = kept.metrics["timing"]
     encoding = timing["encode_seconds"]
-    said = "latents from the cache" if isinstance(encoding, str) else f"encoded in {encoding:.1f} s"
+    encoded = "latents from the cache" if isinstance(encoding, str) else f"encoded in {encoding:.1f} s"
     shape = " x ".join(map(str, kept.metrics["latents"]["shape"]))
-    facts = f"{kept.metrics['frames']} frames, latents {shape}, {said}, {timing['total_seconds']:.1f} s in all, on {kept.metrics['device']}"
+    facts = f"{kept.metrics['frames']} frames, latents {shape}, {encoded}, {timing['total_seconds']:.1f} s in all, on {kept.metrics['device']}"
     return f'<p class="note on">{escape(facts)}</p>'

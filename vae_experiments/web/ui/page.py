@@ -13,7 +13,7 @@ from vae_experiments.web.requests.catalog import offered
 from vae_experiments.web.requests.controls import SECOND
 from vae_experiments.web.requests.run_request import VIDEO, first_settings
 from vae_experiments.web.server.abandonment import Patience
-from vae_experiments.web.state.browser_session import guest_of
+from vae_experiments.web.state.browser_session import browser_of
 from vae_experiments.web.state.job_queue import State, sentence_of
 from vae_experiments.web.sweep_job import SweepRange, sweepable, usual_range
 from vae_experiments.web.ui import html as cards
@@ -45,8 +45,8 @@ class Page:
         listens: tells whether an open page hears what is said to it.
     """
 
-    def __init__(self, bench: WebService, listens: Callable[[str], bool]) -> None:
-        self.bench, self.listens, self.form = bench, listens, Form()
+    def __init__(self, service: WebService, listens: Callable[[str], bool]) -> None:
+        self.service, self.listens, self.form = service, listens, Form()
         with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(600, 1800)) as self.blocks:
             self.on = Layout(self.form)
             self._connect()
@@ -140,127 +140,128 @@ class Page:
         return list(usual_range(setting)) if setting in known else [gr.skip(), gr.skip()]
 
     def _receive(self, file: dict[str, Any], request: gr.Request) -> list[Any]:
-        upload, said = self._taken(file, request, VIDEO)
+        upload, note = self._taken(file, request, VIDEO)
         if upload is None:
-            return [said, gr.skip(), gr.skip(), gr.skip()]
+            return [note, gr.skip(), gr.skip(), gr.skip()]
         first = first_settings(upload)
-        return [said, VIDEO, first["size"], first["frames"]]
+        return [note, VIDEO, first["size"], first["frames"]]
 
     def _receive_second(self, file: dict[str, Any], request: gr.Request) -> list[Any]:
-        upload, said = self._taken(file, request, SECOND)
-        return [said, *[SECOND if upload else gr.skip() for _ in self.form.others()]]
+        upload, note = self._taken(file, request, SECOND)
+        return [note, *[SECOND if upload else gr.skip() for _ in self.form.others()]]
 
     def _taken(self, file: dict[str, Any], request: gr.Request, place: str) -> tuple[Upload | None, str]:
         """Take an upload, and say what it is; Gradio's own copy of it goes."""
         path = Path(file["path"])
         try:
-            upload = self.bench.receive(self._visit(request), path, path.name, place)
+            upload = self.service.receive(self._session(request), path, path.name, place)
         except Exception as error:
             return None, self._mistake(error)
         finally:
             path.unlink(missing_ok=True)
         return upload, (
-            cards.mistake(self.bench.sentence(upload.damage)) if upload.damage else cards.uploaded(upload)
+            cards.mistake(self.service.sentence(upload.damage)) if upload.damage else cards.uploaded(upload)
         )
 
     def _forget(self, request: gr.Request) -> list[str]:
-        self._visit(request).uploads.pop(VIDEO, None)
+        self._session(request).uploads.pop(VIDEO, None)
         return ["", PATTERN]
 
     def _forget_second(self, request: gr.Request) -> str:
-        self._visit(request).uploads.pop(SECOND, None)
+        self._session(request).uploads.pop(SECOND, None)
         return ""
 
     async def _run(self, request: gr.Request, *values: Any) -> AsyncIterator[list[Any]]:
-        visit = self._visit(request)
+        session = self._session(request)
         async for busy, status, kept in self._followed(
-            visit, lambda: self.bench.run(visit, self.form.asked(values))
+            session, lambda: self.service.run(session, self.form.asked(values))
         ):
             shown = (
                 [gr.skip()] * 3
                 if kept is None
-                else ["", cards.result(kept), cards.history(visit.guest.history)]
+                else ["", cards.result(kept), cards.history(session.browser.history)]
             )
             yield [gr.update(interactive=not busy), gr.update(interactive=busy), status, *shown]
 
     async def _sweep(self, request: gr.Request, *values: Any) -> AsyncIterator[list[Any]]:
-        visit = self._visit(request)
+        session = self._session(request)
         async for busy, status, kept in self._followed(
-            visit, lambda: self.bench.sweep(visit, self.form.asked(values[4:]), SweepRange.of(*values[:4]))
+            session,
+            lambda: self.service.sweep(session, self.form.asked(values[4:]), SweepRange.of(*values[:4])),
         ):
             shown = gr.skip() if kept is None else cards.sweep(kept)
             yield [gr.update(interactive=not busy), gr.update(interactive=busy), status, shown]
 
     async def _followed(
-        self, visit: PageSession, order: Callable[[], Job]
+        self, session: PageSession, order: Callable[[], Job]
     ) -> AsyncIterator[tuple[bool, str, Kept | None]]:
         """Order, and say how it stands until it is over; whoever leaves has cancelled."""
         try:
-            ticket = await asyncio.to_thread(order)
+            job = await asyncio.to_thread(order)
         except Exception as error:
             yield False, self._mistake(error), None
             return
-        patience = self._patience(visit)
+        patience = self._patience(session)
         try:
             shown = ""
-            while not ticket.is_over and patience.lasts():
-                status = cards.progress(ticket, self.bench.desk.ahead_of(ticket))
+            while not job.is_over and patience.lasts():
+                status = cards.progress(job, self.service.queue.ahead_of(job))
                 if status != shown:
                     yield True, status, None
                 shown = status
                 # Fifty who wait, told of every step before them, would keep the server busy with that.
-                await asyncio.sleep(POLL_SECONDS if ticket.state is State.running else WAITING_SECONDS)
+                await asyncio.sleep(POLL_SECONDS if job.state is State.running else WAITING_SECONDS)
         finally:
-            self.bench.desk.cancel_one(ticket)
-        yield False, self._end(ticket), ticket.result
+            self.service.queue.cancel_one(job)
+        yield False, self._end(job), job.result
 
-    def _patience(self, visit: PageSession) -> Patience:
-        return Patience(lambda: self.listens(visit.id))
+    def _patience(self, session: PageSession) -> Patience:
+        return Patience(lambda: self.listens(session.id))
 
     def _mistake(self, error: Exception) -> str:
-        return cards.mistake(self.bench.sentence(sentence_of(error)))
+        return cards.mistake(self.service.sentence(sentence_of(error)))
 
-    def _end(self, ticket: Job) -> str:
-        if ticket.state is State.failed:
-            return cards.mistake(self.bench.sentence(ticket.sentence))
-        return cards.note("cancelled") if ticket.state is State.cancelled else ""
+    def _end(self, job: Job) -> str:
+        if job.state is State.failed:
+            return cards.mistake(self.service.sentence(job.sentence))
+        return cards.note("cancelled") if job.state is State.cancelled else ""
 
     async def _preview(self, request: gr.Request, *values: Any) -> list[Any]:
         """Show a preview, and to a page that was just loaded the history of its browser."""
-        visit = self._visit(request)
-        history = gr.skip() if visit.greeted else cards.history(visit.guest.history)
-        visit.greeted = True
-        return [await self._previewed(visit, values), history]
+        session = self._session(request)
+        history = gr.skip() if session.greeted else cards.history(session.browser.history)
+        session.greeted = True
+        return [await self._previewed(session, values), history]
 
-    async def _previewed(self, visit: PageSession, values: Sequence[Any]) -> Any:
+    async def _previewed(self, session: PageSession, values: Sequence[Any]) -> Any:
         try:
             asked = self.form.asked(values)
-            if asked.source == VIDEO and VIDEO not in visit.uploads:
+            if asked.source == VIDEO and VIDEO not in session.uploads:
                 return ""
-            ticket = await self._preview_ticket(visit, asked)
+            job = await self._preview_job(session, asked)
         except Exception as error:
             return self._mistake(error)
-        if ticket is None:
+        if job is None:
             return gr.skip()
-        patience = self._patience(visit)
+        patience = self._patience(session)
         try:
-            while not ticket.is_over and patience.lasts():
+            while not job.is_over and patience.lasts():
                 await asyncio.sleep(POLL_SECONDS / 4)
         finally:
-            self.bench.desk.cancel_one(ticket)
-        return cards.preview(ticket.result) if ticket.state is State.done else self._end(ticket)
+            self.service.queue.cancel_one(job)
+        return cards.preview(job.result) if job.state is State.done else self._end(job)
 
-    async def _preview_ticket(self, visit: PageSession, asked: RawRequest) -> Job | None:
+    async def _preview_job(self, session: PageSession, asked: RawRequest) -> Job | None:
         """Order a preview when nobody else is served: none of what the person's own run shows, none after long."""
         for _ in range(round(PREVIEW_SECONDS / POLL_SECONDS)):
-            ticket = await asyncio.to_thread(self.bench.preview, visit, asked)
-            if ticket is not None or (self.bench.desk.serves(visit.id) and asked == visit.asked):
-                return ticket
+            job = await asyncio.to_thread(self.service.preview, session, asked)
+            if job is not None or (self.service.queue.serves(session.id) and asked == session.asked):
+                return job
             await asyncio.sleep(POLL_SECONDS)
         return None
 
     async def _cancel(self, request: gr.Request) -> None:
-        self.bench.desk.cancel(self._visit(request).id)
+        self.service.queue.cancel(self._session(request).id)
 
-    def _visit(self, request: gr.Request) -> PageSession:
-        return self.bench.visit(request.session_hash, guest_of(request.cookies))
+    def _session(self, request: gr.Request) -> PageSession:
+        return self.service.session(request.session_hash, browser_of(request.cookies))

@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from vae_experiments.files import whole
 from vae_experiments.writers.pages.html_page import write_page
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from vae_experiments.tensors import Pixels
     from vae_experiments.writers.pages.sweep_report import Cell, Plot
 
 
@@ -66,11 +64,3 @@ class ComparePage:
 def write_compare_page(path: Path, content: ComparePage) -> None:
     """Write the page."""
     write_page(path, "compare.html", vars(content))
-
-
-def write_frame(path: Path, frame: Pixels) -> None:
-    """Write a frame, uint8 ``H W 3``, as a PNG of its own size."""
-    from PIL import Image
-
-    with whole(path) as hidden:
-        Image.fromarray(frame).save(hidden, format="PNG")

@@ -48,11 +48,11 @@ class Player:
 
     def _repr_html_(self) -> str:
         """Return the video itself as part of the page, which needs no file beside it."""
-        film = base64.b64encode(self.mp4).decode("ascii")
+        video = base64.b64encode(self.mp4).decode("ascii")
         return (
             f'<video controls autoplay loop muted playsinline width="{self.size.width}" '
             f'height="{self.size.height}" style="max-width: 100%; height: auto" '
-            f'src="data:video/mp4;base64,{film}"></video>'
+            f'src="data:video/mp4;base64,{video}"></video>'
         )
 
     def __repr__(self) -> str:
