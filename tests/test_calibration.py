@@ -387,7 +387,7 @@ def test_another_video_is_encoded_once_for_all_trials() -> None:
 def test_trials_do_not_repeat_what_a_manipulation_remarks(
     run: Runner, caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Talking(Noise, family="a manipulation of a test"):
+    class Talking(Noise, group="a manipulation of a test"):
         def stream(self, chunks: Any, clip: Any) -> Iterator[torch.Tensor]:
             logging.getLogger("vae_experiments.manipulations.noise").info("once is enough")
             return super().stream(chunks, clip)

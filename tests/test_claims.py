@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import REPOSITORY
-from vae_experiments.files import SUMS, is_whole
-from vae_experiments.pipeline.folder_lock import CLAIM, REASON, RefusedError, claimed, started, take
+from vae_experiments.files import SUMS, is_complete
+from vae_experiments.pipeline.folder_lock import REASON, RESERVATION, RefusedError, reserved, started, take
 from vae_experiments.pipeline.run_folder import FINISHED, WRITTEN
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def test_an_unfinished_run_is_done_again_by_the_same_command_and_refused_by_anot
     assert contents(folder) == before
     same = type_command(*FULL, folder=folder)
     assert same.returncode == 0, same.stderr
-    assert is_whole(folder, FINISHED)
+    assert is_complete(folder, FINISHED)
     assert hidden(folder) == [folder / ".mine.mp4"]
     assert "of the killed run" not in (folder / "run.log").read_text()
 
@@ -123,14 +123,14 @@ def test_what_a_killed_run_left_hidden_is_gone_after_the_next_wherever_it_was_ki
 ) -> None:
     finished = tmp_path / "finished"
     assert type_command(*RUN, folder=finished).returncode == 0
-    (finished / CLAIM).write_text("{}")  # it was killed after its last file
+    (finished / RESERVATION).write_text("{}")  # it was killed after its last file
     again = type_command(*RUN, folder=finished)
     assert "holds a finished run already" in again.stderr
     assert hidden(finished) == []
     training = tmp_path / "training"
     (training / ".hydra").mkdir(parents=True)
     (training / ".hydra" / ".config.12345.0123abcd.yaml").write_text("half: {")
-    (training / CLAIM).write_text('{"settings": "of a training"}')
+    (training / RESERVATION).write_text('{"settings": "of a training"}')
     take(training, "of a training", (), "folder").end()
     assert hidden(training) == []
 
@@ -142,19 +142,19 @@ def test_a_killed_run_is_known_by_its_claim_even_before_its_config_is_written(
     folder = tmp_path / "run"
     folder.mkdir()
     take(folder, "of other settings", (), "folder")  # and no end: as after kill -9, in a file
-    content = (folder / CLAIM).read_bytes()
+    content = (folder / RESERVATION).read_bytes()
     held = type_command(*RUN, folder=folder)
     assert held.returncode == 1
     assert held.stderr.startswith(
         f"error: hydra.run.dir={folder}: is being written by process {os.getpid()} on "
     )
-    (folder / CLAIM).unlink()
-    (folder / CLAIM).write_bytes(content)
+    (folder / RESERVATION).unlink()
+    (folder / RESERVATION).write_bytes(content)
     (folder / ".hydra").mkdir()
     (folder / ".hydra" / "config.yaml").write_text("half: {")
     refused = type_command(*RUN, folder=folder)
     assert "holds an unfinished run of other settings" in refused.stderr
-    assert (folder / CLAIM).read_bytes() == content
+    assert (folder / RESERVATION).read_bytes() == content
 
 
 def test_a_run_that_failed_leaves_one_line_and_its_folder_to_the_next(
@@ -255,13 +255,13 @@ def test_a_claim_without_locks_is_known_by_its_process(
     monkeypatch.setattr(fcntl, "flock", no_locks)
     other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     claim = {"settings": "same", **owner(other.pid)}
-    (tmp_path / CLAIM).write_text(json.dumps(claim))
+    (tmp_path / RESERVATION).write_text(json.dumps(claim))
     with pytest.raises(RefusedError, match=f"is being written by process {other.pid} on "):
         take(tmp_path, "same", (), "folder")
     other.kill()
     other.wait()
     take(tmp_path, "same", (), "folder").end()
-    (tmp_path / CLAIM).write_text(json.dumps(claim | {"host": "another machine"}))
+    (tmp_path / RESERVATION).write_text(json.dumps(claim | {"host": "another machine"}))
     with pytest.raises(RefusedError, match="on another machine"):
         take(tmp_path, "same", (), "folder")
 
@@ -274,6 +274,6 @@ def owner(process: int) -> dict[str, object]:
 def test_a_run_from_python_claims_its_folder_as_well(tmp_path: Path) -> None:
     (tmp_path / "original.mp4").write_text("mine")
     with pytest.raises(RefusedError, match=r"folder=.*: holds original.mp4, which is not this run's"):  # noqa: SIM117
-        with claimed(tmp_path, "settings", WRITTEN):
+        with reserved(tmp_path, "settings", WRITTEN):
             raise AssertionError
     assert [path.name for path in tmp_path.iterdir()] == ["original.mp4"]

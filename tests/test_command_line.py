@@ -109,15 +109,15 @@ def test_what_hydras_own_parser_refuses_ends_with_2(type_command: Command, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("word", "cure"), [("sd", "model=sd"), ("plasma", "source=plasma"), ("echo", "manipulation=echo"), ("0.5", "noise.scale=0.5"),
+    ("word", "hint"), [("sd", "model=sd"), ("plasma", "source=plasma"), ("echo", "manipulation=echo"), ("0.5", "noise.scale=0.5"),
      ("clip.mp4", "source=video source.path=clip.mp4"), ("tests", "source=video source.path=tests"),
      ("my clip (1).MP4", "source=video 'source.path=my clip (1).MP4'"), ("../shot.0001.exr", "source=video source.path=../shot.0001.exr")]
 )  # fmt: skip
 def test_a_word_alone_is_shown_how_it_is_typed(
-    word: str, cure: str, type_command: Command, tmp_path: Path
+    word: str, hint: str, type_command: Command, tmp_path: Path
 ) -> None:
     result = type_command("run.py", word, folder=tmp_path / "run")
-    assert said_in_one_line(result) == f"cannot read '{word}': a setting is typed as KEY=VALUE, as in {cure}"
+    assert said_in_one_line(result) == f"cannot read '{word}': a setting is typed as KEY=VALUE, as in {hint}"
     assert result.returncode == 2
 
 

@@ -35,7 +35,7 @@ SETTINGS, CHANGED, UNTOUCHED = (
     "The changed video, without a manipulation the reconstructed one",
     "The reconstructed video",
 )
-CURE = "give the folders of finished runs, such as outputs/<date>/<time>"
+HINT = "give the folders of finished runs, such as outputs/<date>/<time>"
 AGAIN = "run it again, or leave it out"
 
 
@@ -251,9 +251,9 @@ def test_every_link_leads_to_a_file_beside_odd_names_too(runs: Path) -> None:
     [
         ([], 2, "the following arguments are required: RUN; try vae-experiments compare --help"),
         (["small"], 2, "one run cannot be compared; name two or more; try vae-experiments compare --help"),
-        (["small", "nowhere"], 1, f"nowhere does not exist; {CURE}"),
-        (["small", "small/metrics.json"], 1, f"small/metrics.json is not a folder; {CURE}"),
-        (["small", "empty"], 1, f"empty is not the folder of a run; {CURE}"),
+        (["small", "nowhere"], 1, f"nowhere does not exist; {HINT}"),
+        (["small", "small/metrics.json"], 1, f"small/metrics.json is not a folder; {HINT}"),
+        (["small", "empty"], 1, f"empty is not the folder of a run; {HINT}"),
         (["small", "../mine/small"], 1, "small is named twice; name each folder once"),
         (
             ["small", "unfinished"],

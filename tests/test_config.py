@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from tests.conftest import REPOSITORY
 from vae_experiments.cli.config import experiment_from
-from vae_experiments.cli.hydra_setup import ClaimFolder, claim
+from vae_experiments.cli.hydra_setup import ReserveRunFolder, reserve_folder
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Noise
 from vae_experiments.models import Bundled
@@ -112,14 +112,14 @@ def test_no_command_is_given_a_folder_that_holds_a_finished_run(
     (tmp_path / finished / FINISHED).write_text("{}")
     typed = {"hydra": [f"hydra.{node}.dir={tmp_path}"], "task": []}
     config = OmegaConf.create({"hydra": {node: {"dir": str(tmp_path)}, "overrides": typed}})
-    begin = ClaimFolder().on_run_start if node == "run" else ClaimFolder().on_multirun_start
+    begin = ReserveRunFolder().on_run_start if node == "run" else ReserveRunFolder().on_multirun_start
     with pytest.raises(SystemExit, match=rf"^error: hydra.{node}.dir=.*: holds a finished run already"):
         begin(config)
 
 
 def test_a_folder_is_claimed_once(tmp_path: Path) -> None:
     wish = tmp_path / "2026-11-22" / "10-00-00"
-    assert [claim(wish).name for _ in range(3)] == ["10-00-00", "10-00-00-2", "10-00-00-3"]
+    assert [reserve_folder(wish).name for _ in range(3)] == ["10-00-00", "10-00-00-2", "10-00-00-3"]
 
 
 def test_a_config_that_was_saved_before_there_was_a_cache_still_runs() -> None:

@@ -236,7 +236,7 @@ def test_numbers_beyond_all_bounds_stop_the_run_and_leave_no_video(run: Runner, 
     assert list((tmp_path / "run 0").iterdir()) == []
 
 
-class Backwards(Manipulation, family="a manipulation of a test"):
+class Backwards(Manipulation, group="a manipulation of a test"):
     """Gives the clip's latents from the last to the first: it must hold all of them."""
 
     needs_whole_clip = True
@@ -287,7 +287,7 @@ def test_memory_does_not_grow_with_the_clip(network_folders: dict[str, Path], tm
     assert max(long) - short < 20_000_000, "the first of the long ones fills the cache, the second reads it"
 
 
-class AllAtOnce(Manipulation, family="a manipulation of a test"):
+class AllAtOnce(Manipulation, group="a manipulation of a test"):
     """Gives the whole clip as one chunk."""
 
     needs_whole_clip = True

@@ -16,11 +16,11 @@ import torch
 from vae_experiments.cache.latent_files import LatentFolder
 from vae_experiments.errors import WriteError
 from vae_experiments.files import (
+    atomic_write,
     digest,
     digest_of,
-    is_whole,
+    is_complete,
     read_sums,
-    whole,
     whole_folder,
     write_csv,
     write_json,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 def test_a_file_appears_whole_when_the_block_ends(tmp_path: Path) -> None:
     target = tmp_path / "result.txt"
-    with whole(target) as hidden:
+    with atomic_write(target) as hidden:
         hidden.write_text("all of it")
         assert not target.exists()
     assert target.read_text() == "all of it"
@@ -44,7 +44,7 @@ def test_a_file_appears_whole_when_the_block_ends(tmp_path: Path) -> None:
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     target = tmp_path / "result.txt"
     target.write_text("old")
-    with pytest.raises(RuntimeError), whole(target) as hidden:
+    with pytest.raises(RuntimeError), atomic_write(target) as hidden:
         hidden.write_text("half of")
         raise RuntimeError
     assert target.read_text() == "old"
@@ -54,8 +54,8 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
 def test_a_killed_writer_leaves_nothing_under_the_final_name(tmp_path: Path) -> None:
     script = f"""
 import os, pathlib
-from vae_experiments.files import whole
-with whole(pathlib.Path({str(tmp_path / "result.txt")!r})) as hidden:
+from vae_experiments.files import atomic_write
+with atomic_write(pathlib.Path({str(tmp_path / "result.txt")!r})) as hidden:
     hidden.write_text("half of")
     os.kill(os.getpid(), 9)
 """
@@ -92,7 +92,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
         pytest.raises(
             WriteError, match=r"no space left writing .*result.txt \(\d+ MB free\); free some space"
         ),
-        whole(tmp_path / "result.txt") as hidden,
+        atomic_write(tmp_path / "result.txt") as hidden,
     ):
         hidden.write_text("half of")
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -168,7 +168,7 @@ def test_latents_that_cannot_be_written_are_named_as_they_would_be_called(
 
 
 def test_a_disk_that_fails_when_a_file_is_sought_in_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(WriteError, match="cannot write .*plot.png"), whole(tmp_path / "plot.png"):
+    with pytest.raises(WriteError, match="cannot write .*plot.png"), atomic_write(tmp_path / "plot.png"):
         raise io.UnsupportedOperation("File or stream is not seekable.")
 
 
@@ -177,11 +177,11 @@ def test_digests_are_of_the_named_files_alone(tmp_path: Path) -> None:
         write_text(tmp_path / name, name)
     write_sums(tmp_path, ["b", "last", "a"], "last")
     assert [*read_sums(tmp_path, "last")] == ["a", "b", "last"]
-    assert is_whole(tmp_path, "last")
+    assert is_complete(tmp_path, "last")
 
 
 def test_an_error_from_elsewhere_keeps_its_own_words(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="clip.mp4"), whole(tmp_path / "result.txt"):
+    with pytest.raises(FileNotFoundError, match="clip.mp4"), atomic_write(tmp_path / "result.txt"):
         (tmp_path.parent / "nowhere" / "clip.mp4").read_bytes()
 
 

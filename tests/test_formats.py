@@ -22,7 +22,7 @@ from tests.test_writers import soft_clip
 from vae_experiments import Experiment, Folder, MovingCircle, Noise, Output, Video
 from vae_experiments.cli.config import experiment_from
 from vae_experiments.errors import SettingError
-from vae_experiments.files import is_whole
+from vae_experiments.files import is_complete
 from vae_experiments.manipulations import Retime
 from vae_experiments.pipeline.run_folder import FINISHED, WRITTEN
 from vae_experiments.sources import SourceInfo
@@ -314,12 +314,12 @@ def test_the_page_links_them_and_the_digests_cover_them(run: Runner) -> None:
     for name in [*names, "comparison.gif"]:
         assert f'href="{name}"' in page
         assert any(fnmatch(name, pattern) for pattern in WRITTEN), "a new run in this folder clears it"
-    assert is_whole(result.folder, FINISHED)
+    assert is_complete(result.folder, FINISHED)
     for name in ("reconstructed.webp", "reconstructed_with_noise_png/00007.png"):
         path = result.folder / name
         content = path.read_bytes()
         path.write_bytes(content[:-1] + b"x")
-        assert not is_whole(result.folder, FINISHED)
+        assert not is_complete(result.folder, FINISHED)
         path.write_bytes(content)
 
 

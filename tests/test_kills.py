@@ -14,7 +14,7 @@ import av
 import pytest
 
 from tests.training.test_command import QUICK
-from vae_experiments.files import SUMS, is_whole
+from vae_experiments.files import SUMS, is_complete
 from vae_experiments.pipeline.run_folder import FINISHED
 from vae_experiments.training.checkpoints import read_checkpoint
 
@@ -106,7 +106,7 @@ def test_a_run_that_is_killed_is_completed_by_the_same_command(type_command: Com
             assert "holds a finished run already" in again.stderr
         else:
             assert again.returncode == 0, (instant, again.stderr)
-        assert is_whole(folder / "run", FINISHED)
+        assert is_complete(folder / "run", FINISHED)
         assert hidden(folder / "run") == []
         assert numbers(folder / "run") == numbers(whole / "run")
 

@@ -20,7 +20,7 @@ from tests.conftest import REPOSITORY
 from vae_experiments.cli.config import sweep_from
 from vae_experiments.cli.multirun import Sweep, _swept
 from vae_experiments.errors import SettingError
-from vae_experiments.files import SUMS, is_whole
+from vae_experiments.files import SUMS, is_complete
 from vae_experiments.pipeline.folder_lock import FAILURE
 from vae_experiments.pipeline.run_folder import FINISHED
 
@@ -61,7 +61,7 @@ def test_a_job_that_fails_costs_its_own_job_only_and_resuming_does_the_rest(
     assert all("noise.scale=-1: must be at least 0" in line for line in lines)
     assert lines[-1].startswith("error: job 1 (noise.scale=-1): ")
     assert "2 of 3 jobs finished, all on one page: " in first.stdout
-    assert [is_whole(sweep / job, FINISHED) for job in "012"] == [True, False, True]
+    assert [is_complete(sweep / job, FINISHED) for job in "012"] == [True, False, True]
     assert json.loads((sweep / "1" / FAILURE).read_text())["sentence"].startswith("noise.scale=-1")
     assert encodings(sweep) == 1
     with (sweep / "sweep.csv").open() as file:
@@ -74,7 +74,7 @@ def test_a_job_that_fails_costs_its_own_job_only_and_resuming_does_the_rest(
     assert again.returncode == 1
     assert "noise.scale=0.1) is finished already, in " in again.stdout
     assert traces(sweep / "0") == before
-    assert is_whole(sweep / "2", FINISHED)
+    assert is_complete(sweep / "2", FINISHED)
 
 
 @pytest.mark.slow
@@ -114,7 +114,7 @@ def test_a_sweep_that_was_killed_goes_on_and_touches_nothing_that_was_finished(
     assert resumed.returncode == 0, resumed.stderr
     assert "12 of 12 jobs finished" in resumed.stdout
     assert {folder: traces(folder) for folder in before} == before
-    assert all(is_whole(sweep / str(job), FINISHED) for job in range(12))
+    assert all(is_complete(sweep / str(job), FINISHED) for job in range(12))
     assert encodings(sweep) in (1, 2)
     costs = [metrics_of(sweep / str(job))["reconstructed_with_noise"]["psnr_db"] for job in range(12)]
     assert costs == sorted(costs, reverse=True)
@@ -310,7 +310,7 @@ def test_a_finished_job_whose_config_is_gone_is_done_again(type_command: Command
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("is finished already") == 1
     assert (tmp_path / "sweep" / "1" / ".hydra" / "config.yaml").exists()
-    assert is_whole(tmp_path / "sweep" / "1", FINISHED)
+    assert is_complete(tmp_path / "sweep" / "1", FINISHED)
     assert traces(tmp_path / "sweep" / "0") == before
 
 

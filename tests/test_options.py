@@ -10,8 +10,8 @@ from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import ChainStep, Noise
 from vae_experiments.options import Choice, Option, kind_named, kinds, setting, snake_case
 
-FAMILIES = ("run", "model", "device", "source", "manipulation", "output")
-EVERY_OPTION = [option for family in FAMILIES for option in kinds(family).values()]
+CONFIG_GROUPS = ("run", "model", "device", "source", "manipulation", "output")
+EVERY_OPTION = [option for group in CONFIG_GROUPS for option in kinds(group).values()]
 
 
 class Fit(Choice):
@@ -19,7 +19,7 @@ class Fit(Choice):
     loose = "loose"
 
 
-class Shape(Option, family="shape of a test"):
+class Shape(Option, group="shape of a test"):
     pass
 
 

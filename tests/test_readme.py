@@ -20,7 +20,7 @@ from vae_experiments.cli.hydra_setup import CONF, register
 from vae_experiments.cli.overrides import quoted
 from vae_experiments.options import kinds
 from vae_experiments.schedules import split_outside_brackets
-from vae_experiments.training.command import FAMILIES, training_from
+from vae_experiments.training.command import CONFIG_GROUPS, training_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,7 @@ TRAININGS = re.findall(r"^    vae-experiments train (.*)$", EVERY_PAGE, re.MULTI
 
 @pytest.mark.parametrize("words", TRAININGS)
 def test_a_training_command_of_the_readme_composes_to_a_training(words: str, tmp_path: Path) -> None:
-    register(families=FAMILIES)
+    register(option_groups=CONFIG_GROUPS)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         training, data, _ = training_from(compose("train", words.split()), tmp_path)
     assert training.trainee() is not None
@@ -60,7 +60,7 @@ ANALYSES = re.findall(r"^    vae-experiments analysis (.*)$", EVERY_PAGE, re.MUL
 
 @pytest.mark.parametrize("words", ANALYSES)
 def test_an_analysis_command_of_the_docs_composes(words: str) -> None:
-    register(families=analysis.FAMILIES)
+    register(option_groups=analysis.CONFIG_GROUPS)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         assert "analysis" in compose("analyze", words.split())
 

@@ -94,7 +94,7 @@ def test_a_typo_gets_its_reason_and_the_grammar(text: str, reason: str) -> None:
         SettingError, match=rf"noise.scale=.*must be a number or a schedule \(.*{reason}"
     ) as told:
         Noise(scale=text)  # type: ignore[arg-type]
-    assert told.value.cure == GRAMMAR
+    assert told.value.hint == GRAMMAR
 
 
 @pytest.mark.parametrize("text", ["ramp(-1,1)", "sine(period=2s,low=-0.1)", "0s:1 1s:-2"])

@@ -293,7 +293,7 @@ def test_a_chain_that_holds_the_clip_runs_through_the_same_runner(run: Any, batc
     assert len(video(folder / f"reconstructed_with_noise_{Backwards.kind}.mp4")) == 7
 
 
-class Shorter(Backwards, family="a manipulation of a test"):
+class Shorter(Backwards, group="a manipulation of a test"):
     """Loses the last latent."""
 
     def stream(self, chunks: Any, clip: Any) -> Iterator[torch.Tensor]:

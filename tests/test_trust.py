@@ -70,7 +70,7 @@ TARGETS = [
 ]
 PLACES = {
     "a callback": "callbacks: {evil: {_target_: TARGET}}",
-    "our own callback": "callbacks: {claim_folder: {_target_: TARGET}}",
+    "our own callback": "callbacks: {reserve_folder: {_target_: TARGET}}",
     "deep in a callback": "callbacks: {evil: {a: [{b: {_target_: TARGET, _partial_: true}}]}}",
     "a launcher": "launcher: {_target_: TARGET}",
     "deep in a launcher": "launcher: {evil: [[{_target_: TARGET}]]}",

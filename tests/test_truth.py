@@ -100,7 +100,7 @@ def test_a_run_hashes_its_source_once_and_not_before_it_was_looked_over(
 def changing(path: Path, to: Path) -> type[Video]:
     """A video that somebody replaces after its digest was taken, and before it is read."""
 
-    class Changing(Video, family="a source of a test"):
+    class Changing(Video, group="a source of a test"):
         def digest(self) -> str:
             digest = super().digest()
             os.replace(to, path)  # noqa: PTH105

@@ -22,7 +22,7 @@ from vae_experiments.writers import (
     plot_metrics,
     write_report,
 )
-from vae_experiments.writers.pages.run_report import spoken
+from vae_experiments.writers.pages.run_report import chain_label
 from vae_experiments.writers.video import mp4
 
 if TYPE_CHECKING:
@@ -229,8 +229,8 @@ def test_the_report_escapes_what_it_is_told_and_needs_no_network(tmp_path: Path)
 
 
 def test_a_chain_is_said_in_words() -> None:
-    assert spoken(["noise", "motion_gain"]) == "noise, then motion gain"
-    assert spoken([]) == "no manipulation"
+    assert chain_label(["noise", "motion_gain"]) == "noise, then motion gain"
+    assert chain_label([]) == "no manipulation"
 
 
 def write_ts(path: Path, picture_begins: float, sound_begins: float, codec: str = "aac") -> None:

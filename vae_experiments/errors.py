@@ -1,6 +1,6 @@
 """Every error that this package raises on purpose.
 
-    VaeExperimentsError        a sentence for a person: what is wrong, and the cure
+    VaeExperimentsError        a sentence for a person: what is wrong, and the hint
     ├── SettingError           a setting breaks its rule
     ├── SourceError            a source cannot be read, or not as it should be
     ├── ModelError             an autoencoder cannot be found, loaded or trusted
@@ -28,23 +28,23 @@ if TYPE_CHECKING:
 class VaeExperimentsError(Exception):
     """Tells a person what is wrong and how to cure it, in one line."""
 
-    def __init__(self, problem: str, cure: str) -> None:
-        super().__init__(problem, cure)
+    def __init__(self, problem: str, hint: str) -> None:
+        super().__init__(problem, hint)
         self.problem = problem
-        self.cure = cure
+        self.hint = hint
 
     def __str__(self) -> str:
-        return one_line(f"{self.problem}; {self.cure}")
+        return one_line(f"{self.problem}; {self.hint}")
 
 
 class SettingError(VaeExperimentsError):
-    """Names a setting, its value, the rule that the value breaks, and the cure."""
+    """Names a setting, its value, the rule that the value breaks, and the hint."""
 
-    def __init__(self, setting: str, value: object, rule: str, cure: str) -> None:
-        Exception.__init__(self, setting, value, rule, cure)
+    def __init__(self, setting: str, value: object, rule: str, hint: str) -> None:
+        Exception.__init__(self, setting, value, rule, hint)
         self.setting, self.value, self.rule = setting, value, rule
         self.problem = f"{setting}={value}: {rule}"
-        self.cure = cure
+        self.hint = hint
 
     def at(self, address: str, typed: object = None) -> SettingError:
         """Return the same error about another address: a second noise is called by its own name."""
@@ -53,7 +53,7 @@ class SettingError(VaeExperimentsError):
             f"{address}.{name}" if address else name,
             self.value if typed is None else typed,
             self.rule,
-            self.cure,
+            self.hint,
         )
 
 
@@ -80,8 +80,8 @@ class TrainingError(VaeExperimentsError):
 class StoppedError(VaeExperimentsError):
     """A signal stopped a training; what was done is saved."""
 
-    def __init__(self, signal: int, problem: str, cure: str) -> None:
-        super().__init__(problem, cure)
+    def __init__(self, signal: int, problem: str, hint: str) -> None:
+        super().__init__(problem, hint)
         self.signal = signal
 
 
@@ -95,7 +95,7 @@ def system_reason(error: OSError) -> str:
 
 
 def closest(wrong: str, names: Iterable[str]) -> str:
-    """Return which of the names was probably meant, and list them: the cure for a mistyped name."""
+    """Return which of the names was probably meant, and list them: the hint for a mistyped name."""
     known = sorted(names)
     near = get_close_matches(wrong, known, n=1)
     question = f"did you mean {near[0]}? " if near else ""

@@ -31,7 +31,7 @@ _SUM = re.compile(r"([0-9a-f]{64})  ([^\n]+)\n")
 
 
 @contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Lend a hidden name beside ``path`` to write to; publish it by rename when all went well.
 
     Readers never see a half-written file, whatever kills the writer: the rename is atomic because
@@ -110,7 +110,7 @@ def hidden_beside(path: Path) -> Path:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all."""
-    with whole(path) as hidden:
+    with atomic_write(path) as hidden:
         hidden.write_text(text, encoding="utf-8", errors="surrogateescape", newline="\n")
 
 
@@ -191,7 +191,7 @@ def read_sums(folder: Path, last: str) -> dict[str, str]:
     return sums
 
 
-def is_whole(folder: Path, last: str) -> bool:
+def is_complete(folder: Path, last: str) -> bool:
     """Whether a folder was finished and every file of it is still what it was."""
     try:
         return all(digest(folder / name) == value for name, value in read_sums(folder, last).items())

@@ -6,7 +6,7 @@ import logging
 import re
 
 LONGEST = 1200
-"""Room for the longest list of choices; a value of megabytes loses its middle, never its setting or the cure."""
+"""Room for the longest list of choices; a value of megabytes loses its middle, never its setting or the hint."""
 SHORT = 4
 _typed_for: dict[str, str] = {}
 """What a person typed for each value that came out of the environment."""

@@ -29,7 +29,7 @@ else:
     Scheduled = Union[int, float, str]  # noqa: UP007  OmegaConf's own form
 """A number that may change over time: ``0.5`` or ``ramp(0,1)``."""
 
-_FAMILIES: dict[str, dict[str, type[Option]]] = {}
+_GROUPS: dict[str, dict[str, type[Option]]] = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ def setting(
 ) -> Any:
     """Declare one setting of an option: its meaning, its default, its unit and its range.
 
-    One that every kind of a family has (``for_every_kind``) is listed after a kind's own.
+    One that every kind of a group has (``for_every_kind``) is listed after a kind's own.
     """
     metadata = {"rule": Rule(help, unit, minimum, maximum, above)}
     if isinstance(default, list):
@@ -82,28 +82,28 @@ def setting(
 @dataclass_transform(field_specifiers=(setting,))
 @dataclasses.dataclass
 class Option:
-    """Makes every subclass a dataclass, checks its values and registers it in its family.
+    """Makes every subclass a dataclass, checks its values and registers it in its group.
 
-    ``class Manipulation(Option, family="manipulation")`` opens a family; a subclass of it joins
-    under the snake_case of its name; with ``single=True`` the class is the family's one member. Every option carries that name as ``kind``, so that a saved
+    ``class Manipulation(Option, group="manipulation")`` opens a group; a subclass of it joins
+    under the snake_case of its name; with ``single=True`` the class is the group's one member. Every option carries that name as ``kind``, so that a saved
     config, which has lost its types, still says which class it was.
     """
 
-    family: ClassVar[str] = ""
+    group: ClassVar[str] = ""
     kind: str = dataclasses.field(default="", kw_only=True, repr=False)
 
-    def __init_subclass__(cls, *, family: str = "", single: bool = False, **arguments: Any) -> None:
+    def __init_subclass__(cls, *, group: str = "", single: bool = False, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        if family:
-            cls.family = family
-            _FAMILIES.setdefault(family, {})
+        if group:
+            cls.group = group
+            _GROUPS.setdefault(group, {})
         kind = snake_case(cls.__name__)
         # A field is what its class declares: each class declares kind anew, with its own name.
         cls.__annotations__ = {**inspect.get_annotations(cls), "kind": "str"}
         cls.kind = dataclasses.field(default=kind, kw_only=True, repr=False)
         dataclasses.dataclass(cls)
-        if single or not family:
-            _FAMILIES[cls.family][kind] = cls
+        if single or not group:
+            _GROUPS[cls.group][kind] = cls
 
     def __post_init__(self) -> None:
         """Check every value against its rule.
@@ -120,38 +120,38 @@ class Option:
             value = self._values_of(name, value)
         for number in value if isinstance(value, list | tuple) else [value]:
             if isinstance(number, list | dict):  # which OmegaConf lets into a list of numbers
-                raise self.mistake(name, "must be a list of plain values, as [0,1]")
+                raise self.error_for(name, "must be a list of plain values, as [0,1]")
             if isinstance(number, bool) or not isinstance(number, int | float):
                 continue
             if isinstance(number, int) and abs(number) >= 2**63:
-                raise self.mistake(name, "must be less than 2^63")
+                raise self.error_for(name, "must be less than 2^63")
             if not math.isfinite(number):
-                raise self.mistake(name, "must be a finite number")
+                raise self.error_for(name, "must be a finite number")
             if not rule.admits(number):
-                raise self.mistake(name, f"must be {rule}")
+                raise self.error_for(name, f"must be {rule}")
 
     def _values_of(self, name: str, text: str) -> list[float]:
         """Read a schedule; each value that it moves between must keep the rule."""
         try:
             return list(parse_schedule(text).values)
         except ValueError as error:
-            raise self.mistake(name, f"must be a number or a schedule ({error})", GRAMMAR) from None
+            raise self.error_for(name, f"must be a number or a schedule ({error})", GRAMMAR) from None
 
     @classmethod
     def scheduled(cls) -> list[str]:
         """Name the settings that may change over time."""
         return [field.name for field in dataclasses.fields(cls) if field.type in ("Scheduled", Scheduled)]
 
-    def mistake(self, name: str, rule: str, cure: str = "") -> SettingError:
+    def error_for(self, name: str, rule: str, hint: str = "") -> SettingError:
         """Make the error for a wrong value of one of this option's settings."""
         default = next(field.default for field in dataclasses.fields(self) if field.name == name)
         usual = default if isinstance(default, int | float) and default == default else None
-        cure = cure or (f"the default is {usual:g}" if usual is not None else "leave it out for the default")
-        return SettingError(dotted(self.address(), name), getattr(self, name), rule, cure)
+        hint = hint or (f"the default is {usual:g}" if usual is not None else "leave it out for the default")
+        return SettingError(dotted(self.address(), name), getattr(self, name), rule, hint)
 
     def address(self) -> str:
         """Where this option's settings are typed: ``source`` in ``source.fps=12``."""
-        return self.family
+        return self.group
 
     def __str__(self) -> str:
         """Return in words what it is set to: what is not as usual, and the first setting of its own."""
@@ -193,25 +193,25 @@ def foreign_settings(option: Option) -> dict[str, Any]:
     return {name: getattr(option, name) for name in fields if name not in known}
 
 
-def families() -> set[str]:
-    """Name all families of which there are classes."""
-    return set(_FAMILIES)
+def option_groups() -> set[str]:
+    """Name all groups of which there are classes."""
+    return set(_GROUPS)
 
 
-def kinds(family: str) -> dict[str, type[Option]]:
-    """Return every registered class of a family by the name that selects it."""
-    return dict(_FAMILIES[family])
+def kinds(group: str) -> dict[str, type[Option]]:
+    """Return every registered class of a group by the name that selects it."""
+    return dict(_GROUPS[group])
 
 
-def kind_named(family: str, kind: str) -> type[Option]:
-    """Find one class of a family by name.
+def kind_named(group: str, kind: str) -> type[Option]:
+    """Find one class of a group by name.
 
     Raises:
         SettingError: there is none of that name; the message says which was probably meant.
     """
-    if not isinstance(kind, str) or kind not in _FAMILIES[family]:  # a saved config may hold anything
-        raise SettingError(family, kind, "no such choice", closest(str(kind), _FAMILIES[family]))
-    return _FAMILIES[family][kind]
+    if not isinstance(kind, str) or kind not in _GROUPS[group]:  # a saved config may hold anything
+        raise SettingError(group, kind, "no such choice", closest(str(kind), _GROUPS[group]))
+    return _GROUPS[group][kind]
 
 
 def shown(value: Any) -> str:
@@ -231,13 +231,13 @@ def is_text(address: str, name: str, value: str = "") -> bool:
     """Whether a setting takes text, as a path does: a folder called 1.10 or 1e3 is no number.
 
     Args:
-        address: its family, or for a manipulation the name of its own; empty for any of that name.
+        address: its group, or for a manipulation the name of its own; empty for any of that name.
         name: the setting.
         value: ``null`` is no text where the setting may be left out.
     """
-    members = kinds(address) if address in _FAMILIES else kinds("manipulation")
+    members = kinds(address) if address in _GROUPS else kinds("manipulation")
     if not address:
-        members = {f"{family}.{kind}": one for family in _FAMILIES for kind, one in kinds(family).items()}
+        members = {f"{group}.{kind}": one for group in _GROUPS for kind, one in kinds(group).items()}
     owners = [members[address]] if address in members else members.values()
     types = {str(field.type) for one in owners for field in dataclasses.fields(one) if field.name == name}
     texts = {"str", str(str)} | ({"str | None"} if value.lower() != "null" else set())

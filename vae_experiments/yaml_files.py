@@ -17,7 +17,7 @@ LARGEST = 300_000
 MOST = 2000
 """Values, those that an alias repeats counted each time: OmegaConf copies every one of them many times."""
 NUMBERS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("int", "float", "bool"))
-CURE = "give a yaml of settings, such as a run's .hydra/config.yaml"
+HINT = "give a yaml of settings, such as a run's .hydra/config.yaml"
 
 
 def read_yaml(path: Path, is_text: Callable[[str], bool] = lambda _: False, most: int = MOST) -> Any:
@@ -59,7 +59,7 @@ def read_yaml(path: Path, is_text: Callable[[str], bool] = lambda _: False, most
 
 
 def _refused(path: Path, problem: str) -> VaeExperimentsError:
-    return VaeExperimentsError(f"{path} {problem}", CURE)
+    return VaeExperimentsError(f"{path} {problem}", HINT)
 
 
 def _size(node: yaml.Node, known: dict[int, int], is_text: Callable[[str], bool]) -> int:

@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
-from vae_experiments.analysis.command import FAMILIES, NAME, ClaimAnalysisFolder, study_from
+from vae_experiments.analysis.command import CONFIG_GROUPS, NAME, ReserveAnalysisFolder, study_from
 from vae_experiments.analysis.settings import Plots
 from vae_experiments.analysis.study import Study
 from vae_experiments.cli.hydra_errors import mistake_of
@@ -27,7 +27,7 @@ COMMAND = ("-m", "vae_experiments", "analysis")
 
 
 def study_of(*typed: str) -> Study:
-    register(families=FAMILIES)
+    register(option_groups=CONFIG_GROUPS)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return study_from(compose("analyze", list(typed)), typed)
 
@@ -107,7 +107,7 @@ def test_a_finished_analysis_is_never_written_over(kind: str, finished: str, tmp
     typed = f"hydra.{kind}.dir={tmp_path}"
     hydra = {kind: {"dir": str(tmp_path)}, "overrides": {"hydra": [typed], "task": []}, "job": {"name": "x"}}
     config = OmegaConf.create({"hydra": hydra})
-    start = getattr(ClaimAnalysisFolder(), "on_run_start" if kind == "run" else "on_multirun_start")
+    start = getattr(ReserveAnalysisFolder(), "on_run_start" if kind == "run" else "on_multirun_start")
     start(config)
     (tmp_path / finished).parent.mkdir(exist_ok=True)
     (tmp_path / finished).touch()
@@ -126,7 +126,7 @@ def test_two_analyses_of_one_second_never_share_a_folder(tmp_path: Path) -> None
             "job": {"name": "analysis"},
         }
         config = OmegaConf.create({"hydra": hydra})
-        ClaimAnalysisFolder().on_run_start(config)
+        ReserveAnalysisFolder().on_run_start(config)
         folders.add(config.hydra.run.dir)
     assert folders == {str(tmp_path / "now"), str(tmp_path / "now-2")}
 

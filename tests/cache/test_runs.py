@@ -143,13 +143,13 @@ def test_a_seed_that_draws_nothing_from_the_posterior_is_the_same_entry(
     assert run(model=other)["timing"]["encode_seconds"] == "cached"
 
 
-class Reddened(Video, family="a source of a test"):
+class Reddened(Video, group="a source of a test"):
     """A source of a plugin, which reads files as ours does and has a setting of its own."""
 
     red: float = setting("how much red there is", default=1.0)
 
 
-class Halved(Folder, family="a model of a test"):
+class Halved(Folder, group="a model of a test"):
     """A model of a plugin."""
 
     shrink: bool = setting("whether to halve what the weights give", default=False)

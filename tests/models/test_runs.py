@@ -130,7 +130,7 @@ def test_what_is_held_of_a_clip_in_windows_does_not_grow_with_it(
     assert most(100) < shorter + 20 * a_frame
 
 
-class Watched(MovingCircle, family="a source of a test"):
+class Watched(MovingCircle, group="a source of a test"):
     """Knows which of the frames that it gave are still in memory, whoever keeps them and in whatever slices."""
 
     def chunks(self, count: int) -> Iterator[Frames]:
@@ -145,7 +145,7 @@ class Watched(MovingCircle, family="a source of a test"):
         return sum(len(memory) for known in self.given if (memory := known()) is not None)
 
 
-class Looking(Manipulation, family="a manipulation of a test"):
+class Looking(Manipulation, group="a manipulation of a test"):
     """Looks, when the first changed latents come, at how many frames of a source are in memory."""
 
     def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:

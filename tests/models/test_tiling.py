@@ -199,16 +199,16 @@ def test_what_memory_does_not_suffice_for_in_the_midst_of_a_clip_says_what_to_ty
 
 
 @pytest.mark.parametrize(
-    ("tiling", "cure"),
+    ("tiling", "hint"),
     [(Tiling.off, "use model.tiling=on, a smaller source.size"), (Tiling.on, "use a smaller source.size")],
 )
 def test_where_tiles_are_not_wanted_or_do_not_help_there_is_a_sentence(
-    tiling: Tiling, cure: str, network_folders: dict[str, Path], cpu: DeviceChoice
+    tiling: Tiling, hint: str, network_folders: dict[str, Path], cpu: DeviceChoice
 ) -> None:
     folder = str(network_folders["AutoencoderKL"])
     autoencoder: Any = Folder(path=folder, tiling=tiling, tile=128).load(cpu)
     autoencoder.network.encode = too_large(autoencoder.network.encode, 0)
-    with pytest.raises(DeviceError, match=f"out of memory for one frame; {cure}"):
+    with pytest.raises(DeviceError, match=f"out of memory for one frame; {hint}"):
         encoded(autoencoder, shapes(1, Size(139, 21)))
 
 

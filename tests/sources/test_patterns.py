@@ -85,7 +85,7 @@ def test_a_digest_knows_every_setting_that_changes_frames(pattern: type[Pattern]
 def test_a_digest_knows_the_settings_that_a_plugin_adds() -> None:
     """Also those that show in neither the first nor the last frame."""
 
-    class Flash(Plasma, family="a source of a test"):
+    class Flash(Plasma, group="a source of a test"):
         at: float = setting("when it flashes", default=1.0, unit="seconds")
         colour: str = setting("what flashes", default="white")
 

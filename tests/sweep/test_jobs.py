@@ -120,7 +120,7 @@ def test_the_frames_of_a_job_are_those_of_the_video_that_it_is_about(tmp_path: P
 
 
 def test_a_folder_without_jobs_and_one_that_is_not_there_get_their_sentences(tmp_path: Path) -> None:
-    cure = "give the folder of a sweep, such as outputs/sweeps/<date>/<time>"
+    hint = "give the folder of a sweep, such as outputs/sweeps/<date>/<time>"
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
     for name, problem in {
@@ -130,7 +130,7 @@ def test_a_folder_without_jobs_and_one_that_is_not_there_get_their_sentences(tmp
     }.items():
         with pytest.raises(VaeExperimentsError) as caught:
             read_jobs([tmp_path / name])
-        assert str(caught.value) == f"{tmp_path / name} {problem}; {cure}"
+        assert str(caught.value) == f"{tmp_path / name} {problem}; {hint}"
 
 
 def test_jobs_of_several_sweeps_are_named_by_as_much_as_tells_them_apart(

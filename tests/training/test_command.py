@@ -16,7 +16,7 @@ from tests.conftest import REPOSITORY
 from vae_experiments.cli.hydra_setup import CONF, register
 from vae_experiments.errors import SettingError
 from vae_experiments.training.checkpoints import read_checkpoint
-from vae_experiments.training.command import FAMILIES, training_from
+from vae_experiments.training.command import CONFIG_GROUPS, training_from
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -173,7 +173,7 @@ def test_the_last_training_goes_on_with_its_own_settings(
 
 
 def test_a_setting_that_was_typed_must_be_the_one_that_the_training_began_with(uninterrupted: Path) -> None:
-    register(families=FAMILIES)
+    register(option_groups=CONFIG_GROUPS)
 
     def asked(*typed: str) -> Training:
         overrides = list(typed)

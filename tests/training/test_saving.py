@@ -16,7 +16,7 @@ import pytest
 from tests.training.test_trainer import assert_same, saved, settings, table, trainer
 from vae_experiments.errors import StoppedError, TrainingError
 from vae_experiments.files import SUMS, hidden_beside
-from vae_experiments.pipeline.folder_lock import CLAIM, RefusedError
+from vae_experiments.pipeline.folder_lock import RESERVATION, RefusedError
 from vae_experiments.runtime.device import Device
 from vae_experiments.training import train
 from vae_experiments.training import trainer as trainer_module
@@ -169,7 +169,7 @@ def test_a_training_never_writes_over_what_is_not_its_own(name: str, tmp_path: P
 
 def test_two_trainings_never_share_a_folder(tmp_path: Path) -> None:
     fcntl = pytest.importorskip("fcntl")
-    with (tmp_path / CLAIM).open("w") as of_another:
+    with (tmp_path / RESERVATION).open("w") as of_another:
         fcntl.flock(of_another, fcntl.LOCK_EX)
         with pytest.raises(RefusedError, match="is being written by another process; choose another folder"):
             run(tmp_path, resume=True)
@@ -180,7 +180,7 @@ def test_a_training_that_goes_on_clears_what_the_killed_one_left_hidden_and_noth
 ) -> None:
     run(tmp_path)
     # As after kill -9 between the two renames of the model.
-    (tmp_path / CLAIM).write_text(f'{{"settings": "{SETTINGS}"}}')
+    (tmp_path / RESERVATION).write_text(f'{{"settings": "{SETTINGS}"}}')
     hidden_beside(tmp_path / CHECKPOINT).write_text("half")
     (tmp_path / MODEL).rename(hidden_beside(tmp_path / MODEL))
     hidden_beside(tmp_path / MODEL).mkdir()

@@ -15,7 +15,7 @@ from vae_experiments.options import Choice, Scheduled, setting
 from vae_experiments.web.requests.catalog import models, offered
 from vae_experiments.web.requests.controls import Control, control, typed
 
-EVERY = [(family, name) for family in ("manipulation", "source") for name in offered(family)] + [
+EVERY = [(group, name) for group in ("manipulation", "source") for name in offered(group)] + [
     ("model", name) for name in models()
 ]
 NAMES = [name for _, name in EVERY]
@@ -39,7 +39,7 @@ class Kite(Manipulation):
 
 
 # Tests of other modules go through every manipulation that there is.
-options._FAMILIES["manipulation"].pop("kite")
+options._GROUPS["manipulation"].pop("kite")
 
 
 def of_kite(name: str) -> Control:
@@ -58,11 +58,11 @@ def test_a_manipulation_nobody_has_heard_of_gets_a_control_for_each_of_its_setti
     assert of_kite("colour").shape == "text"
 
 
-@pytest.mark.parametrize(("family", "name"), EVERY, ids=NAMES)
+@pytest.mark.parametrize(("group", "name"), EVERY, ids=NAMES)
 def test_the_default_of_every_setting_lies_on_its_control_and_comes_back_from_it(
-    family: str, name: str
+    group: str, name: str
 ) -> None:
-    one = offered(family)[name]
+    one = offered(group)[name]
     assert one.controls()
     for made in one.controls():
         if made.shape == "slider":
@@ -78,9 +78,9 @@ def test_the_default_of_every_setting_lies_on_its_control_and_comes_back_from_it
             assert not isinstance(default, Enum) or value is default
 
 
-@pytest.mark.parametrize(("family", "name"), EVERY, ids=NAMES)
-def test_both_ends_of_every_slider_keep_the_declared_rule(family: str, name: str) -> None:
-    one = offered(family)[name]
+@pytest.mark.parametrize(("group", "name"), EVERY, ids=NAMES)
+def test_both_ends_of_every_slider_keep_the_declared_rule(group: str, name: str) -> None:
+    one = offered(group)[name]
     rules = {key: rule for key, _, rule in one.kind.settings()}
     for made in one.controls():
         for end in (made.minimum, made.maximum):

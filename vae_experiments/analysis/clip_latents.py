@@ -161,11 +161,11 @@ def deduced_stride(*lengths: tuple[int, int]) -> int:
 
 def _latents_of(analysis: Analysis) -> Latents:
     if not Path(analysis.folder).is_dir():
-        raise analysis.mistake("folder", "there is no such folder", "give the folder of a run")
+        raise analysis.error_for("folder", "there is no such folder", "give the folder of a run")
     try:
         latents = load_latents(analysis.folder, analysis.latents.value)
     except SourceError as error:
-        raise SourceError(f"analysis.folder={analysis.folder}: {error.problem}", error.cure) from error
+        raise SourceError(f"analysis.folder={analysis.folder}: {error.problem}", error.hint) from error
     except Exception as error:  # safetensors has errors of its own for a damaged file
         raise _damaged(analysis, error) from error
     check_finite(latents, "latents", each="latent")

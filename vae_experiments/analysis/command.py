@@ -18,9 +18,9 @@ from vae_experiments.analysis.study import Study
 from vae_experiments.cli.app import command
 from vae_experiments.cli.config import option_from, refuse_unknown
 from vae_experiments.cli.entry import one_line_mistakes
-from vae_experiments.cli.hydra_setup import ClaimFolder
+from vae_experiments.cli.hydra_setup import ReserveRunFolder
 from vae_experiments.cli.multirun import ending_in_one_line
-from vae_experiments.cli.run_folders import RUN, claim_run
+from vae_experiments.cli.run_folders import RUN, reserve_run
 from vae_experiments.errors import SettingError
 from vae_experiments.models import Model
 from vae_experiments.pipeline.experiment import Run
@@ -31,7 +31,7 @@ from vae_experiments.sources import Source
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FAMILIES = ("run", "model", "device", "source", "analysis")
+CONFIG_GROUPS = ("run", "model", "device", "source", "analysis")
 NAME = ("vae-experiments", "analysis")
 
 HELP = """Measure the latents of a video: their channels, how these hang together, and how they move.
@@ -46,16 +46,16 @@ run saved by analysis.folder=RUN:
 $CONFIG"""
 
 
-class ClaimAnalysisFolder(ClaimFolder):
+class ReserveAnalysisFolder(ReserveRunFolder):
     """Gives an analysis a folder of its own, and never that of a finished one."""
 
     def on_run_start(self, config: DictConfig, **arguments: Any) -> None:
         """Claim the analysis's folder before Hydra writes into it."""
         with ending_in_one_line():
             super().on_run_start(config, **arguments)
-            claim_run(Path(config.hydra.run.dir), config, RUN, WRITTEN)
+            reserve_run(Path(config.hydra.run.dir), config, RUN, WRITTEN)
 
-    def _claim(self, config: DictConfig, node: DictConfig, setting: str) -> None:
+    def _reserve(self, config: DictConfig, node: DictConfig, setting: str) -> None:
         requested = Path(node.dir)
         typed = any(override.startswith(f"{setting}=") for override in config.hydra.overrides.hydra)
         if typed and ((requested / FINISHED).exists() or any(requested.glob(f"*/{FINISHED}"))):
@@ -64,7 +64,7 @@ class ClaimAnalysisFolder(ClaimFolder):
             )
             # Hydra turns an exception of a callback into a warning and continues.
             raise SystemExit(f"error: {mistake}")
-        super()._claim(config, node, setting)
+        super()._reserve(config, node, setting)
 
 
 def study_from(config: DictConfig, typed: Sequence[str] = ()) -> Study:
@@ -77,7 +77,7 @@ def study_from(config: DictConfig, typed: Sequence[str] = ()) -> Study:
     Raises:
         SettingError: a setting is unknown, missing, or its value breaks a rule.
     """
-    refuse_unknown("", config, {"seed", "batch_size", *FAMILIES})
+    refuse_unknown("", config, {"seed", "batch_size", *CONFIG_GROUPS})
     analysis = option_from(Analysis, config, "analysis")
     analysis.check_typed(typed)
     return Study(
@@ -89,7 +89,7 @@ def study_from(config: DictConfig, typed: Sequence[str] = ()) -> Study:
     )
 
 
-@command("analyze", FAMILIES, HELP, ClaimAnalysisFolder)
+@command("analyze", CONFIG_GROUPS, HELP, ReserveAnalysisFolder)
 def main(config: DictConfig) -> None:
     """Analyse what the command line composed, into the folder that Hydra made for it."""
     hydra_config = HydraConfig.get()

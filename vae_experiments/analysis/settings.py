@@ -30,7 +30,7 @@ class Which(Choice):
     changed = CHANGED
 
 
-class Analysis(Option, family="analysis", single=True):
+class Analysis(Option, group="analysis", single=True):
     """Says what is analysed beside the source, or in place of it, and what is drawn."""
 
     path: str = setting("a second video to compare with: a file, or a pattern by name", default="")
@@ -46,11 +46,11 @@ class Analysis(Option, family="analysis", single=True):
         """
         super().__post_init__()
         if self.folder and self.path:
-            raise self.mistake(
+            raise self.error_for(
                 "path", "only encoded videos can be compared, not analysis.folder", "leave one of them out"
             )
         if self.latents is Which.changed and not self.folder:
-            raise self.mistake("latents", "needs the run that saved them", "give analysis.folder=RUN")
+            raise self.error_for("latents", "needs the run that saved them", "give analysis.folder=RUN")
 
     def check_typed(self, overrides: Sequence[str]) -> None:
         """Stop at a source, or at how to encode one, beside latents that are encoded already.

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 from vae_experiments.errors import SourceError
 from vae_experiments.files import (
     SUMS,
+    atomic_write,
     hidden_beside,
     named_as,
     publish,
     read_sums,
-    whole,
     write_json,
     write_sums,
 )
@@ -120,7 +120,7 @@ class LatentFolder:
         from safetensors.torch import save
 
         file = self._hidden / f"{name}-{len(self._files[name]):05d}.safetensors"
-        with named_as(self.folder), whole(file) as hidden:
+        with named_as(self.folder), atomic_write(file) as hidden:
             # Not by safetensors' own save_file, whose errors do not say which error of the system they were.
             hidden.write_bytes(save({"latents": chunk.contiguous()}))
         self._files[name].append(file.name)

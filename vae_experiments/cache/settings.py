@@ -12,7 +12,7 @@ from vae_experiments.options import Option, setting
 NAME = "vae_experiments"
 
 
-class Cache(Option, family="cache", single=True):
+class Cache(Option, group="cache", single=True):
     """Keeps encoded latents and untouched decodings for other runs, of all processes of a person."""
 
     enabled: bool = setting("keep, and take, what other runs computed already", default=True)

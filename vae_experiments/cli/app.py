@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import hydra
 
 from vae_experiments.cli.entry import command_line
-from vae_experiments.cli.hydra_setup import CONF, FAMILIES, HELP, ClaimFolder, register
+from vae_experiments.cli.hydra_setup import CONF, CONFIG_GROUPS, HELP, ReserveRunFolder, register
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 def command(
     config_name: str,
-    groups: Sequence[str] = FAMILIES,
+    groups: Sequence[str] = CONFIG_GROUPS,
     help_text: str = HELP,
-    claim_folder: type[ClaimFolder] = ClaimFolder,
+    folder_callback: type[ReserveRunFolder] = ReserveRunFolder,
     named: Sequence[str] = (),
     translated: Callable[[Sequence[str]], list[str]] = list,
 ) -> Callable[[Callable[[DictConfig], Any]], Callable[[], NoReturn]]:
@@ -45,7 +45,7 @@ def command(
 
         @functools.wraps(work)
         def program() -> NoReturn:
-            register(claim_folder, groups, help_text, named)
+            register(folder_callback, groups, help_text, named)
             sys.argv[1:] = translated(sys.argv[1:])
             command_line(application)
 

@@ -25,7 +25,7 @@ class Parser(argparse.ArgumentParser):
 def status_of(work: Callable[[], object], elsewhere: str) -> int:
     """Return the exit status of a piece of work: 0, or 1 where it ended in an error, printed in one line.
 
-    ``elsewhere`` is the cure where the result cannot be written.
+    ``elsewhere`` is the hint where the result cannot be written.
     """
     try:
         work()

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from vae_experiments.cache import Cache
 from vae_experiments.cli.hydra_errors import type_mistake, unknown_setting
-from vae_experiments.cli.hydra_setup import FAMILIES, register
+from vae_experiments.cli.hydra_setup import CONFIG_GROUPS, register
 from vae_experiments.cli.multirun import Sweep, SweepFolder
 from vae_experiments.cli.renamed import under_new_names
 from vae_experiments.errors import SettingError, VaeExperimentsError
@@ -29,7 +29,7 @@ from vae_experiments.sources import Source
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-ROOT_KEYS = {"seed", "batch_size", "timed", *FAMILIES}
+ROOT_KEYS = {"seed", "batch_size", "timed", *CONFIG_GROUPS}
 NO_CHOICES = (
     "must be a block of settings",
     "set one of them, as in noise.scale=0.5; a saved config takes other settings, but no other choices",
@@ -87,11 +87,11 @@ def _newer(base: type[Kind], config: DictConfig, place: str) -> Kind:
 
 def option_from(base: type[Kind], config: DictConfig, place: str) -> Kind:
     """Build the option that stands at one place of a config."""
-    family, _, name = place.partition(".")
-    values = under_new_names(family, _values(config, place))
-    option_class = kind_named(family, values.get("kind") or name or family)
+    group, _, name = place.partition(".")
+    values = under_new_names(group, _values(config, place))
+    option_class = kind_named(group, values.get("kind") or name or group)
     assert issubclass(option_class, base), (option_class, base)
-    address = name or ("" if option_class is Run else family)
+    address = name or ("" if option_class is Run else group)
     refuse_unknown(address, values, {field.name for field in dataclasses.fields(option_class)})
     for key, value in values.items():
         if value == "???":
@@ -143,8 +143,8 @@ def _refuse_twice(overrides: Sequence[str]) -> None:
         group, _, chosen = override.lstrip("+").partition("=")
         names = [name.strip() for name in chosen.strip("[]").split(",")]
         if group == "manipulation" and len(set(names)) < len(names):
-            cure = "give the second one a name and a yaml of its own, with kind set to the first's"
-            raise SettingError(group, chosen, "names one twice", cure)
+            hint = "give the second one a name and a yaml of its own, with kind set to the first's"
+            raise SettingError(group, chosen, "names one twice", hint)
 
 
 # Not in multirun, which a worker may import by itself: here every option is known.

@@ -24,7 +24,7 @@ from vae_experiments.cli.config import experiment_from, sweep_from
 from vae_experiments.cli.hydra_errors import mistake_of, no_name_of_a_choice
 from vae_experiments.cli.multirun import SweepFolder, conclude
 from vae_experiments.cli.overrides import quoted
-from vae_experiments.cli.run_folders import RUN, SWEEP, claim_run, fail_job, finished_job
+from vae_experiments.cli.run_folders import RUN, SWEEP, fail_job, finished_job, reserve_run
 from vae_experiments.errors import SettingError, system_reason
 from vae_experiments.files import write_error
 from vae_experiments.messages import one_line
@@ -61,7 +61,7 @@ def run_configured(config: DictConfig) -> float:
     job = [str(word) for word in OmegaConf.to_container(hydra.overrides.task, resolve=False)]  # type: ignore[union-attr]
     if hydra.mode is not RunMode.MULTIRUN:
         folder = Path(hydra.runtime.output_dir)
-        with one_line_mistakes(), claim_run(folder, config, RUN):
+        with one_line_mistakes(), reserve_run(folder, config, RUN):
             experiment, sweep = experiment_from(config, job), sweep_from(config)
             experiment.source_digest_before = _source_digest_before(job)
             metrics = experiment.run(folder).metrics
@@ -77,7 +77,7 @@ def _run_job(config: DictConfig, folder: Path, job: Sequence[str], number: int) 
     try:
         metrics = finished_job(folder, config)
         if metrics is None:
-            with claim_run(folder, config, SWEEP):
+            with reserve_run(folder, config, SWEEP):
                 experiment = experiment_from(config, job)
                 experiment.command = f"python run.py {words}"
                 experiment.source_digest_before = _source_digest_before(job)

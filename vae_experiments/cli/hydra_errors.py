@@ -19,7 +19,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from vae_experiments.cli.renamed import RENAMED
 from vae_experiments.errors import SettingError, VaeExperimentsError, closest, system_reason
-from vae_experiments.options import Option, dotted, families, kinds
+from vae_experiments.options import Option, dotted, kinds, option_groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -73,7 +73,7 @@ def mistake_of(error: BaseException) -> str | None:
 
 def no_name_of_a_choice() -> str:
     """Return the sentence for a group that was given something that Hydra cannot look up, as ``null`` or a list in a list."""
-    groups = {*families(), "experiment", ""}
+    groups = {*option_groups(), "experiment", ""}
     typed = [word.lstrip("+").partition("=") for word in sys.argv[1:]]
     wrong = [f"{key}={value}" for key, _, value in typed if key in groups and NO_NAME.search(value)]
     rule = "must be the name of a choice, or a list of names"
@@ -93,19 +93,19 @@ def _unreadable(word: str, error: OverrideParseException) -> str:
         return f"cannot read {word!r}: a setting is typed as KEY=VALUE, {_for_a_word(word)}"
     line = _first_line(error)
     reason = "has a sign that a value cannot have" if line.startswith("LexerNoViableAlt") else line
-    cure = "type each setting in quotes of its own" if re.search(r"\s\S+=", word) else QUOTES
-    return f"cannot read {word!r}: {reason}; {cure}"
+    hint = "type each setting in quotes of its own" if re.search(r"\s\S+=", word) else QUOTES
+    return f"cannot read {word!r}: {reason}; {hint}"
 
 
 def _failed_file(error: OSError) -> str:
     """Return what the system says of a file that nobody asked about by itself."""
     what = f"cannot use {error.filename}" if error.filename is not None else "a file cannot be used"
-    cure = (
+    hint = (
         "free some space"
         if error.errno in (errno.ENOSPC, errno.EDQUOT)
         else "choose another folder with hydra.run.dir=FOLDER"
     )
-    return f"{what} ({system_reason(error)}); {cure}"
+    return f"{what} ({system_reason(error)}); {hint}"
 
 
 def unknown_setting(address: str, key: str, value: Any, known: Iterable[str]) -> SettingError:
@@ -148,15 +148,15 @@ def _missing_choice(error: MissingConfigException) -> str:
     if not group:
         return _other_mistake(error)
     if group == LAUNCHERS:
-        cure = f"pip install 'vae_experiments[{choice.partition('_')[0]}]'"
-        return str(SettingError("hydra/launcher", choice, "its package is not installed", cure))
+        hint = f"pip install 'vae_experiments[{choice.partition('_')[0]}]'"
+        return str(SettingError("hydra/launcher", choice, "its package is not installed", hint))
     options = [option for option in error.options or [] if option != "schema"]
     if not options and group == "manipulation":  # Hydra lists none for a name inside a list
         options = [*kinds(group), "none"]
-    cure = closest(choice, options) if options else "give one of those that --help lists"
+    hint = closest(choice, options) if options else "give one of those that --help lists"
     if group == "source":
-        cure = f"{cure}; for a file: source=video source.path=FILE"
-    return str(SettingError(group, choice, "no such choice", cure))
+        hint = f"{hint}; for a file: source=video source.path=FILE"
+    return str(SettingError(group, choice, "no such choice", hint))
 
 
 def _composition_mistake(error: ConfigCompositionException) -> str:
@@ -200,10 +200,10 @@ def _mistake_in_a_file(error: ConfigCompositionException) -> str:
         return _other_mistake(error)
     file, problem, place, owner = found.groups()
     if problem.startswith("Key "):
-        options = [option for family in families() for option in kinds(family).values()]
+        options = [option for group in option_groups() for option in kinds(group).values()]
         known = [name for option in options if option.__name__ == owner for name, _, _ in option.settings()]
-        cure = closest(place.rpartition(".")[2], known) if known else "take it out of that file"
-        return f"{place} in {file}.yaml: no such setting; {cure}"
+        hint = closest(place.rpartition(".")[2], known) if known else "take it out of that file"
+        return f"{place} in {file}.yaml: no such setting; {hint}"
     rule = next((rule for sign, rule in TYPE_RULES.items() if sign in problem), problem)
     return f"{place} in {file}.yaml: {rule}; correct it in that file"
 
@@ -213,9 +213,9 @@ def _for_a_word(word: str) -> str:
     if word in COMMANDS:
         return f"and a command as vae-experiments {word}"
     block, dot, _ = word.partition(".")
-    if dot and block in {*families(), *kinds("manipulation")} and not _is_there(word):
+    if dot and block in {*option_groups(), *kinds("manipulation")} and not _is_there(word):
         return f"as in {word}=..."
-    if not any(word in kinds(family) for family in (*GROUPS, "manipulation")) and _names_a_file(word):
+    if not any(word in kinds(group) for group in (*GROUPS, "manipulation")) and _names_a_file(word):
         return f"as in source=video {shlex.quote(f'source.path={word}')}"
     group = next((group for group in ("source", "manipulation") if word in kinds(group)), "model")
     return f"as in {group}={word}" if word.isidentifier() else "as in noise.scale=0.5"

@@ -1,7 +1,7 @@
 """What Hydra composes with: schemas, our defaults for Hydra itself, help, plugins, folders of their own.
 
 The class is the schema and the schema is the object: every registered option stands in Hydra's
-ConfigStore under ``hydra/schema/<family>/<kind>``, and a yaml file fills it.
+ConfigStore under ``hydra/schema/<group>/<kind>``, and a yaml file fills it.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ CONF = next(place / "conf" for place in (PACKAGE, PACKAGE.parent) if (place / "c
 """In the package where it was installed from a wheel, and beside it in a checkout."""
 ENGINES = CONF / "engines"
 """Our defaults for Hydra's launchers; a folder of its own, which a rerun from a saved config finds as well."""
-FAMILIES = ("run", "model", "device", "source", "manipulation", "output", "cache", "sweep", "target")
+CONFIG_GROUPS = ("run", "model", "device", "source", "manipulation", "output", "cache", "sweep", "target")
 
 
-class ClaimFolder(Callback):
+class ReserveRunFolder(Callback):
     """Makes sure that no two runs share a folder: Hydra names it by the second and shares it in silence."""
 
     config_folder: ClassVar[str] = ".hydra"
@@ -52,13 +52,13 @@ class ClaimFolder(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Claim the run's folder, with a number behind its name where it is taken."""
-        self._claim(config, config.hydra.run, "hydra.run.dir")
+        self._reserve(config, config.hydra.run, "hydra.run.dir")
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Claim the sweep's folder in the same way."""
-        self._claim(config, config.hydra.sweep, "hydra.sweep.dir")
+        self._reserve(config, config.hydra.sweep, "hydra.sweep.dir")
 
-    def _claim(self, config: DictConfig, node: DictConfig, setting: str) -> None:
+    def _reserve(self, config: DictConfig, node: DictConfig, setting: str) -> None:
         requested = Path(node.dir)
         if is_typed(config, setting):
             if (requested / FINISHED).exists() or any(requested.glob(f"*/{FINISHED}")):
@@ -69,7 +69,7 @@ class ClaimFolder(Callback):
                 raise SystemExit(f"error: {mistake}")
             return
         with open_dict(node):
-            node.dir = str(claim(requested))
+            node.dir = str(reserve_folder(requested))
 
 
 def is_typed(config: DictConfig, setting: str) -> bool:
@@ -85,7 +85,7 @@ def typed_words(config: DictConfig, kind: str = "") -> list[str]:
     return [str(word) for one in kinds_of_words for word in words[one]]
 
 
-def claim(requested: Path) -> Path:
+def reserve_folder(requested: Path) -> Path:
     """Make a new folder of that name, or of that name with -2, -3, ... behind it."""
     requested.parent.mkdir(parents=True, exist_ok=True)
     number = 1
@@ -243,8 +243,8 @@ def _make_room_for_our_launchers(store: ConfigStore) -> None:
 
 
 def register(
-    claim_folder: type[ClaimFolder] = ClaimFolder,
-    families: Sequence[str] = FAMILIES,
+    folder_callback: type[ReserveRunFolder] = ReserveRunFolder,
+    option_groups: Sequence[str] = CONFIG_GROUPS,
     help_text: str = HELP,
     named: Sequence[str] = ("experiment",),
 ) -> None:
@@ -258,14 +258,14 @@ def register(
     store = ConfigStore.instance()
     Plugins.instance().register(PluginConfs)
     plugin_confs()
-    for family in families:
-        for kind, option_class in kinds(family).items():
-            store.store(group=f"hydra/schema/{family}", name=kind, node=option_class)
+    for group in option_groups:
+        for kind, option_class in kinds(group).items():
+            store.store(group=f"hydra/schema/{group}", name=kind, node=option_class)
     _make_room_for_our_launchers(store)
     store.store(group="hydra/job_logging", name="plain", node=JOB_LOGGING)
     store.store(group="hydra/hydra_logging", name="plain", node=HYDRA_LOGGING)
-    text = help_text.replace("CHOICES", "\n".join(_choices((*families, *named))))
-    text = text.replace("EXPLANATION", explain(_kinds_asked_for(families)).replace("$", "$$") + "\n")
+    text = help_text.replace("CHOICES", "\n".join(_choices((*option_groups, *named))))
+    text = text.replace("EXPLANATION", explain(_kinds_asked_for(option_groups)).replace("$", "$$") + "\n")
     store.store(group="hydra/help", name="plain", node=HelpConf(template=text))
     ours = {"job_logging": "plain", "hydra_logging": "plain", "help": "plain"}
     groups = [
@@ -278,8 +278,10 @@ def register(
         defaults=groups,
         run=RunDir("outputs/${now:%Y-%m-%d}/${now:%H-%M-%S}"),
         sweep=SweepDir("outputs/sweeps/${now:%Y-%m-%d}/${now:%H-%M-%S}", "${hydra.job.num}"),
-        output_subdir=claim_folder.config_folder,
-        callbacks={"claim_folder": {"_target_": f"{claim_folder.__module__}.{claim_folder.__name__}"}},
+        output_subdir=folder_callback.config_folder,
+        callbacks={
+            "reserve_folder": {"_target_": f"{folder_callback.__module__}.{folder_callback.__name__}"}
+        },
     )
     store.store(group="hydra", name="config", node=defaults, provider="hydra")
     store.repo = Shared(store.repo)

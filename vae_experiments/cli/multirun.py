@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vae_experiments.cli.hydra_errors import mistake_of
-from vae_experiments.cli.hydra_setup import ClaimFolder, is_typed, typed_words
-from vae_experiments.cli.run_folders import CLAIMED, FREE, RUN, SWEEP, claim_run, refuse_others
+from vae_experiments.cli.hydra_setup import ReserveRunFolder, is_typed, typed_words
+from vae_experiments.cli.run_folders import FREE, RESERVED, RUN, SWEEP, refuse_others, reserve_run
 from vae_experiments.cli.sweep_folders import planned, refuse_shared_folders
 from vae_experiments.errors import SettingError, VaeExperimentsError
 from vae_experiments.files import digest_of, write_error
 from vae_experiments.messages import one_line
 from vae_experiments.options import Choice, Option, setting
-from vae_experiments.pipeline.folder_lock import CLAIM, CONFIG_FOLDER, Claim, RefusedError, take
+from vae_experiments.pipeline.folder_lock import CONFIG_FOLDER, RESERVATION, RefusedError, Reservation, take
 from vae_experiments.pipeline.run_folder import FINISHED
 from vae_experiments.runtime.interruption import promise
 from vae_experiments.yaml_files import LARGEST, read_yaml
@@ -41,7 +41,7 @@ class Resume(Choice):
     last = "the newest sweep of the same settings continues, and its finished jobs stay as they are"
 
 
-class Sweep(Option, family="sweep", single=True):
+class Sweep(Option, group="sweep", single=True):
     """Settings of a sweep as a whole."""
 
     resume: Resume = setting("go on with the last sweep of the same settings", default=Resume.never)
@@ -63,19 +63,19 @@ class Sweep(Option, family="sweep", single=True):
         if found is None and name.startswith("psnr_db"):
             return float("inf")
         if found is None:
-            raise self.mistake(
+            raise self.error_for(
                 "objective", f"{name} has no value in this run", "choose another, such as psnr_db"
             )
         if isinstance(found, bool) or not isinstance(found, int | float):
-            raise self.mistake("objective", "is no number of metrics.json", "such as reconstructed.ssim")
+            raise self.error_for("objective", "is no number of metrics.json", "such as reconstructed.ssim")
         return float(found)
 
 
-class SweepFolder(ClaimFolder):
+class SweepFolder(ReserveRunFolder):
     """Begins a run or a sweep, and ends a sweep."""
 
-    config_folder: ClassVar[str] = CLAIMED
-    begun: ClassVar[Claim | None] = None
+    config_folder: ClassVar[str] = RESERVED
+    begun: ClassVar[Reservation | None] = None
     """The sweep that this process runs."""
 
     def on_run_start(self, config: DictConfig, **arguments: Any) -> None:
@@ -84,7 +84,7 @@ class SweepFolder(ClaimFolder):
             _refuse_another_config_folder(config)
             if not is_typed(config, RUN):
                 super().on_run_start(config, **arguments)
-            claim_run(Path(config.hydra.run.dir), config, RUN)
+            reserve_run(Path(config.hydra.run.dir), config, RUN)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Claim a folder, or find the one to go on in; and let a sweep over batch sizes measure speed."""
@@ -93,7 +93,7 @@ class SweepFolder(ClaimFolder):
             refuse_shared_folders(config)
             folder = _folder_to_resume(config)
             if folder is None:
-                self._claim(config, config.hydra.sweep, SWEEP)
+                self._reserve(config, config.hydra.sweep, SWEEP)
                 folder = Path(config.hydra.sweep.dir)
             SweepFolder.begun = take(folder, _asked(config), PAGE, SWEEP, lambda: _recorded(folder))
             # Each job is composed anew, from these overrides and its own, and a worker may be in another folder.
@@ -131,7 +131,7 @@ def ending_in_one_line() -> Iterator[None]:
 def _refuse_another_config_folder(config: DictConfig) -> None:
     """Stop where a run would not keep its config, by which it is known, or would keep it among other files."""
     place = OmegaConf.to_container(config.hydra, resolve=False)["output_subdir"]  # type: ignore[index,call-overload]
-    if place not in (CLAIMED, CONFIG_FOLDER):
+    if place not in (RESERVED, CONFIG_FOLDER):
         value = "null" if place is None else place
         raise SettingError(
             "hydra.output_subdir", value, f"a run keeps its config in {CONFIG_FOLDER}", "leave it out"
@@ -171,7 +171,9 @@ def _folder_to_resume(config: DictConfig) -> Path | None:
         return _checked(requested, config)
     if str(config.sweep.get("resume")) != Resume.last.name:
         return None
-    before = {file.parent for name in (RECORD, CLAIM) for file in requested.parent.parent.glob(f"*/*/{name}")}
+    before = {
+        file.parent for name in (RECORD, RESERVATION) for file in requested.parent.parent.glob(f"*/*/{name}")
+    }
     for folder in sorted(before, key=_age):
         recorded = _recorded(folder)
         if recorded == _asked(config):
@@ -193,7 +195,7 @@ def _checked(folder: Path, config: DictConfig) -> Path:
 
 def _age(folder: Path) -> tuple[float, str]:
     """Sort the newest sweep first: the one that was begun or went on last."""
-    files = [folder / name for name in (RECORD, CLAIM)]
+    files = [folder / name for name in (RECORD, RESERVATION)]
     return -max(file.stat().st_mtime for file in files if file.exists()), str(folder)
 
 
@@ -205,8 +207,8 @@ def _asked(config: DictConfig) -> str:
 def _recorded(folder: Path) -> str | None:
     """Return what the sweep in a folder was asked for; None where nobody knows."""
     try:
-        claimed = json.loads((folder / CLAIM).read_bytes())
-        return str(claimed["settings"])
+        reserved = json.loads((folder / RESERVATION).read_bytes())
+        return str(reserved["settings"])
     except (OSError, ValueError, LookupError, TypeError):
         pass
     try:

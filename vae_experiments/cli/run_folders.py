@@ -10,13 +10,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from vae_experiments.errors import VaeExperimentsError
-from vae_experiments.files import digest_of, is_whole, read_sums, write_json
+from vae_experiments.files import digest_of, is_complete, read_sums, write_json
 from vae_experiments.pipeline.folder_lock import (
     CONFIG_FOLDER,
     ELSEWHERE,
     FAILURE,
-    Claim,
     RefusedError,
+    Reservation,
     held,
     obstacle,
     take,
@@ -27,13 +27,15 @@ from vae_experiments.yaml_files import read_yaml
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CLAIMED = "${claimed:" + CONFIG_FOLDER + "}"
+RESERVED = "${claimed:" + CONFIG_FOLDER + "}"
 FREE = ("cache", "sweep")
 """Blocks of the config that change no result: a finished job stays finished when they differ."""
 RUN, SWEEP = "hydra.run.dir", "hydra.sweep.dir"
 
 
-def claim_run(folder: Path, config: DictConfig, setting: str, written: Sequence[str] = WRITTEN) -> Claim:
+def reserve_run(
+    folder: Path, config: DictConfig, setting: str, written: Sequence[str] = WRITTEN
+) -> Reservation:
     """Claim the folder of a run before the first file; what an unfinished run of these settings left goes.
 
     Args:
@@ -46,17 +48,17 @@ def claim_run(folder: Path, config: DictConfig, setting: str, written: Sequence[
         RefusedError: the folder is another's, or holds the source.
         WriteError: it cannot be written to.
     """
-    if claim := held(folder):
-        return claim
+    if reservation := held(folder):
+        return reservation
     source = OmegaConf.select(config, "source.path", default=None)
     here = folder.resolve()
     if source and here in ((place := Path(str(source)).resolve()), *place.parents):
         raise RefusedError(setting, folder, "holds the source", "choose another folder")
     settings, names = settings_of(config), _names(config, written)
     is_free = (lambda: _can_be_mended(folder, settings)) if setting == SWEEP else (lambda: False)
-    claim = take(folder, settings, names, setting, lambda: saved_settings(folder), is_free)
-    claim.clear(names)
-    return claim
+    reservation = take(folder, settings, names, setting, lambda: saved_settings(folder), is_free)
+    reservation.clear(names)
+    return reservation
 
 
 def finished_job(folder: Path, config: DictConfig) -> dict[str, Any] | None:
@@ -66,7 +68,7 @@ def finished_job(folder: Path, config: DictConfig) -> dict[str, Any] | None:
         RefusedError: what finished there was a run of other settings.
     """
     saved = saved_settings(folder)
-    if saved is None or not is_whole(folder, FINISHED):
+    if saved is None or not is_complete(folder, FINISHED):
         return None
     if saved != settings_of(config):
         raise RefusedError(SWEEP, folder, "holds a finished run of other settings", ELSEWHERE)
@@ -123,7 +125,7 @@ def _names(config: DictConfig, written: Sequence[str] = WRITTEN) -> tuple[str, .
     return (*written, CONFIG_FOLDER, f"{job.name}.log")
 
 
-def claimed(value: str, *, _root_: DictConfig) -> str | None:
+def reserved(value: str, *, _root_: DictConfig) -> str | None:
     """Keep Hydra from writing its files into a folder that this job did not get.
 
     Hydra asks where to write them just before it does, which is the one moment to claim a job's folder.
@@ -135,10 +137,10 @@ def claimed(value: str, *, _root_: DictConfig) -> str | None:
     try:
         if not held(folder) and finished_job(folder, _root_) is not None:
             return None
-        claim_run(folder, _root_, SWEEP)
+        reserve_run(folder, _root_, SWEEP)
     except VaeExperimentsError:
         return None  # the job says it when its turn comes
     return value
 
 
-OmegaConf.register_new_resolver("claimed", claimed, replace=True)
+OmegaConf.register_new_resolver("claimed", reserved, replace=True)

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.manipulations import ChainStep, Manipulation
-from vae_experiments.options import families, kinds, shown
+from vae_experiments.options import kinds, option_groups, shown
 from vae_experiments.schedules import GRAMMAR
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ def listed(config: Mapping[str, Any]) -> str:
         if not isinstance(block, dict) or "kind" not in block:
             continue
         is_short = address == "run"  # these are typed without a prefix, and referred to by their block
-        family = address if address in families() else "manipulation"
-        for key, _, rule in kinds(family)[block["kind"]].settings():
+        group = address if address in option_groups() else "manipulation"
+        for key, _, rule in kinds(group)[block["kind"]].settings():
             value = (config if is_short else block).get(key)
             # What another setting stands in for is typed there.
             if not str(value).startswith("${"):

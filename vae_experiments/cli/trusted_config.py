@@ -28,7 +28,7 @@ from vae_experiments.cli.overrides import quoted
 from vae_experiments.errors import SettingError, VaeExperimentsError
 from vae_experiments.messages import remember
 from vae_experiments.options import is_text
-from vae_experiments.yaml_files import CURE, read_yaml
+from vae_experiments.yaml_files import HINT, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -67,13 +67,13 @@ class FileSource(FileConfigSource):
             raise ConfigLoadError(f"Config not found : {file}")
         values = read_yaml(file, lambda name: is_text("", name))
         if not isinstance(values, dict | None):
-            raise VaeExperimentsError(f"{file} holds no settings", CURE)
+            raise VaeExperimentsError(f"{file} holds no settings", HINT)
         with file.open(encoding="utf-8") as opened:
             header = ConfigSource._get_header_dict(opened.read(512))
         try:
             config = OmegaConf.create(values or {})
         except OmegaConfBaseException as error:
-            raise VaeExperimentsError(f"{file}: {str(error).splitlines()[0]}", CURE) from None
+            raise VaeExperimentsError(f"{file}: {str(error).splitlines()[0]}", HINT) from None
         place = f"{self.scheme()}://{self.path}"
         return ConfigResult(config=config, path=place, provider=self.provider, header=header)
 
@@ -123,11 +123,11 @@ class Loader(ConfigLoaderImpl):
         for word in OverridesParser.create(config_loader=self).parse_overrides(words):
             if word.is_discrete_sweep() and next(iter(word.sweep_string_iterator()), None) is None:
                 value = str(word.input_line).partition("=")[2]
-                rule, cure = "stands for no value at all", "give some, as in noise.scale=0.1,0.5"
+                rule, hint = "stands for no value at all", "give some, as in noise.scale=0.1,0.5"
                 if value.startswith("glob("):
                     rule = "glob() chooses among the yaml files of a group, as in manipulation=glob(n*), and finds none"
-                    cure = f"name files one by one: {word.key_or_group}=a.mp4,b.mp4"
-                raise SettingError(str(word.key_or_group), value, rule, cure)
+                    hint = f"name files one by one: {word.key_or_group}=a.mp4,b.mp4"
+                raise SettingError(str(word.key_or_group), value, rule, hint)
 
     def _process_config_searchpath(self, config_name: Any, parsed_overrides: Any, repo: Any) -> None:
         loaded = repo.load_config(config_path=config_name) if config_name else None

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from vae_experiments.tensors import Frames
 
 log = logging.getLogger(__name__)
-FAMILIES = ("model", "device", "benchmark")
+CONFIG_GROUPS = ("model", "device", "benchmark")
 DEFAULT_BATCH = 8
 HELP = """Time a model on this machine, and say what to type for it.
 
@@ -54,7 +54,7 @@ and change any setting, key=value:
 $CONFIG"""
 
 
-class Benchmark(Option, family="benchmark", single=True):
+class Benchmark(Option, group="benchmark", single=True):
     """Chooses what is timed."""
 
     batch_sizes: list[int] = setting("how many frames go through at once", default=[1, 4, 8, 16], minimum=1)
@@ -76,7 +76,7 @@ class Benchmark(Option, family="benchmark", single=True):
         super().__post_init__()
         known = [dtype.name for dtype in Dtype if dtype is not Dtype.auto]
         if set(self.dtypes) - set(known) or not self.dtypes:
-            raise self.mistake("dtypes", f"must be some of {', '.join(known)}")
+            raise self.error_for("dtypes", f"must be some of {', '.join(known)}")
 
 
 def measure(benchmark: Benchmark, model: Model, device: Device) -> list[Timing]:
@@ -118,11 +118,11 @@ def write(folder: Path, timings: Sequence[Timing], recommended: Timing, device: 
     write_json(folder / "benchmark.json", provenance() | facts)
 
 
-@command("benchmark", FAMILIES, HELP)
+@command("benchmark", CONFIG_GROUPS, HELP)
 def main(config: DictConfig) -> None:
     """Time what the command line composed."""
     with one_line_mistakes():
-        refuse_unknown("", config, {"seed", *FAMILIES})
+        refuse_unknown("", config, {"seed", *CONFIG_GROUPS})
         benchmark = option_from(Benchmark, config, "benchmark")
         device = option_from(Device, config, "device")
         model = option_from(Model, config, "model")  # type: ignore[type-abstract]

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from vae_experiments.tensors import Frames, Latents
 
 log = logging.getLogger(__name__)
-FAMILIES = ("model", "device", "doctor")
+CONFIG_GROUPS = ("model", "device", "doctor")
 PACKAGES = (
     *("torch", "diffusers", "huggingface_hub", "safetensors", "av", "hydra-core", "omegaconf", "numpy"),
     *("imageio", "imageio-ffmpeg", "tensorboard", "wandb", "gradio"),
@@ -56,7 +56,7 @@ and change any setting, key=value:
 $CONFIG"""
 
 
-class Doctor(Option, family="doctor", single=True):
+class Doctor(Option, group="doctor", single=True):
     """Chooses the clip that a model is examined with."""
 
     size: int = setting("side of the square frames", default=96, unit="pixels", minimum=32)
@@ -215,11 +215,11 @@ def machine() -> Iterator[Finding]:
     yield Finding("cpu threads", str(torch.get_num_threads()), OK)
 
 
-@command("doctor", FAMILIES, HELP)
+@command("doctor", CONFIG_GROUPS, HELP)
 def main(config: DictConfig) -> None:
     """Examine what the command line composed."""
     with one_line_mistakes():
-        refuse_unknown("", config, {"seed", *FAMILIES})
+        refuse_unknown("", config, {"seed", *CONFIG_GROUPS})
         doctor = option_from(Doctor, config, "doctor")
         device = option_from(Device, config, "device")
         model = option_from(Model, config, "model")  # type: ignore[type-abstract]

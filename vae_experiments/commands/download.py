@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 log = logging.getLogger(__name__)
-FAMILIES = ("model", "download")
+CONFIG_GROUPS = ("model", "download")
 HELP = """Download autoencoders from the Hugging Face hub, to use them offline.
 
     vae-experiments download model=sd
@@ -42,7 +42,7 @@ and change any setting, key=value:
 $CONFIG"""
 
 
-class Download(Option, family="download", single=True):
+class Download(Option, group="download", single=True):
     """Says what is downloaded, where it is more than the one ``model``."""
 
     names: list[str] = setting("models to download; model=sd,taesd is short for it", default=[])
@@ -60,7 +60,7 @@ class Download(Option, family="download", single=True):
         known = hubs()
         for name in self.names:
             if name not in known:
-                raise self.mistake("names", f"there is no {name} to download", closest(name, known))
+                raise self.error_for("names", f"there is no {name} to download", closest(name, known))
         if self.all_small:
             return _named(_without_gated(small(known)))
         if self.names:
@@ -101,11 +101,11 @@ def _several(word: str) -> str:
     return f"download.names=[{value.strip('[]')}]" if key == "model" and set(value) & set(",[") else word
 
 
-@command("download", FAMILIES, HELP, translated=translated)
+@command("download", CONFIG_GROUPS, HELP, translated=translated)
 def main(config: DictConfig) -> None:
     """Download what the command line composed."""
     with one_line_mistakes():
-        refuse_unknown("", config, {"seed", *FAMILIES})
+        refuse_unknown("", config, {"seed", *CONFIG_GROUPS})
         download = option_from(Download, config, "download")
         model = option_from(Model, config, "model")  # type: ignore[type-abstract]
         # Unresolved: a `${...}` that leads nowhere must not fail here.

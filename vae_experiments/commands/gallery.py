@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from vae_experiments.tensors import Latents, Pixels
 
 log = logging.getLogger(__name__)
-FAMILIES = ("model", "device", "source", "gallery")
+CONFIG_GROUPS = ("model", "device", "source", "gallery")
 PICTURE, NUMBERS, TABLE = "gallery.png", "strengths.csv", "strengths.md"
 HELP = """Show every manipulation at three strengths on one clip.
 
@@ -56,7 +56,7 @@ and change any setting, key=value:
 $CONFIG"""
 
 
-class Gallery(Option, family="gallery", single=True):
+class Gallery(Option, group="gallery", single=True):
     """Chooses what the gallery shows."""
 
     names: list[str] = setting("manipulations to show; none named means all", default=[])
@@ -77,7 +77,7 @@ class Gallery(Option, family="gallery", single=True):
         known = kinds("manipulation")
         for name in self.names:
             if name not in known:
-                raise self.mistake("names", f"there is no {name}", closest(name, known))
+                raise self.error_for("names", f"there is no {name}", closest(name, known))
         wanted = set(self.names or known)
         groups = {
             title: {n: k for n, k in kinds_.items() if n in wanted} for title, kinds_ in grouped().items()
@@ -181,11 +181,11 @@ def table_row(name: str, kind: type[ChainStep], psnrs: Sequence[float | None]) -
     return f"| `{name}` | {sentence(kind)} | `{key}` {steps} | {numbers} |"
 
 
-@command("gallery", FAMILIES, HELP)
+@command("gallery", CONFIG_GROUPS, HELP)
 def main(config: DictConfig) -> None:
     """Make the gallery that the command line composed."""
     with one_line_mistakes():
-        refuse_unknown("", config, {"seed", *FAMILIES})
+        refuse_unknown("", config, {"seed", *CONFIG_GROUPS})
         folder = Path(HydraConfig.get().runtime.output_dir)
         gallery = option_from(Gallery, config, "gallery")
         groups = gallery.members()

@@ -17,4 +17,4 @@ def run(config: DictConfig) -> float:
     return run_configured(config)
 
 
-main = command("config", claim_folder=SweepFolder, named=("experiment",))(run)
+main = command("config", folder_callback=SweepFolder, named=("experiment",))(run)

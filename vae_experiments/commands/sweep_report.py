@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vae_experiments.cli.arguments import Parser, status_of
-from vae_experiments.cli.hydra_setup import claim
+from vae_experiments.cli.hydra_setup import reserve_folder
 from vae_experiments.errors import WriteError
 from vae_experiments.sweep import write_sweep
 from vae_experiments.sweep.jobs import read_jobs
@@ -46,20 +46,20 @@ def main(words: Sequence[str] | None = None) -> int:
     return status_of(write, ELSEWHERE)
 
 
-def _target(wish: Path | None, sweeps: Sequence[Path]) -> Path:
+def _target(requested: Path | None, sweeps: Sequence[Path]) -> Path:
     """Make the folder that the page goes to.
 
     Raises:
         WriteError: it cannot be made.
     """
-    if wish is None and len(sweeps) == 1:
+    if requested is None and len(sweeps) == 1:
         return sweeps[0]
     now = datetime.now().astimezone()
     try:
-        if wish is None:
-            return claim(Path("outputs/reports") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}")
-        wish.mkdir(parents=True, exist_ok=True)
+        if requested is None:
+            return reserve_folder(Path("outputs/reports") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}")
+        requested.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise WriteError(f"cannot make {error.filename} ({reason})", ELSEWHERE) from error
-    return wish
+    return requested

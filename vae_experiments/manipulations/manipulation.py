@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class ChainStep(Option, family="manipulation"):
+class ChainStep(Option, group="manipulation"):
     """One place in a chain of manipulations; ``Manipulation`` is what most of them are.
 
     A link by itself may change the length of the clip, or the decoder instead of the latents.
@@ -120,7 +120,7 @@ class ChainStep(Option, family="manipulation"):
         return any(parse_schedule(text).needs_length for text in self._schedules().values())
 
 
-class Manipulation(ChainStep, family="manipulation"):
+class Manipulation(ChainStep, group="manipulation"):
     """Changes normalised latents ``T C h w``, as many as there are.
 
     A subclass writes ``__call__`` for a chunk, or ``stream`` where it must remember earlier chunks.
@@ -154,12 +154,12 @@ class Manipulation(ChainStep, family="manipulation"):
         try:
             FrameRange.read(self.frames)
         except ValueError as error:
-            cure = f"write {RANGES}" + (", in quotes where it is a yaml" if self.frames.isdigit() else "")
-            raise self.mistake("frames", str(error), cure) from None
+            hint = f"write {RANGES}" + (", in quotes where it is a yaml" if self.frames.isdigit() else "")
+            raise self.error_for("frames", str(error), hint) from None
         try:
             Mask.read(self.mask)
         except ValueError as error:
-            raise self.mistake("mask", str(error), f"write {MASKS}") from None
+            raise self.error_for("mask", str(error), f"write {MASKS}") from None
 
     def _needs_length(self) -> bool:
         ranges, mask = FrameRange.read(self.frames), Mask.read(self.mask)
@@ -174,9 +174,9 @@ class Manipulation(ChainStep, family="manipulation"):
         """
         if clip.channels is not None and self.channels and max(self.channels) >= clip.channels:
             rule = f"the model has {clip.channels} channels"
-            raise self.mistake("channels", rule, f"name some of 0 to {clip.channels - 1}")
+            raise self.error_for("channels", rule, f"name some of 0 to {clip.channels - 1}")
         if clip.latents is not None and not FrameRange.read(self.frames).over(0, clip.latents, clip).any():
-            raise self.mistake("frames", f"none of the clip's {clip.frames} frames", f"write {RANGES}")
+            raise self.error_for("frames", f"none of the clip's {clip.frames} frames", f"write {RANGES}")
         check_mask(self.mask, f"{self.address()}.mask", clip)
 
     def __call__(self, latents: Latents, at: int) -> Latents:
@@ -219,12 +219,12 @@ class Manipulation(ChainStep, family="manipulation"):
         if self.channels:
             if max(self.channels) >= channels:
                 rule = f"the model has {channels} channels"
-                raise self.mistake("channels", rule, f"name some of 0 to {channels - 1}")
+                raise self.error_for("channels", rule, f"name some of 0 to {channels - 1}")
             share[:, [channel for channel in range(channels) if channel not in self.channels]] = 0
         return share * FrameRange.read(self.frames).over(at, count, clip)
 
 
-class WholeClip(Manipulation, family="manipulation"):
+class WholeClip(Manipulation, group="manipulation"):
     """A manipulation that must see all latents of a clip: it holds them, and never a frame.
 
     One that ``keeps_first_latent`` works on all latents of a temporal model but the first, which stands for

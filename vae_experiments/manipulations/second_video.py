@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from vae_experiments.manipulations.clip import Clip
 
 
-class SecondVideoManipulation(Manipulation, family="manipulation"):
+class SecondVideoManipulation(Manipulation, group="manipulation"):
     """A manipulation that asks for another video, a file or a pattern by name.
 
     The other video is read at this one's size (its centre is cropped to that shape) and rate, begins

@@ -141,12 +141,12 @@ def _class_name(folder: Path) -> str:
     file = folder / "config.json"
     if not file.is_file():
         inside = sorted(path.parent.name for path in folder.glob("*/config.json"))
-        cure = (
+        hint = (
             f"it has {', '.join(inside)} below it: give one of these"
             if inside
             else "give a directory that save_pretrained wrote"
         )
-        raise ModelError(f"model: no config.json in {folder}", cure)
+        raise ModelError(f"model: no config.json in {folder}", hint)
     try:
         config = read_json(file)
         name = str(config["_class_name"])

@@ -28,7 +28,7 @@ class Posterior(Choice):
     sample = "sample"
 
 
-class Model(Option, ABC, family="model"):
+class Model(Option, ABC, group="model"):
     """Names an autoencoder and loads it."""
 
     posterior: Posterior = setting(

@@ -13,7 +13,7 @@ from vae_experiments.manipulations import Noise, lengths_differ, playing_speed
 from vae_experiments.models import Bundled, load_cached
 from vae_experiments.options import Option, foreign_settings, setting
 from vae_experiments.pipeline.calibration import Sample, Target, calibrated
-from vae_experiments.pipeline.folder_lock import claimed
+from vae_experiments.pipeline.folder_lock import reserved
 from vae_experiments.pipeline.run_folder import RECONSTRUCTED, WRITTEN, Output, RunFolder
 from vae_experiments.pipeline.runner import stream
 from vae_experiments.pipeline.second_video import clip_of
@@ -24,7 +24,7 @@ from vae_experiments.runtime.provenance import provenance, version_of
 from vae_experiments.runtime.stopwatch import Stopwatch
 from vae_experiments.runtime.streams import BackgroundWriter
 from vae_experiments.sources import Content, MovingCircle
-from vae_experiments.writers import spoken
+from vae_experiments.writers import chain_label
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 CACHED = "cached"
 
 
-class Run(Option, family="run", single=True):
+class Run(Option, group="run", single=True):
     """Holds the short settings that people sweep."""
 
     seed: int = setting("seed of every random draw", default=0, minimum=0)
@@ -90,7 +90,7 @@ class Experiment:
             VaeExperimentsError: one sentence for a person; no half-written file is left.
         """
         announce("torch", "diffusers")
-        with claimed(folder, digest_of(repr(self)), WRITTEN):
+        with reserved(folder, digest_of(repr(self)), WRITTEN):
             try:
                 return self._run(folder)
             finally:
@@ -165,7 +165,7 @@ class Experiment:
         return [manipulation.name for manipulation in self.manipulations]
 
     def _title(self) -> str:
-        return f"{self.source.title()} with {spoken(self._names())}"
+        return f"{self.source.title()} with {chain_label(self._names())}"
 
     def _checked_info(self, autoencoder: Autoencoder) -> SourceInfo:
         info, stride = self.source.info, autoencoder.stride
@@ -203,7 +203,7 @@ class Experiment:
         for name, score in metrics.items():
             if name.startswith(RECONSTRUCTED):
                 psnr = "identical" if score["psnr_db"] is None else f"{score['psnr_db']:.2f} dB"
-                log.info("%s: %s", outputs.said(name), psnr)
+                log.info("%s: %s", outputs.label(name), psnr)
         log.info("%.1f s, in %s", metrics["timing"]["total_seconds"], outputs.folder)
 
     def _measured(

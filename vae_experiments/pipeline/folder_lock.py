@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
-CLAIM, FAILURE = ".claim.json", "failure.json"
+RESERVATION, FAILURE = ".claim.json", "failure.json"
 CONFIG_FOLDER, REASON = ".hydra", "failure.txt"
 log = logging.getLogger("vae_experiments.cli.hydra_errors")
 LOCKED_BYTE = 1 << 16
@@ -41,14 +41,14 @@ FINISHED = "holds a finished run already"
 _HIDDEN = re.compile(r"\..*\.\d+\.[0-9a-f]{8}(\.[^.]*)?")
 """What ``files.hidden_beside`` calls what is not whole."""
 _LOCKLESS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
-_held: dict[tuple[int, Path], Claim] = {}
+_held: dict[tuple[int, Path], Reservation] = {}
 
 
 class RefusedError(SettingError):
     """A folder is another's; nothing in it may be touched."""
 
 
-class Claim:
+class Reservation:
     """One thread's right to write into a folder; as a context, it ends with the block."""
 
     def __init__(self, folder: Path, file: int) -> None:
@@ -75,11 +75,11 @@ class Claim:
                 kept = True
         with contextlib.suppress(OSError):
             if not kept:
-                (self.folder / CLAIM).unlink()
+                (self.folder / RESERVATION).unlink()
         with contextlib.suppress(OSError):
             os.close(self._file)
 
-    def __enter__(self) -> Claim:
+    def __enter__(self) -> Reservation:
         return self
 
     def __exit__(
@@ -90,24 +90,24 @@ class Claim:
         self.end(_sentence(error) if error is not None else "")
 
 
-def held(folder: Path) -> Claim | None:
+def held(folder: Path) -> Reservation | None:
     """Return the claim that this thread has on a folder."""
     return _held.get((threading.get_ident(), folder.resolve()))
 
 
 def one_held() -> Path | None:
     """Return a folder that this process claimed and has not let go."""
-    return next((claim.folder for claim in _held.values()), None)
+    return next((reservation.folder for reservation in _held.values()), None)
 
 
 def end_all(sentence: str) -> None:
     """Let every folder go that this process still has, each with a sentence that says why nothing came out."""
-    for claim in [*_held.values()]:
-        claim.end(sentence)
+    for reservation in [*_held.values()]:
+        reservation.end(sentence)
 
 
 @contextlib.contextmanager
-def claimed(folder: Path, settings: str, names: Sequence[str]) -> Iterator[None]:
+def reserved(folder: Path, settings: str, names: Sequence[str]) -> Iterator[None]:
     """Hold a folder while the block runs; whoever claimed it before ends its claim himself.
 
     Raises:
@@ -116,12 +116,12 @@ def claimed(folder: Path, settings: str, names: Sequence[str]) -> Iterator[None]
     if held(folder):
         yield
         return
-    claim = take(folder, settings, names, "folder")
+    reservation = take(folder, settings, names, "folder")
     try:
-        claim.clear(names)
+        reservation.clear(names)
         yield
     finally:
-        claim.end()
+        reservation.end()
 
 
 def take(
@@ -131,7 +131,7 @@ def take(
     setting: str,
     saved: Callable[[], str | None] = lambda: None,
     is_free: Callable[[], bool] = lambda: False,
-) -> Claim:
+) -> Reservation:
     """Claim a folder that holds none of these names, or an unfinished run of the same settings.
 
     Args:
@@ -155,19 +155,19 @@ def take(
     problem = obstacle(folder, settings, names, saved)
     if problem and not is_free():
         if not before or problem == FINISHED:  # it was killed between its last file and the end of its claim
-            (folder / CLAIM).unlink(missing_ok=True)
+            (folder / RESERVATION).unlink(missing_ok=True)
         os.close(file)
         raise RefusedError(setting, folder, problem, ELSEWHERE)
-    claim = Claim(folder, file)
+    reservation = Reservation(folder, file)
     if before:
-        claim.clear(())
+        reservation.clear(())
     try:
         _write(file, {"settings": settings, **_owner()})
         settle(folder)
     except OSError as error:
-        claim.end()
+        reservation.end()
         raise write_error(folder, error) from error
-    return claim
+    return reservation
 
 
 def obstacle(
@@ -191,7 +191,7 @@ def obstacle(
 
 def _locked(folder: Path, setting: str) -> int:
     """Open the claim of a folder and lock it, for as long as this process lives."""
-    path = folder / CLAIM
+    path = folder / RESERVATION
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -265,7 +265,7 @@ def started(process: int) -> str | None:
 def _content(folder: Path) -> dict[str, Any]:
     """Read a claim; one whose writer was killed on the way says nothing."""
     try:
-        value = json.loads((folder / CLAIM).read_bytes())
+        value = json.loads((folder / RESERVATION).read_bytes())
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
@@ -279,7 +279,7 @@ def _write(file: int, content: dict[str, Any]) -> None:
 
 
 def _entries(folder: Path) -> list[Path]:
-    return [path for path in folder.iterdir() if path.name != CLAIM] if folder.is_dir() else []
+    return [path for path in folder.iterdir() if path.name != RESERVATION] if folder.is_dir() else []
 
 
 def _is_one_of(name: str, patterns: Sequence[str]) -> bool:

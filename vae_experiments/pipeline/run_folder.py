@@ -58,7 +58,7 @@ WRITTEN = (
 """Every name that some run writes into its folder, as patterns."""
 
 
-class Output(Option, family="output", single=True):
+class Output(Option, group="output", single=True):
     """Chooses the files of the run folder; the videos and metrics.json are always there."""
 
     comparison: bool = setting("comparison.mp4, the videos side by side", default=True)
@@ -99,11 +99,11 @@ class Output(Option, family="output", single=True):
         clock = OutputClock(info.fps, info.uneven)
         for name in self.formats:
             if problem := FORMATS[name].obstacle(largest, clock, longest, held_bytes):
-                cure = "set source.frames or source.size, or take png, which has no limit"
-                raise self._refusal(problem, cure)
+                hint = "set source.frames or source.size, or take png, which has no limit"
+                raise self._refusal(problem, hint)
 
-    def _refusal(self, rule: str, cure: str) -> SettingError:
-        return SettingError("output.formats", f"[{','.join(map(str, self.formats))}]", rule, cure)
+    def _refusal(self, rule: str, hint: str) -> SettingError:
+        return SettingError("output.formats", f"[{','.join(map(str, self.formats))}]", rule, hint)
 
 
 class RunFolder:
@@ -136,7 +136,7 @@ class RunFolder:
         self._latent_folder: LatentFolder | None = None
         self._squared_change, self._values = 0.0, 0
 
-    def said(self, name: str) -> str:
+    def label(self, name: str) -> str:
         """Name a video for a person: ``reconstructed with motion gain + noise``."""
         return self._spoken.get(name, name)
 
@@ -149,7 +149,7 @@ class RunFolder:
             }
             sizes = dict.fromkeys(self._decoded_names(), self.info.size)
             if self.wants.comparison:
-                self._comparison = Comparison(self.info.size, [self.said(name) for name in self._videos])
+                self._comparison = Comparison(self.info.size, [self.label(name) for name in self._videos])
                 path, size = self.folder / f"{COMPARISON}.mp4", self._comparison.size
                 sound, times = sounds[COMPARISON], self.info.uneven
                 sheet = open_mp4(path, size, self.info.fps, sound, times, self._say_once)
@@ -237,8 +237,8 @@ class RunFolder:
             log.flush()
         latents = [f"{LATENTS}/{name}" for name in self._latent_folder.names] if self._latent_folder else []
         copies = [file for copies in self._copies.values() for copy in copies for file in copy.files]
-        told = [path.relative_to(self.folder).as_posix() for path in self.folder.glob(".hydra/*.yaml")]
-        write_sums(self.folder, [*self._files(), *latents, *copies, *told], FINISHED)
+        configs = [path.relative_to(self.folder).as_posix() for path in self.folder.glob(".hydra/*.yaml")]
+        write_sums(self.folder, [*self._files(), *latents, *copies, *configs], FINISHED)
 
     def _logs(self) -> list[logging.FileHandler]:
         """Find the log that Hydra opened in this folder."""
@@ -319,7 +319,7 @@ class RunFolder:
 
     def _draw(self) -> None:
         curves = {
-            self.said(name): {
+            self.label(name): {
                 number: [getattr(score, number) for score in fidelity.frames] for number in NUMBERS
             }
             for name, fidelity in self.fidelity.items()
@@ -342,8 +342,8 @@ class RunFolder:
             self.folder / "report.html",
             title=title,
             subtitle=f"{self.frames} frames of {self.info.size} at {self.info.pace}, on {metrics['device']}",
-            videos={self.said(name): f"{name}.mp4" for name in self._videos},
-            scores={self.said(name): metrics[name] for name in self.fidelity},
+            videos={self.label(name): f"{name}.mp4" for name in self._videos},
+            scores={self.label(name): metrics[name] for name in self.fidelity},
             pictures={"Latents": "latents.png", "Over time": "metrics.png"} if self.wants.pictures else {},
             facts={
                 "latents": "T {} x C {} x {} x {}".format(*metrics["latents"]["shape"]),

@@ -170,6 +170,6 @@ def _patterns() -> dict[str, type[Pattern]]:
 
 
 def said_of(error: SourceError, setting: str) -> SourceError:
-    """Log what the file of a second video said of itself, without the cures that only the source itself has."""
-    cure = re.sub(r"(,? or )?set source\..*", "", error.cure).strip()
-    return SourceError(error.problem.replace("source.path", setting, 1), cure or "give another file")
+    """Log what the file of a second video said of itself, without the hints that only the source itself has."""
+    hint = re.sub(r"(,? or )?set source\..*", "", error.hint).strip()
+    return SourceError(error.problem.replace("source.path", setting, 1), hint or "give another file")

@@ -158,13 +158,13 @@ def _check(method: str, name: str, values: Tensor, channels: int) -> None:
     """
     if values.ndim == 4 and values.shape[1] == channels and len(values):
         return
-    what, cure = (
+    what, hint = (
         ("frames T 3 H W", "decode latents first")
         if channels == 3
         else (f"latents T {channels} h w of this model", "encode frames first")
     )
     shape = "x".join(map(str, values.shape))
-    raise VaeExperimentsError(f"{method}: {name}, {shape}, are no {what}", cure)
+    raise VaeExperimentsError(f"{method}: {name}, {shape}, are no {what}", hint)
 
 
 def _check_sizes(videos: Mapping[str, Frames]) -> None:

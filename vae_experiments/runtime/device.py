@@ -79,7 +79,7 @@ class DeviceChoice:
         return f"{self.device.type} in {str(self.dtype).removeprefix('torch.')}: {self.reason}"
 
 
-class Device(Option, family="device", single=True):
+class Device(Option, group="device", single=True):
     """Chooses where the network runs and how; ``auto`` takes CUDA, then MPS, then the CPU."""
 
     name: DeviceName = setting(

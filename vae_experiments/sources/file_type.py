@@ -16,7 +16,7 @@ _AGAIN = "copy or download it again"
 
 
 class Kind(Enum):
-    """The families of files whose wholeness is checked in different ways."""
+    """The groups of files whose wholeness is checked in different ways."""
 
     MP4 = "mp4"
     MATROSKA = "matroska"

@@ -69,10 +69,10 @@ class Animation(MediaReader):
 
     def read(self) -> Generator[Callable[[], Pixels], None, None]:
         """Yield the pictures of the survey; each is composed over black."""
-        survey, pages = self.survey(), self._pages()
+        media_info, pages = self.media_info(), self._pages()
         with _opened(self, pages) as (image, file):
             turn = self._turn(image, pages)
-            for pixels in islice(self._decoded(image, file, pages), len(survey.begins)):
+            for pixels in islice(self._decoded(image, file, pages), len(media_info.begins)):
                 yield partial(turn.apply, pixels)
 
     def _readable(self, pages: Pages, begins: list[Fraction]) -> tuple[int, str]:
@@ -190,31 +190,31 @@ class ImageFolder(MediaReader):
 
 
 @contextlib.contextmanager
-def _opened(medium: MediaReader, pages: Pages) -> Iterator[tuple[Any, IO[bytes]]]:
+def _opened(reader: MediaReader, pages: Pages) -> Iterator[tuple[Any, IO[bytes]]]:
     """Open a picture and check its size; its pixels stay undecoded."""
     from PIL import Image, features
 
-    kind = sniff(medium.path)
+    kind = sniff(reader.path)
     if kind is Kind.AVIF and not features.check("avif"):
-        raise medium.refusal("an AVIF, which the Pillow of this machine cannot read", "convert it to PNG")
-    with _damage_named(medium, 0):
+        raise reader.refusal("an AVIF, which the Pillow of this machine cannot read", "convert it to PNG")
+    with _damage_named(reader, 0):
         is_mended = kind is Kind.WEBP and pages.damage
-        content = without_damage(medium.path, pages) if is_mended else b""
-        file = io.BytesIO(content) if is_mended else medium.path.open("rb")
+        content = without_damage(reader.path, pages) if is_mended else b""
+        file = io.BytesIO(content) if is_mended else reader.path.open("rb")
     with file:
-        with _damage_named(medium, 0):
+        with _damage_named(reader, 0):
             image: Any = Image.open(file, formats=[kind.name])
-        medium.check_size(Size(*image.size))
+        reader.check_size(Size(*image.size))
         # Pillow would walk through a gif to count, and count the other pictures in a jpeg.
         if kind in (Kind.WEBP, Kind.PNG, Kind.AVIF) and not pages.damage:
             listed, found = pages.hidden + len(pages.durations), image.n_frames
             if listed != found:
-                raise medium.refusal(f"damaged: it lists {listed} frames, {found} are readable", GO_ON)
+                raise reader.refusal(f"damaged: it lists {listed} frames, {found} are readable", GO_ON)
         yield image, file
 
 
 @contextlib.contextmanager
-def _damage_named(medium: MediaReader, number: int) -> Iterator[None]:
+def _damage_named(reader: MediaReader, number: int) -> Iterator[None]:
     """Turn whatever Pillow's parsers run into, from struct.error to IndexError, into one sentence."""
     from PIL import Image
 
@@ -226,14 +226,14 @@ def _damage_named(medium: MediaReader, number: int) -> Iterator[None]:
     except SourceError:
         raise
     except Image.DecompressionBombError:
-        raise medium.refusal("the picture is far too large", "make it smaller") from None
+        raise reader.refusal("the picture is far too large", "make it smaller") from None
     except MemoryError:
-        raise medium.refusal("one of its pictures does not fit into memory", "make it smaller") from None
+        raise reader.refusal("one of its pictures does not fit into memory", "make it smaller") from None
     except Exception as error:
         if isinstance(error, OSError) and error.strerror:
-            raise medium.refusal(system_reason(error), "check the disk") from error
-        cure = GO_ON if number > 0 else _AGAIN
-        raise _Broken(*medium.refusal(f"damaged near frame {number}", cure).args) from error
+            raise reader.refusal(system_reason(error), "check the disk") from error
+        hint = GO_ON if number > 0 else _AGAIN
+        raise _Broken(*reader.refusal(f"damaged near frame {number}", hint).args) from error
 
 
 def _held(image: Any, exif: bytes) -> Turn:

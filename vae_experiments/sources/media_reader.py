@@ -53,7 +53,7 @@ class MediaReader(ABC):
     stretch: Stretch = WHOLE
     """What is asked for: a survey need not look beyond it."""
 
-    def survey(self) -> MediaInfo:
+    def media_info(self) -> MediaInfo:
         """Look a medium over before it is read; remembered until the file changes.
 
         Raises:
@@ -77,9 +77,9 @@ class MediaReader(ABC):
         """List the files that hold the content, in order."""
         return [self.path]
 
-    def refusal(self, problem: str, cure: str) -> SourceError:
+    def refusal(self, problem: str, hint: str) -> SourceError:
         """Make the error for this medium."""
-        return refuse(self.path, problem, cure)
+        return refuse(self.path, problem, hint)
 
     def check_size(self, size: Size) -> None:
         """Refuse giants before a byte of them is decoded.
@@ -94,5 +94,5 @@ class MediaReader(ABC):
 
 
 @lru_cache(maxsize=64)
-def _remembered(medium: MediaReader, stamp: object) -> MediaInfo:  # noqa: ARG001  the stamp is part of the key
-    return medium.look_over()
+def _remembered(reader: MediaReader, stamp: object) -> MediaInfo:  # noqa: ARG001  the stamp is part of the key
+    return reader.look_over()

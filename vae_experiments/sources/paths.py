@@ -15,9 +15,9 @@ _ADDRESS = re.compile(r"^([a-z][a-z0-9+.-]+[:,]|<\w+>$)", re.IGNORECASE)
 _LONGEST_NAME = 90
 
 
-def refuse(path: Path | str, problem: str, cure: str) -> SourceError:
+def refuse(path: Path | str, problem: str, hint: str) -> SourceError:
     """Make the error for a source."""
-    return SourceError(f"source.path={say_name(path)}: {problem}", cure)
+    return SourceError(f"source.path={say_name(path)}: {problem}", hint)
 
 
 def say_name(path: Path | str) -> str:

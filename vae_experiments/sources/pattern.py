@@ -51,7 +51,7 @@ class Canvas(NamedTuple):
         return (0.5 - distance / self.pixel).clip(0, 1)
 
 
-class Pattern(Source, family="source"):
+class Pattern(Source, group="source"):
     """Draws its frames: nothing to download, any size, any length, the same on every machine."""
 
     size: str = setting("width and height of a frame, as 256 or 480x272", default="256", unit="pixels")
@@ -68,13 +68,13 @@ class Pattern(Source, family="source"):
         try:
             size = parse_size(str(self.size))
         except ValueError:
-            raise self.mistake("size", "must be one or two whole numbers, as 256 or 480x272") from None
+            raise self.error_for("size", "must be one or two whole numbers, as 256 or 480x272") from None
         if size.width * size.height > MAX_PIXELS:
-            raise self.mistake("size", f"must be at most {MAX_PIXELS / 1e6:.1f} million pixels a frame")
+            raise self.error_for("size", f"must be at most {MAX_PIXELS / 1e6:.1f} million pixels a frame")
         try:
             parse_fps(self.fps)
         except ValueError:
-            raise self.mistake("fps", FPS_RULE, "the default is 8") from None
+            raise self.error_for("fps", FPS_RULE, "the default is 8") from None
 
     @property
     def info(self) -> SourceInfo:

@@ -101,7 +101,7 @@ class SourceInfo:
         return self.end + (number - len(self.times)) / self.fps
 
 
-class Source(Option, ABC, family="source"):
+class Source(Option, ABC, group="source"):
     """Gives the frames of a clip, a chunk at a time, and never holds the clip."""
 
     @property

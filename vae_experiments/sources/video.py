@@ -66,13 +66,13 @@ class Video(Source):
         try:
             size = self._size()
         except ValueError:
-            raise self.mistake("size", "must be one or two whole numbers, as 256 or 480x272") from None
+            raise self.error_for("size", "must be one or two whole numbers, as 256 or 480x272") from None
         if size and size.width * size.height > self.max_pixels:
-            raise self.mistake("size", f"more pixels than source.max_pixels={self.max_pixels}")
+            raise self.error_for("size", f"more pixels than source.max_pixels={self.max_pixels}")
         try:
             self._fps()
         except ValueError:
-            raise self.mistake("fps", FPS_RULE) from None
+            raise self.error_for("fps", FPS_RULE) from None
 
     @property
     def info(self) -> SourceInfo:
@@ -81,14 +81,14 @@ class Video(Source):
         Raises:
             SourceError: the file cannot be read, or nothing of it is left after ``start``.
         """
-        medium = self._medium()
-        survey = medium.survey()
-        choice = self._choice(medium, survey)
-        sound = self._sound(medium, survey, choice) if survey.has_sound else None
-        remarks = (*survey.remarks, *self._remarks(survey, choice))
-        if survey.has_sound and not sound:
+        reader = self._medium()
+        media_info = reader.media_info()
+        choice = self._choice(reader, media_info)
+        sound = self._sound(reader, media_info, choice) if media_info.has_sound else None
+        remarks = (*media_info.remarks, *self._remarks(media_info, choice))
+        if media_info.has_sound and not sound:
             remarks += ("the sound is left out: the file's own clock does not tell when these frames begin",)
-        return SourceInfo(self._size() or survey.size, choice.times, choice.end, sound, remarks)
+        return SourceInfo(self._size() or media_info.size, choice.times, choice.end, sound, remarks)
 
     def chunks(self, count: int) -> Iterator[Frames]:
         """Yield the frames in order, ``count`` at a time, shape ``T 3 H W``.
@@ -117,9 +117,9 @@ class Video(Source):
         size = self._size()
         how = self.fit.name if size else None
         times = [str(value) for value in (Fraction(str(self.start)), self._fps())]
-        medium = self._medium()
+        reader = self._medium()
         # A folder of one animated picture is a still, and the picture itself a clip.
-        content = [type(medium).__name__, *map(digest, medium.files())]
+        content = [type(reader).__name__, *map(digest, reader.files())]
         return digest_of(_READER, size, how, times, self.frames, self.rotate, self.allow_partial, content)
 
     def state(self) -> object:
@@ -140,25 +140,25 @@ class Video(Source):
 
     def _unchanged(self) -> Iterator[Pixels]:
         """Read to the end, and vouch that the file stayed the same meanwhile."""
-        medium = self._medium()
-        before = stamp(medium.path)
+        reader = self._medium()
+        before = stamp(reader.path)
         error = None
         try:
-            yield from self._fitted(medium)
+            yield from self._fitted(reader)
         except SourceError as damage:
             error = damage
         # A file that is being written looks damaged, too; this is the better explanation.
-        if stamp(medium.path) != before:
-            raise medium.refusal("changed while it was read", "wait until it is written, then start again")
+        if stamp(reader.path) != before:
+            raise reader.refusal("changed while it was read", "wait until it is written, then start again")
         if error:
             raise error
 
-    def _fitted(self, medium: MediaReader) -> Iterator[Pixels]:
-        survey = medium.survey()
-        numbers = iter(self._choice(medium, survey).numbers)
-        size = self._size() or survey.size
+    def _fitted(self, reader: MediaReader) -> Iterator[Pixels]:
+        media_info = reader.media_info()
+        numbers = iter(self._choice(reader, media_info).numbers)
+        size = self._size() or media_info.size
         wanted = next(numbers, None)
-        with closing(medium.read()) as pictures:
+        with closing(reader.read()) as pictures:
             for number, render in enumerate(pictures):
                 if number == wanted:
                     pixels = fit(render(), size, self.fit)
@@ -168,13 +168,13 @@ class Video(Source):
                 if wanted is None:
                     return
 
-    def _choice(self, medium: MediaReader, survey: MediaInfo) -> FrameSelection:
+    def _choice(self, reader: MediaReader, media_info: MediaInfo) -> FrameSelection:
         """Choose the pictures that the settings for time ask for."""
-        begins, end, stretch = survey.begins, survey.end, medium.stretch
-        if not _is_timed(survey):
-            if survey.fps is not None and stretch.fps is None:
-                problem = f"its frame rate {say_fps(survey.fps)} is outside (0, {MAX_FPS}]"
-                raise medium.refusal(problem, "set source.fps to the rate that it should have")
+        begins, end, stretch = media_info.begins, media_info.end, reader.stretch
+        if not _is_timed(media_info):
+            if media_info.fps is not None and stretch.fps is None:
+                problem = f"its frame rate {say_fps(media_info.fps)} is outside (0, {MAX_FPS}]"
+                raise reader.refusal(problem, "set source.fps to the rate that it should have")
             fps = stretch.fps or _FPS_WITHOUT_TIMING
             begins, end = tuple(number / fps for number in range(len(begins))), len(begins) / fps
             stretch = stretch._replace(fps=None)
@@ -182,26 +182,26 @@ class Video(Source):
         try:
             choice = stretch.choose(begins, end)
         except ValueError as error:
-            raise medium.refusal(
+            raise reader.refusal(
                 f"source.fps={self.fps} makes {error}", "set source.frames as well"
             ) from None
         if not choice.times:
             raise self._too_late()
         return choice
 
-    def _sound(self, medium: MediaReader, survey: MediaInfo, choice: FrameSelection) -> Sound | None:
+    def _sound(self, reader: MediaReader, media_info: MediaInfo, choice: FrameSelection) -> Sound | None:
         """Return what is heard while the chosen frames are shown; None where the file does not tell when that is."""
-        if survey.end is None or not _is_timed(survey):
+        if media_info.end is None or not _is_timed(media_info):
             return None
-        is_to_the_end = abs(choice.end - survey.end) < 1 / (self._fps() or MAX_FPS)
-        if survey.is_complete and not choice.start and is_to_the_end:
-            return Sound(medium.path)
-        return Sound(medium.path, choice.start, choice.end) if survey.is_in_step else None
+        is_to_the_end = abs(choice.end - media_info.end) < 1 / (self._fps() or MAX_FPS)
+        if media_info.is_complete and not choice.start and is_to_the_end:
+            return Sound(reader.path)
+        return Sound(reader.path, choice.start, choice.end) if media_info.is_in_step else None
 
-    def _remarks(self, survey: MediaInfo, choice: FrameSelection) -> Iterator[str]:
-        if survey.end is not None and (uneven := say_uneven(survey.begins, survey.end)):
+    def _remarks(self, media_info: MediaInfo, choice: FrameSelection) -> Iterator[str]:
+        if media_info.end is not None and (uneven := say_uneven(media_info.begins, media_info.end)):
             yield f"{uneven}, {'each one keeps its time' if self.fps is None else 'resampled by time'}"
-        if survey.end is None and self.fps is None and len(survey.begins) > 1:
+        if media_info.end is None and self.fps is None and len(media_info.begins) > 1:
             yield f"no timing in the file, using {_FPS_WITHOUT_TIMING} fps; source.fps=RATE sets it"
         if self.frames and len(choice.times) < self.frames:
             yield f"source.frames={self.frames} asks for more than there are: {len(choice.times)}"
@@ -214,6 +214,6 @@ class Video(Source):
         )
 
 
-def _is_timed(survey: MediaInfo) -> bool:
+def _is_timed(media_info: MediaInfo) -> bool:
     """Whether a file says when its pictures are shown, and says it credibly."""
-    return survey.fps is not None and 0 < survey.fps <= MAX_FPS
+    return media_info.fps is not None and 0 < media_info.fps <= MAX_FPS

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vae_experiments.tensors import Pixels
 
 CONFIG, PROVENANCE = ".hydra/config.yaml", "provenance.json"
-CURE = "give the folders of finished runs, such as outputs/<date>/<time>"
+HINT = "give the folders of finished runs, such as outputs/<date>/<time>"
 AGAIN = "run it again, or leave it out"
 DIGITS = 12
 """Of a digest, as many as a person can tell from another's."""
@@ -85,9 +85,9 @@ def read_runs(folders: Sequence[Path]) -> list[ComparedRun]:
 def _finished(folder: Path, label: str) -> Job:
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
-        raise VaeExperimentsError(f"{folder} {problem}", CURE)
+        raise VaeExperimentsError(f"{folder} {problem}", HINT)
     if not is_run(folder):
-        raise VaeExperimentsError(f"{folder} is not the folder of a run", CURE)
+        raise VaeExperimentsError(f"{folder} is not the folder of a run", HINT)
     job = read_job(folder, label)
     if job.status is not Status.finished:
         reason = f"it failed: {job.sentence}" if (folder / FAILURE).exists() else job.sentence

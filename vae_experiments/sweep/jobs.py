@@ -24,7 +24,7 @@ CHANGED = f"{RECONSTRUCTED}_with_"
 LARGEST = 1e300
 SWEEP = "sweep"
 """A setting that no one typed: which sweep a job belongs to, where its overrides do not tell."""
-CURE = "give the folder of a sweep, such as outputs/sweeps/<date>/<time>"
+HINT = "give the folder of a sweep, such as outputs/sweeps/<date>/<time>"
 
 
 class Status(Enum):
@@ -105,7 +105,7 @@ def read_jobs(folders: Sequence[Path]) -> list[Job]:
     for folder in folders:
         places = _places(folder)
         if not places and not is_run(folder):
-            raise VaeExperimentsError(f"{folder} holds no jobs", CURE)
+            raise VaeExperimentsError(f"{folder} holds no jobs", HINT)
         if not places and len(folders) == 1:
             page = f"is one run, whose page is {folder / 'report.html'}"
             raise VaeExperimentsError(f"{folder} {page}", "give other runs too, to compare them, or a sweep")
@@ -137,7 +137,7 @@ def labels_of(folders: Sequence[Path]) -> list[str]:
 def _places(folder: Path) -> list[Path]:
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
-        raise VaeExperimentsError(f"{folder} {problem}", CURE)
+        raise VaeExperimentsError(f"{folder} {problem}", HINT)
     return sorted((path for path in folder.iterdir() if path.is_dir() and _is_job(path)), key=_in_order)
 
 

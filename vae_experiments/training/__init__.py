@@ -33,8 +33,8 @@ def train(training: Training, folder: Path, data: Data | None = None, device: De
     announce("torch", "diffusers", "accelerate")
     from vae_experiments.runtime.device import Device
     from vae_experiments.training.data.options import Procedural
-    from vae_experiments.training.resuming import claimed
+    from vae_experiments.training.resuming import reserved
     from vae_experiments.training.trainer import Trainer
 
-    with claimed(folder):
+    with reserved(folder):
         return Trainer(training, data or Procedural(), folder, device or Device()).train()

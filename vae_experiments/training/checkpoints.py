@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from vae_experiments.errors import TrainingError
-from vae_experiments.files import whole
+from vae_experiments.files import atomic_write
 from vae_experiments.runtime.interruption import held
 from vae_experiments.training.resuming import CHECKPOINT
 
@@ -32,7 +32,7 @@ def write_checkpoint(path: Path, weights: dict[str, Weights], progress: dict[str
     metadata = {"progress": json.dumps(progress), "sha256": BLANK}
     content = save({name: tensor.contiguous() for name, tensor in flat.items()}, metadata)
     place = content.index(MARK + BLANK.encode()) + len(MARK)
-    with held(firm=True), whole(path) as hidden, hidden.open("wb") as file:
+    with held(firm=True), atomic_write(path) as hidden, hidden.open("wb") as file:
         file.write(content)
         file.seek(place)
         file.write(hashlib.sha256(content).hexdigest().encode())

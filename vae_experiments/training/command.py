@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from vae_experiments.cli.app import command
 from vae_experiments.cli.config import option_from, refuse_unknown
 from vae_experiments.cli.entry import one_line_mistakes
-from vae_experiments.cli.hydra_setup import ClaimFolder
+from vae_experiments.cli.hydra_setup import ReserveRunFolder
 from vae_experiments.cli.multirun import ending_in_one_line
 from vae_experiments.errors import SettingError, StoppedError
 from vae_experiments.pipeline.folder_lock import held
@@ -22,10 +22,10 @@ from vae_experiments.training import train
 from vae_experiments.training.data.options import Data
 from vae_experiments.training.recipes import Autoencoder, Vae, VideoVae, Vqvae
 from vae_experiments.training.resuming import (
-    claim_folder,
     described,
     last_training,
     merged,
+    reserve_training_folder,
     saved_settings,
 )
 from vae_experiments.training.settings import Training
@@ -33,7 +33,7 @@ from vae_experiments.training.settings import Training
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-FAMILIES = ("training", "data", "device")
+CONFIG_GROUPS = ("training", "data", "device")
 KINDS: list[type[Training]] = [Autoencoder, Vae, Vqvae, VideoVae]
 
 HELP = """Train an autoencoder, from frames that this package paints or from your own videos.
@@ -48,7 +48,7 @@ and change any setting, key=value:
 $CONFIG"""
 
 
-class ClaimTrainingFolder(ClaimFolder):
+class ReserveTrainingFolder(ReserveRunFolder):
     """Gives a new training a folder of its own, and one that is resumed the folder that it has."""
 
     def on_run_start(self, config: DictConfig, **arguments: Any) -> None:
@@ -60,7 +60,7 @@ class ClaimTrainingFolder(ClaimFolder):
             )
         with ending_in_one_line():
             self._choose(config, typed, **arguments)
-            claim_folder(Path(config.hydra.run.dir))
+            reserve_training_folder(Path(config.hydra.run.dir))
 
     def _choose(self, config: DictConfig, typed: bool, **arguments: Any) -> None:
         """Settle the folder."""
@@ -86,7 +86,7 @@ def training_from(
         SettingError: a setting is unknown, its value breaks a rule, or it differs from what the
             training began with.
     """
-    refuse_unknown("", config, {"seed", *FAMILIES})
+    refuse_unknown("", config, {"seed", *CONFIG_GROUPS})
     device = option_from(Device, config, "device")
     if device.exact:
         raise SettingError("device.exact", True, "a training is exact as it is", "leave it out")
@@ -103,7 +103,7 @@ def _parts(config: DictConfig) -> tuple[Training, Data]:
     return training, option_from(Data, config, "data")  # type: ignore[type-abstract]
 
 
-@command("train", FAMILIES, HELP, ClaimTrainingFolder)
+@command("train", CONFIG_GROUPS, HELP, ReserveTrainingFolder)
 def main(config: DictConfig) -> None:
     """Train what the command line composed, into the folder that Hydra made for it."""
     hydra_config = HydraConfig.get()
@@ -117,7 +117,7 @@ def main(config: DictConfig) -> None:
             print(stopped)
             raise SystemExit(128 + stopped.signal) from None
         finally:
-            if claim := held(folder):
-                claim.end()
+            if reservation := held(folder):
+                reservation.end()
     if os.environ.get("RANK", "0") == "0":
         print(f"the trained autoencoder is ready: python run.py model=folder model.path={model}")

@@ -28,7 +28,7 @@ class Autoencoder(Training):
         super().__post_init__()
         for name in ("encoder_blocks", "decoder_blocks"):
             if len(getattr(self, name)) != len(self.widths):
-                raise self.mistake(name, f"must have one number a width ({len(self.widths)})")
+                raise self.error_for(name, f"must have one number a width ({len(self.widths)})")
 
     def trainee(self) -> Trainee:
         """Build an AutoencoderDC."""
@@ -41,7 +41,7 @@ class Autoencoder(Training):
         return Deterministic(network, self.latent_noise, self.prior)
 
 
-class GroupNormed(Training, ABC, family="training"):
+class GroupNormed(Training, ABC, group="training"):
     """What the two kinds share whose blocks are normalised in groups of channels."""
 
     blocks: int = setting("residual blocks at each resolution", default=1, minimum=1)
@@ -61,7 +61,7 @@ class GroupNormed(Training, ABC, family="training"):
         """
         super().__post_init__()
         if any(width % self.groups for width in self.widths):
-            raise self.mistake("groups", f"must divide every width ({', '.join(map(str, self.widths))})")
+            raise self.error_for("groups", f"must divide every width ({', '.join(map(str, self.widths))})")
 
 
 class Vae(GroupNormed):
@@ -150,17 +150,17 @@ class VideoVae(Training):
         """
         super().__post_init__()
         if any(width % self.widths[0] for width in self.widths):
-            raise self.mistake("widths", f"must be multiples of the first one ({self.widths[0]})")
+            raise self.error_for("widths", f"must be multiples of the first one ({self.widths[0]})")
         if len(self.widths) < 3:
-            raise self.mistake("widths", "must be three or more: time is halved twice, between them")
+            raise self.error_for("widths", "must be three or more: time is halved twice, between them")
         if self.widths[-1] != self.widths[-2]:
-            raise self.mistake(
+            raise self.error_for(
                 "widths", "must end with two of the same, as the shortcuts of this network want it"
             )
         if self.clip_frames % 4 != 1:
-            raise self.mistake("clip_frames", "must be one more than a multiple of 4")
+            raise self.error_for("clip_frames", "must be one more than a multiple of 4")
         if self.compile:
-            raise self.mistake(
+            raise self.error_for(
                 "compile", "must be false: this network carries state that torch cannot compile"
             )
 

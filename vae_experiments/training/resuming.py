@@ -12,7 +12,7 @@ from vae_experiments.cli.renamed import under_new_names
 from vae_experiments.errors import SettingError, TrainingError
 from vae_experiments.files import SUMS
 from vae_experiments.options import Choice, dotted
-from vae_experiments.pipeline.folder_lock import Claim, held, take
+from vae_experiments.pipeline.folder_lock import Reservation, held, take
 from vae_experiments.training.settings import FREE
 
 if TYPE_CHECKING:
@@ -50,21 +50,21 @@ def _is_finished(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def reserved(folder: Path) -> Iterator[None]:
     """Hold a training's folder while the block runs; whoever claimed it before ends its claim himself.
 
     Raises:
         RefusedError: as :func:`claim_folder` does.
     """
-    claim = None if held(folder) else claim_folder(folder)
+    reservation = None if held(folder) else reserve_training_folder(folder)
     try:
         yield
     finally:
-        if claim:
-            claim.end()
+        if reservation:
+            reservation.end()
 
 
-def claim_folder(folder: Path) -> Claim | None:
+def reserve_training_folder(folder: Path) -> Reservation | None:
     """Claim a training's folder before its first file: of processes that train together the first one does.
 
     What a training that was killed left hidden there goes.
@@ -84,7 +84,7 @@ def claim_folder(folder: Path) -> Claim | None:
 def described(training: Training, data: Data) -> dict[str, Any]:
     """Write down what a training is, so that it can go on: plain values, as a config has them."""
     return {
-        option.family: {
+        option.group: {
             name: str(value) if isinstance(value, Choice) else value
             for name, value in dataclasses.asdict(option).items()
         }

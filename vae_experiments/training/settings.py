@@ -23,7 +23,7 @@ class Precision(Choice):
     bfloat16 = "bfloat16"
 
 
-class Training(Option, ABC, family="training"):
+class Training(Option, ABC, group="training"):
     """Trains one kind of autoencoder."""
 
     seed: int = setting(
@@ -110,12 +110,12 @@ class Training(Option, ABC, family="training"):
         """
         super().__post_init__()
         if not self.widths:
-            raise self.mistake("widths", "must have one number or more")
+            raise self.error_for("widths", "must have one number or more")
         if self.compile and not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
-            raise self.mistake("compile", "needs a C++ compiler, and none is here", "leave it out")
+            raise self.error_for("compile", "needs a C++ compiler, and none is here", "leave it out")
         for name in ("crop", "large_crop"):
             if getattr(self, name) % self.stride:
-                raise self.mistake(name, f"must be a multiple of {self.stride}, the stride of the network")
+                raise self.error_for(name, f"must be a multiple of {self.stride}, the stride of the network")
 
     @property
     def frames(self) -> int:

@@ -180,7 +180,7 @@ def _buildable(settings: Training) -> Trainee:
         trainee.decode(trainee.encode(torch.zeros(shape)))
     except (ValueError, RuntimeError, ZeroDivisionError) as error:
         reason = str(error).splitlines()[0][:120]
-        raise settings.mistake(
+        raise settings.error_for(
             "widths",
             f"do not make a network with training.latent_channels={settings.latent_channels} ({reason})",
             "leave them out, or take powers of 2, the last at least as large as latent_channels",

@@ -269,7 +269,7 @@ class Trainer:
     def _with_what_is_kept(self, error: TrainingError) -> TrainingError:
         checkpoint = self.folder / CHECKPOINT
         kept = f"; the last good weights are in {checkpoint}" if checkpoint.exists() else ""
-        return TrainingError(error.problem, error.cure + kept)
+        return TrainingError(error.problem, error.hint + kept)
 
     def _note(self, numbers: dict[str, float]) -> None:
         if self.is_main:

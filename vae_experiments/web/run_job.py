@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from vae_experiments.cli.hydra_setup import claim
+from vae_experiments.cli.hydra_setup import reserve_folder
 from vae_experiments.errors import WriteError
 from vae_experiments.pipeline.run_folder import Output
 from vae_experiments.runtime.progress import shown_to
@@ -59,7 +59,7 @@ def new_folder(outputs: Path, now: datetime | None = None) -> Path:
     """
     moment = now or datetime.now()
     try:
-        return claim(outputs / f"{moment:%Y-%m-%d}" / f"{moment:%H-%M-%S}")
+        return reserve_folder(outputs / f"{moment:%Y-%m-%d}" / f"{moment:%H-%M-%S}")
     except OSError as error:
         raise WriteError(
             "cannot write the folder of results", "start the page with another --outputs"

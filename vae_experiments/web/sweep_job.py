@@ -91,8 +91,8 @@ def orders_of(asked: RawRequest, over: SweepRange) -> list[RawRequest]:
         SettingError: the chain has no such setting.
     """
     if over.setting not in sweepable(asked.chain):
-        cure = "choose one of the list" if asked.chain else "choose a manipulation on the first tab"
-        raise SettingError("setting", "...", "not a number of this chain", cure)
+        hint = "choose one of the list" if asked.chain else "choose a manipulation on the first tab"
+        raise SettingError("setting", "...", "not a number of this chain", hint)
     if len(set(over.values())) < FEWEST:
         reach = f"{over.first:g} to {over.last:g}"
         raise SettingError("range", reach, f"holds fewer than {FEWEST} values of that setting", "widen it")

@@ -1,7 +1,7 @@
 """Everything that is written for people to look at: videos, plots, the page."""
 
 from vae_experiments.writers.pages.contact_sheet import Tile, write_gallery
-from vae_experiments.writers.pages.run_report import spoken, write_report
+from vae_experiments.writers.pages.run_report import chain_label, write_report
 from vae_experiments.writers.pages.sweep_contact_sheet import Sheet, SheetTile, write_sheet
 from vae_experiments.writers.pages.sweep_report import Card, Cell, Plot, Row, SweepPage, write_sweep_page
 from vae_experiments.writers.pictures.format import Copy
@@ -46,6 +46,7 @@ __all__ = [
     "SheetTile",
     "SweepPage",
     "Tile",
+    "chain_label",
     "cut_sound",
     "open_mp4",
     "plot_batch_sizes",
@@ -56,7 +57,6 @@ __all__ = [
     "plot_metrics_by_choice",
     "plot_metrics_map",
     "plot_training",
-    "spoken",
     "write_gallery",
     "write_png",
     "write_report",

@@ -71,7 +71,7 @@ class FrequencyFilter(WholeClip):
         super().__post_init__()
         ends = (self.low, self.high)
         if not any(isinstance(end, str) for end in ends) and self.low >= self.high:
-            raise self.mistake("low", f"must be below {self.address()}.high={self.high:g}")
+            raise self.error_for("low", f"must be below {self.address()}.high={self.high:g}")
 
     def holds(self, clip: Clip) -> bool:
         """Whether it reads all of this clip first: over space it needs no other frame."""

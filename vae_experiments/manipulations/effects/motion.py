@@ -157,7 +157,7 @@ class TemporalBand(WholeClip):
         """
         super().__post_init__()
         if self.low_hz > self.high_hz:
-            raise self.mistake("low_hz", f"must be at most {self.address()}.high_hz={self.high_hz:g}")
+            raise self.error_for("low_hz", f"must be at most {self.address()}.high_hz={self.high_hz:g}")
 
     def whole(self, latents: Latents, clip: Clip) -> Latents:
         """Cut out the band and add it once more."""

@@ -66,7 +66,7 @@ class Bend(ChainStep):
         """
         super().__post_init__()
         if self.levels == 1:
-            raise self.mistake("levels", "must be 0 (off) or at least 2")
+            raise self.error_for("levels", "must be 0 (off) or at least 2")
 
     def stream(self, chunks: Iterable[Latents], _clip: Clip) -> Iterator[Latents]:
         """Let the latents pass."""
@@ -84,7 +84,7 @@ class Bend(ChainStep):
         chosen = [name for name in able if fnmatchcase(name, self.layers)]
         if not chosen:
             some = ", ".join(able[:: max(1, len(able) // NAMES_SHOWN)][:NAMES_SHOWN])
-            raise self.mistake(
+            raise self.error_for(
                 "layers", "fits no weight of the decoder", f"its weights have names such as {some}"
             )
         with torch.no_grad():

@@ -59,7 +59,7 @@ class Adain(WholeClip):
         for name, usual in (("mean", 0), ("std", 1)):
             if self.path.strip() and getattr(self, name) != usual:
                 rule = f"has no effect beside path={self.path}"
-                raise self.mistake(name, rule, f"set {self.address()}.path= to nothing, or leave it out")
+                raise self.error_for(name, rule, f"set {self.address()}.path= to nothing, or leave it out")
 
     def check(self, clip: Clip) -> None:
         """Look the other video over before anything is written.
@@ -160,7 +160,7 @@ class PcaDirection(WholeClip):
 
     def _check_component(self, count: int | None) -> None:
         if count is not None and self.component >= count:
-            raise self.mistake(
+            raise self.error_for(
                 "component", f"there are {count} components over {self.over}", f"name one of 0 to {count - 1}"
             )
 

@@ -133,7 +133,7 @@ class Freeze(Manipulation):
         """
         super().check(clip)
         if clip.frames is not None and self.frame >= clip.frames:
-            raise self.mistake(
+            raise self.error_for(
                 "frame", f"the clip has {clip.frames} frames", f"name one of 0 to {clip.frames - 1}"
             )
 

@@ -26,7 +26,7 @@ WHOLE_CELLS = 1e-4
 """So near to a whole number of cells a place is taken to be there: schedules are float32."""
 
 
-class Warp(Manipulation, family="manipulation"):
+class Warp(Manipulation, group="manipulation"):
     """Looks each frame up at other places, measured on the frame and not on the cells that it was padded to."""
 
     def warped(self, latents: Latents, extent: Extent) -> Latents:

@@ -75,7 +75,7 @@ class Hub(Model):
         for name in ("latent_channels", "stride", "time_stride"):
             typed, found = getattr(self, name), getattr(autoencoder, name)
             if typed not in (None, found):
-                raise self.mistake(
+                raise self.error_for(
                     name, f"says what the model is, and {self.repository} has {found}", "leave it out"
                 )
         return autoencoder

@@ -134,6 +134,6 @@ def _too_weak(
         rule = f"{names} as set {'costs' if one else 'cost'} less: {full.psnr_db:.2f} dB on {sample}"
     able = {link.name: link.gallery_values[0] for link in links if link.gallery_values[0] != "strength"}
     stronger = " or ".join(f"{name}.{key}" for name, key in able.items())
-    cures = [f"give {stronger} a stronger value"] if stronger else []
-    cures += ["choose another manipulation"] + ([] if sample.spread else ["raise target.frames"])
-    return target.miss(rule, ", or ".join(cures))
+    hints = [f"give {stronger} a stronger value"] if stronger else []
+    hints += ["choose another manipulation"] + ([] if sample.spread else ["raise target.frames"])
+    return target.miss(rule, ", or ".join(hints))

@@ -30,7 +30,7 @@ class Trial(NamedTuple):
         return math.inf if found is None else found
 
 
-class Target(Option, family="target", single=True):
+class Target(Option, group="target", single=True):
     """Searches the strength of the manipulations that costs a given PSNR."""
 
     psnr_db: float | None = setting(
@@ -74,6 +74,6 @@ class Target(Option, family="target", single=True):
         assert self.psnr_db is not None, "no target"
         return abs(trial.psnr_db - self.psnr_db)
 
-    def miss(self, rule: str, cure: str) -> SettingError:
+    def miss(self, rule: str, hint: str) -> SettingError:
         """Make the error for a target that cannot be reached."""
-        return SettingError("target.psnr_db", f"{self.psnr_db:g}", rule, cure)
+        return SettingError("target.psnr_db", f"{self.psnr_db:g}", rule, hint)

@@ -57,7 +57,7 @@ _UNEVEN = {"mpeg4", "theora"}
 class ClipReader:
     """A video or an animated picture of which any stretch can be read; small, and picklable."""
 
-    medium: SeekingVideo | Animation
+    reader: SeekingVideo | Animation
     size: Size
     frames: int
     """How many can be read; of a video without an index that is not more than ``REACH``."""
@@ -70,12 +70,12 @@ class ClipReader:
     @property
     def path(self) -> Path:
         """Where the file is."""
-        return self.medium.path
+        return self.reader.path
 
     @property
     def is_still(self) -> bool:
         """Whether it is a picture that nobody animated."""
-        return isinstance(self.medium, Animation) and self.frames == 1
+        return isinstance(self.reader, Animation) and self.frames == 1
 
     def start(self, number: int) -> Keyframe:
         """Return the last place to begin at before a frame, or at it."""
@@ -110,10 +110,10 @@ class ClipReader:
         raise refuse(self.path, "damaged further in", _AGAIN)
 
     def _pictures(self, key: Keyframe, start: Keyframe) -> Generator[Callable[[], Pixels], None, None]:
-        if isinstance(self.medium, SeekingVideo):
-            yield from self.medium.pictures(key, start, self.size)
+        if isinstance(self.reader, SeekingVideo):
+            yield from self.reader.pictures(key, start, self.size)
             return
-        with closing(self.medium.read()) as pictures:
+        with closing(self.reader.read()) as pictures:
             yield from pictures
 
 
@@ -188,15 +188,15 @@ def look_over(path: Path) -> ClipReader:
     state = stamp(path)
     if sniff(path).is_picture:
         still = Animation(path, rotate=True, allow_partial=False, max_pixels=_MOST_PIXELS)
-        survey = still.look_over()
+        media_info = still.look_over()
         return _reachable(
-            ClipReader(still, survey.size, len(survey.begins), (_FIRST,), survey.remarks, state)
+            ClipReader(still, media_info.size, len(media_info.begins), (_FIRST,), media_info.remarks, state)
         )
     glance = Stretch(frames=_GLANCE)
     video = SeekingVideo(path, rotate=True, allow_partial=False, max_pixels=_MOST_PIXELS, stretch=glance)
-    survey = video.look_over()
+    media_info = video.look_over()
     count, starts = video.starts()
-    return _reachable(ClipReader(video, survey.size, count, starts, survey.remarks, state))
+    return _reachable(ClipReader(video, media_info.size, count, starts, media_info.remarks, state))
 
 
 def _reachable(clip: ClipReader) -> ClipReader:

@@ -86,8 +86,8 @@ class VideoFile(MediaReader):
                     log.info("source: looking the video over, %d frames so far", len(clock))
         except Damage as damage:
             if not (self.allow_partial and first):
-                cure = GO_ON if first else _BEGIN_LATER
-                raise self.refusal(f"damaged near frame {len(clock)}", cure) from damage
+                hint = GO_ON if first else _BEGIN_LATER
+                raise self.refusal(f"damaged near frame {len(clock)}", hint) from damage
             return first, f"damaged near frame {len(clock)}; the {len(clock)} frames before it are used"
         if first is None:
             raise self.refusal("the video stream holds no frames", "record or copy it again")
@@ -95,21 +95,23 @@ class VideoFile(MediaReader):
 
     def read(self) -> Generator[Callable[[], Pixels], None, None]:
         """Decode every frame of the survey."""
-        survey = self.survey()
+        media_info = self.media_info()
         number = 0
         try:
             with self._opened() as (container, stream, _):
                 for frame in Decoding(container, stream, self.allow_partial):
-                    if number == len(survey.begins):
+                    if number == len(media_info.begins):
                         return
                     turn = self._turn(frame)
-                    self._check_unchanged(turn.size(Size(frame.width, frame.height)), survey.size, number)
+                    self._check_unchanged(turn.size(Size(frame.width, frame.height)), media_info.size, number)
                     yield partial(upright_pixels, frame, turn)
                     number += 1
         except Damage as damage:
-            if number < len(survey.begins):
+            if number < len(media_info.begins):
                 raise self.refusal(f"damaged near frame {number}", GO_ON) from damage
-        assert number == len(survey.begins), f"{number} frames came, {len(survey.begins)} were counted"
+        assert number == len(media_info.begins), (
+            f"{number} frames came, {len(media_info.begins)} were counted"
+        )
 
     def _walk(self, container: InputContainer, stream: VideoStream) -> Walk:
         try:
@@ -138,8 +140,8 @@ class VideoFile(MediaReader):
                         # What was wrong with the packets that were probed is met again, in its place.
                         container.seek(0)
             except (av.FFmpegError, ValueError) as error:
-                cure = "copy it again or convert it to mp4"
-                raise self.refusal("not a video that can be read", cure) from error
+                hint = "copy it again or convert it to mp4"
+                raise self.refusal("not a video that can be read", hint) from error
             with container:
                 yield container, self._choose(container), complaint[0].strip() if complaint else ""
 

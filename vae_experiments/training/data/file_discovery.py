@@ -12,7 +12,7 @@ from vae_experiments.errors import SourceError, system_reason
 from vae_experiments.files import digest_of
 from vae_experiments.sources.paths import locate, refuse, say_name
 from vae_experiments.sources.video_file.clip_reader import ClipReader, look_over
-from vae_experiments.training.data.video_dataset import ClipSpan, Footage, mistake, reason
+from vae_experiments.training.data.video_dataset import ClipSpan, Footage, folder_error, reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ def gather(path: str, size: int, validation_fraction: float, frames: int) -> Foo
         notes += [f"{say_name(file)}: {remark}" for remark in clip.remarks]
     if not usable:
         problem = f"none of its files can be used ({skipped[0]})" if skipped else "there are no files in it"
-        raise mistake(folder, problem, "give a folder of videos")
+        raise folder_error(folder, problem, "give a folder of videos")
     training, held_out = _divide(folder, usable, validation_fraction, frames)
     remarks = (*_first(skipped, "files were skipped"), *_first(notes, "remarks about files were made"))
     return Footage(folder, size, frames, training, held_out, len(skipped), remarks)
@@ -57,9 +57,9 @@ def _folder(path: str) -> Path:
     except SourceError as error:
         why = reason(error)
         problem = "no such folder" if why.startswith("no such file") else why
-        raise mistake(path, problem, error.cure) from None
+        raise folder_error(path, problem, error.hint) from None
     if not folder.is_dir():
-        raise mistake(path, "not a folder", "give the folder that the videos are in")
+        raise folder_error(path, "not a folder", "give the folder that the videos are in")
     return folder
 
 
@@ -110,14 +110,14 @@ def _refuse_useless(clip: ClipReader, frames: int) -> None:
     Raises:
         SourceError: says why.
     """
-    cure = "leave it out"
+    hint = "leave it out"
     if clip.is_still and frames > 1:
-        raise refuse(clip.path, f"a still picture, and the training takes {frames} frames at a time", cure)
+        raise refuse(clip.path, f"a still picture, and the training takes {frames} frames at a time", hint)
     if clip.frames < _fewest(frames):
         problem = f"too short: it has {clip.frames} of the {frames} frames that the training takes at a time"
-        raise refuse(clip.path, problem, cure)
+        raise refuse(clip.path, problem, hint)
     if min(clip.size) < _SMALLEST:
-        raise refuse(clip.path, f"its frames are {clip.size}, too small to learn from", cure)
+        raise refuse(clip.path, f"its frames are {clip.size}, too small to learn from", hint)
 
 
 def _fewest(frames: int) -> int:
@@ -149,7 +149,7 @@ def _divide(
     end = max(math.ceil(file.frames / 10), _fewest(frames))
     if file.frames - end < _fewest(frames):
         problem = f"its one usable file has {file.frames} frames, too few to train on and to measure with"
-        raise mistake(folder, problem, "add another video")
+        raise folder_error(folder, problem, "add another video")
     return (ClipSpan(file, 0, file.frames - end),), (ClipSpan(file, file.frames - end, end),)
 
 

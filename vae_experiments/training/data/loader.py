@@ -90,7 +90,9 @@ class Batches:
         for name in ("crop", "large_crop"):
             if getattr(self.settings, name) > side:
                 rule = f"must be at most {side} pixels, the side of the data"
-                raise self.settings.mistake(name, rule, "make it smaller, or data.size of data=folder larger")
+                raise self.settings.error_for(
+                    name, rule, "make it smaller, or data.size of data=folder larger"
+                )
 
     def _crops(self, step: int, part: int, buffer: deque[Array]) -> Frames:
         batch, crop = self.settings.sizes(step)

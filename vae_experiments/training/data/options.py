@@ -11,7 +11,7 @@ from vae_experiments.training.data.dataset import Dataset, TrainingSample
 _VALIDATION = 1_000_000_000  # the number of the first frame that training never reaches
 
 
-class Data(Option, ABC, family="data"):
+class Data(Option, ABC, group="data"):
     """Where training frames come from."""
 
     @abstractmethod

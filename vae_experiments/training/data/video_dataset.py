@@ -92,7 +92,7 @@ class Footage(Dataset):
             except SourceError as error:
                 remarks[f"skipped parts of {say_name(stretch.file.path)}: {reason(error)}"] = None
         problem = f"none of its videos can be read any more ({next(iter(remarks))})"
-        raise mistake(self.folder, problem, "check the files")
+        raise folder_error(self.folder, problem, "check the files")
 
     def _cut(self, random: Random, stretch: ClipSpan, first: int) -> Array:
         """Read a stretch, and cut one square out of all its frames."""
@@ -132,6 +132,6 @@ def reason(error: SourceError) -> str:
     return re.sub(r"source\.max_pixels=(\d+)", r"the limit of \1 pixels", problem)
 
 
-def mistake(folder: Path | str, problem: str, cure: str) -> TrainingError:
+def folder_error(folder: Path | str, problem: str, hint: str) -> TrainingError:
     """Make the error for a folder of videos."""
-    return TrainingError(f"data.path={say_name(folder)}: {problem}", cure)
+    return TrainingError(f"data.path={say_name(folder)}: {problem}", hint)

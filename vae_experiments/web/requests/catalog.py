@@ -32,7 +32,7 @@ CALL = re.compile(r"(outside )?(circle|box|ramp|ease|sine|triangle|square)\([\w 
 class Offered:
     """One choice of a group: its class, and the defaults that its yaml gives."""
 
-    family: str
+    group: str
     name: str
     kind: type[Option]
     defaults: Mapping[str, Any]
@@ -42,7 +42,7 @@ class Offered:
     @property
     def address(self) -> str:
         """Where its settings are typed."""
-        return self.name if self.family == "manipulation" else self.family
+        return self.name if self.group == "manipulation" else self.group
 
     def controls(self) -> list[Control]:
         """List the controls of its settings, those that every kind has at the end."""
@@ -113,12 +113,12 @@ def _is_plain(text: str) -> bool:
 
 
 @cache
-def offered(family: str) -> dict[str, Offered]:
+def offered(group: str) -> dict[str, Offered]:
     """Read what a group offers, by the names that select it; what needs a file of its own is left out."""
     found = {}
     for folder in (CONF, *plugin_confs()):
-        for file in sorted((folder / family).glob("*.yaml")):
-            one = _read(family, file)
+        for file in sorted((folder / group).glob("*.yaml")):
+            one = _read(group, file)
             if one is not None:
                 found[one.name] = one
     return found
@@ -129,34 +129,34 @@ def models() -> dict[str, Offered]:
     return {name: one for name, one in offered("model").items() if _is_here(one)}
 
 
-def chosen(family: str, name: object) -> Offered:
+def chosen(group: str, name: object) -> Offered:
     """Find one choice by the name that the browser sent.
 
     Raises:
         SettingError: there is none of that name.
     """
-    known = models() if family == "model" else offered(family)
+    known = models() if group == "model" else offered(group)
     if not isinstance(name, str) or name not in known:
         shown = "".join(sign for sign in str(name) if sign.isalnum() or sign in "_-")[:40]
-        raise SettingError(family, shown, "no such choice", f"choose from: {', '.join(known)}")
+        raise SettingError(group, shown, "no such choice", f"choose from: {', '.join(known)}")
     return known[name]
 
 
-def _read(family: str, file: Path) -> Offered | None:
+def _read(group: str, file: Path) -> Offered | None:
     values = OmegaConf.load(file)
     assert isinstance(values, DictConfig), file
     schema = next((str(line) for line in values.pop("defaults", []) if "/hydra/schema/" in str(line)), None)
     if schema is None:
         return None
-    kind = kind_named(family, snake_case(schema.partition("@")[0].rpartition("/")[2]))
-    node = values.get(file.stem, {}) if family == "manipulation" else values
+    kind = kind_named(group, snake_case(schema.partition("@")[0].rpartition("/")[2]))
+    node = values.get(file.stem, {}) if group == "manipulation" else values
     plain = OmegaConf.create({"seed": 0, "node": node})
     settings = OmegaConf.to_container(plain.node, resolve=True)
     assert isinstance(settings, dict), file
     own = {str(name): value for name, value in settings.items() if value != "???" and name != "kind"}
     title = file.read_text(encoding="utf-8").splitlines()
     line = next((text.lstrip("# ") for text in title if text.startswith("#") and "@package" not in text), "")
-    return Offered(family, file.stem, kind, _with_types(kind, defaults_of(kind, own)), line)
+    return Offered(group, file.stem, kind, _with_types(kind, defaults_of(kind, own)), line)
 
 
 def _with_types(kind: type[Option], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -216,8 +216,8 @@ def _chain(names: Sequence[str]) -> list[Offered]:
     return chain
 
 
-def _choice(family: str, name: str) -> list[str]:
-    return [] if name == DEFAULT[family] else [f"{family}={name}"]
+def _choice(group: str, name: str) -> list[str]:
+    return [] if name == DEFAULT[group] else [f"{group}={name}"]
 
 
 def _choice_of(chain: Sequence[Offered]) -> list[str]:

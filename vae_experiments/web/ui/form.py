@@ -25,7 +25,7 @@ SCHEDULE = "empty, a number beyond the slider, or as ramp(0,1)"
 class Key(NamedTuple):
     """Which setting a control is for: ``('manipulation', 'noise', 'scale')``."""
 
-    family: str
+    group: str
     owner: str
     name: str
 
@@ -82,7 +82,7 @@ class Form:
 
     def others(self) -> list[Key]:
         """List the settings that name the other video of a manipulation that mixes two."""
-        return [key for key in self.controls if key.family == "manipulation" and key.name == "path"]
+        return [key for key in self.controls if key.group == "manipulation" and key.name == "path"]
 
     def mixes_two(self, chain: Sequence[Any]) -> bool:
         """Whether a link of a chain has a setting that names another video."""
@@ -194,9 +194,9 @@ def component(control: Control) -> Any:
     return gr.Textbox(control.default, label=label, info=info, max_lines=1, placeholder=placeholder)
 
 
-def _of(sent: dict[Key, Any], family: str, owner: str) -> dict[str, Any]:
+def _of(sent: dict[Key, Any], group: str, owner: str) -> dict[str, Any]:
     """Collect the values of one owner's settings; a text over time takes the place of its slider."""
-    found = {key.name: value for key, value in sent.items() if key[:2] == (family, owner)}
+    found = {key.name: value for key, value in sent.items() if key[:2] == (group, owner)}
     over_time = {name: found.pop(name) for name in list(found) if name.endswith(OVER_TIME)}
     return found | {
         name.removesuffix(OVER_TIME): _number_or_text(text) for name, text in over_time.items() if _says(text)

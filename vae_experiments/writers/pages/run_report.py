@@ -47,6 +47,6 @@ def _shown(value: float | None, score: Mapping[str, Any]) -> str:
     return f"{value:.4g}"
 
 
-def spoken(names: Sequence[str]) -> str:
+def chain_label(names: Sequence[str]) -> str:
     """Return a list of manipulations in words: ``noise, then blur``."""
     return ", then ".join(name.replace("_", " ") for name in names) or "no manipulation"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
-from vae_experiments.files import whole
+from vae_experiments.files import atomic_write
 from vae_experiments.runtime.progress import waiting
 from vae_experiments.writers.pictures.format import Format
 
@@ -98,7 +98,7 @@ class Animation(Format):
                     f"{self.name}: plays {slower:.0%} longer than the video: "
                     f"a frame of it lasts {self.shortest_ms} ms at least"
                 )
-            with waiting(f"writing {path.name}"), whole(path) as hidden:
+            with waiting(f"writing {path.name}"), atomic_write(path) as hidden:
                 hidden.write_bytes(self._encoded(frames, durations))
 
     def _encoded(self, frames: WaitingFrames, durations: list[int]) -> bytes:

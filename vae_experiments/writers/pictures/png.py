@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from vae_experiments.files import whole, whole_folder, write_error
+from vae_experiments.files import atomic_write, whole_folder, write_error
 from vae_experiments.writers.pictures.format import Format
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def write_png(path: Path, pixels: Pixels, optimize: bool = False) -> None:
     Raises:
         WriteError: the disk is full or broken.
     """
-    with whole(path) as hidden:
+    with atomic_write(path) as hidden:
         hidden.write_bytes(as_png(pixels, optimize))
 
 

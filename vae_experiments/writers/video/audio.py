@@ -157,13 +157,21 @@ def _beginning(source: Any) -> Beginning | None:
     track = playable_track(source)
     if track is None:
         return None
-    pictures = (film for film in source.streams.video if not film.disposition & Disposition.attached_pic)
-    film = next(pictures, None)
-    start = Fraction(film.start_time * film.time_base) if film and film.start_time else Fraction(0)
-    shown = start if film is None or source.format.name in UNORDERED else None
+    pictures = (
+        video_stream
+        for video_stream in source.streams.video
+        if not video_stream.disposition & Disposition.attached_pic
+    )
+    video_stream = next(pictures, None)
+    start = (
+        Fraction(video_stream.start_time * video_stream.time_base)
+        if video_stream and video_stream.start_time
+        else Fraction(0)
+    )
+    shown = start if video_stream is None or source.format.name in UNORDERED else None
     is_known, heard = track.codec_context.codec.canonical_name in COPIED, list[Any]()
     with contextlib.suppress(av.FFmpegError):
-        for packet in source.demux(*filter(None, (track, film))):
+        for packet in source.demux(*filter(None, (track, video_stream))):
             if packet.stream is track:
                 heard += [packet] if packet.size and len(heard) < TRIED else []
             elif shown is None:

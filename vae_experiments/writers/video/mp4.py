@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 from vae_experiments.errors import WriteError
-from vae_experiments.files import whole
+from vae_experiments.files import atomic_write
 from vae_experiments.writers.video.audio import Soundtrack
 from vae_experiments.writers.video.clock import OutputClock
 
@@ -109,7 +109,7 @@ def open_mp4(
         WriteError: the file cannot be written, or no frame came.
     """
     clock = OutputClock(fps, times)
-    with whole(path) as hidden:
+    with atomic_write(path) as hidden:
         with _container(hidden, clock) as container, contextlib.ExitStack() as stack:
             soundtrack = stack.enter_context(Soundtrack.beside(container, sound, say)) if sound else None
             video = Mp4(container, size, clock, soundtrack)
