@@ -54,14 +54,14 @@ class Hub(Model):
         place.check()
         found = place.cached()
         if found is not None:
-            return self._remarked(found)
+            return found
         try:
             remote = self.remote_files()
         except ModelError:
             lesser = place.cached(anything=True)
             if lesser is None:
                 raise
-            return self._remarked(lesser)
+            return lesser
         return self.fetch(remote)
 
     def load(self, chosen: DeviceChoice) -> Autoencoder:
@@ -99,24 +99,10 @@ class Hub(Model):
         """
         from vae_experiments.models.hub.remote_files import megabytes
 
-        log.info(
-            "downloading %s: %s to %s",
-            self.repository,
-            megabytes(remote.missing_bytes),
-            self.place.cache.parent,
-        )
-        return self._remarked(self.place.as_plain(remote.fetch(), remote.weights))
-
-    def _remarked(self, folder: Path) -> Path:
-        """Warn that a variant stands in for the plain weights, which hold more digits."""
-        variant = self.place.variant(folder)
-        if variant:
-            log.warning(
-                "model: %s is here in %s only, whose weights have fewer digits than float32",
-                self.repository,
-                variant,
-            )
-        return folder
+        if remote.missing_bytes:
+            size = megabytes(remote.missing_bytes)
+            log.info("downloading %s: %s to %s", self.repository, size, self.place.cache.parent)
+        return remote.fetch()
 
 
 def has_token() -> bool:

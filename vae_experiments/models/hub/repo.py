@@ -14,10 +14,6 @@ from vae_experiments.models.hub.weight_files import Weights
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SHOWN, MEANWHILE = "vae_experiments", "vae_experiments_meanwhile"
-"""Folders, beside the library's own in the cache, in which variants are shown under plain names: where the
-hub has nothing else, and where it could not be asked."""
-
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
@@ -64,10 +60,7 @@ class HubRepo(NamedTuple):
     def cached(self, anything: bool = False) -> Path | None:
         """Find the weights in the cache without asking the hub: the plain ones, or ``anything``.
 
-        A variant counts as well when it was downloaded knowingly, because the hub had nothing else.
-
-        Raises:
-            ModelError: a variant cannot be shown under the plain names.
+        A variant in fewer bits is not the model that was asked for, as long as the hub may have that.
         """
         from huggingface_hub import try_to_load_from_cache
 
@@ -78,29 +71,7 @@ class HubRepo(NamedTuple):
             return None
         folder = Path(found).parent
         weights = Weights.among(file.name for file in folder.iterdir() if file.exists())
-        if weights is None or not weights.variant:
-            return folder if weights else None
-        if self._plain(folder, weights, SHOWN).exists():
-            return self.as_plain(folder, weights)
-        return self.as_plain(folder, weights, MEANWHILE) if anything else None
-
-    def as_plain(self, folder: Path, weights: Weights, where: str = SHOWN) -> Path:
-        """Return a cached folder as diffusers wants it: a variant is shown under the plain names.
-
-        Raises:
-            ModelError: the cache cannot be written.
-        """
-        try:
-            return (
-                weights.as_plain(folder, self._plain(folder, weights, where)) if weights.variant else folder
-            )
-        except OSError as error:
-            raise disk_error(self, error) from error
-
-    def variant(self, folder: Path) -> str:
-        """Return which variant ``as_plain`` shows in a folder; empty for plain weights."""
-        parts = folder.resolve().relative_to(self.cache).parts
-        return parts[1] if parts[0] in (SHOWN, MEANWHILE) else ""
+        return folder if weights and (anything or not weights.variant) else None
 
     @staticmethod
     def damaged(folder: Path) -> Iterator[Path]:
@@ -112,10 +83,6 @@ class HubRepo(NamedTuple):
             sha256 = file.readlink().name if file.is_symlink() else ""
             if re.fullmatch("[0-9a-f]{64}", sha256) and digest(file) != sha256:
                 yield file
-
-    def _plain(self, folder: Path, weights: Weights, where: str) -> Path:
-        inside = folder.resolve().relative_to(self.cache / "snapshots")
-        return self.cache / where / weights.variant / inside
 
 
 def disk_error(place: HubRepo, error: OSError) -> ModelError:

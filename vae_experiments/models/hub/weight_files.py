@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 STEM = "diffusion_pytorch_model"
 VARIANTS = ("fp16", "bf16")
@@ -49,25 +46,3 @@ class Weights:
         index = f"{STEM}.safetensors.index.{variant}.json".replace("..", ".")
         complete = shards and len(shards) == int(own[shards[0]]["count"])
         return cls((*shards, index), variant) if complete and index in there else None
-
-    def as_plain(self, folder: Path, beside: Path) -> Path:
-        """Show a folder's variant under the plain names, by links in the folder ``beside``.
-
-        diffusers and our own checks look for the plain names; a shard keeps its name, which the index gives.
-        """
-        beside.mkdir(parents=True, exist_ok=True)
-        for file in (*self.names, "config.json"):
-            plain = file.replace(f".{self.variant}", "") if file == self.names[-1] else file
-            _link(folder / file, beside / plain)
-        return beside
-
-
-def _link(file: Path, place: Path) -> None:
-    """Link, or copy where the system has no links."""
-    if place.exists():
-        return
-    place.unlink(missing_ok=True)  # a link to what was deleted
-    try:
-        place.symlink_to(os.path.relpath(file.resolve(), place.parent.resolve()))
-    except OSError:
-        shutil.copyfile(file, place)
