@@ -25,7 +25,7 @@ ADAPTERS: dict[str, type[Adapter]] = {
 }
 """Every diffusers class that is supported, and its adapter."""
 WEIGHTS = "diffusion_pytorch_model*.safetensors"
-INDEX = "diffusion_pytorch_model.safetensors.index.json"
+INDEXES = "diffusion_pytorch_model.safetensors.index*.json"
 POINTER = b"version https://git-lfs"
 AUDIO = "an autoencoder of sound, not of frames"
 UNSUPPORTED_CLASSES = {
@@ -66,9 +66,9 @@ def load_network(folder: Path) -> Any:
     class_name = _class_name(folder)
     for file in weight_files(folder):
         _check_file(file)
-    _check_shards(folder)
-    network_class = _network_class(class_name)
     weights = Weights.among(file.name for file in folder.iterdir())
+    _check_shards(folder, weights)
+    network_class = _network_class(class_name)
     if weights and weights.variant:
         log.warning(
             "model: %s has its weights in %s only, fewer digits than float32", folder, weights.variant
@@ -204,24 +204,23 @@ def _check_file(file: Path) -> None:
         ) from error
 
 
-def _check_shards(folder: Path) -> None:
-    """Look for every file that the index of weights in several files names."""
-    index = folder / INDEX
-    if not index.is_file():
-        return
-    try:
-        shards = {str(name) for name in read_json(index)["weight_map"].values()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(
-            f"model: {index} is no index of weights", "give a directory that save_pretrained wrote"
-        ) from error
-    missing = sorted(name for name in shards if not (folder / name).is_file())
-    if missing:
-        raise ModelError(
-            f"model: {len(missing)} of the {len(shards)} files that {index} names are missing, "
-            f"such as {missing[0]}",
-            "copy or download them too",
-        )
+def _check_shards(folder: Path, weights: Weights | None) -> None:
+    """Look for every file that an index names: that of the weights, or any where none of them are complete."""
+    names = weights.names if weights else sorted(file.name for file in folder.glob(INDEXES))
+    for index in (folder / name for name in names if name.endswith(".json")):
+        try:
+            shards = {str(name) for name in read_json(index)["weight_map"].values()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(
+                f"model: {index} is no index of weights", "give a directory that save_pretrained wrote"
+            ) from error
+        missing = sorted(name for name in shards if not (folder / name).is_file())
+        if missing:
+            raise ModelError(
+                f"model: {len(missing)} of the {len(shards)} files that {index} names are missing, "
+                f"such as {missing[0]}",
+                "copy or download them too",
+            )
 
 
 def _check_report(folder: Path, class_name: str, report: dict[str, Any]) -> None:
