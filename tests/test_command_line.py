@@ -55,7 +55,7 @@ MISTAKES = {
     "source.frames=0": r"source.frames=0: must be at least 1",
     "source.fps=0": r"source.fps=0: must be",
     "noise.scale=0.1,0.5": r"Ambiguous value for argument 'noise.scale=0.1,0.5'; add -m in front for a sweep",
-    "noise.channels=3": r"noise.channels=3: must be a list, as \[0,1\]",
+    "noise.channels=3": r"noise.channels=3: must be a list in brackets, as \[0,1\]",
     "source.path=clip.mp4": r"source.path=clip.mp4: this source has no such setting, source=video has; add source=video",
     "source=clip.mp4": r"source=clip.mp4: no such choice; .*; for a file: source=video source.path=FILE",
     "manipulation.noise.scale=1": r"manipulation.noise.scale=1: a manipulation is set under its own name; type noise.scale=1",

@@ -120,7 +120,9 @@ class Option:
             value = self._values_of(name, value)
         for number in value if isinstance(value, list | tuple) else [value]:
             if isinstance(number, list | dict):  # which OmegaConf lets into a list of numbers
-                raise self.error_for(name, "must be a list of plain values, as [0,1]")
+                raise self.error_for(
+                    name, "must be a list of plain values in brackets, as [0,1] or [noise,blur]"
+                )
             if isinstance(number, bool) or not isinstance(number, int | float):
                 continue
             if isinstance(number, int) and abs(number) >= 2**63:

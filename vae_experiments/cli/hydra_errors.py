@@ -30,7 +30,7 @@ TYPE_RULES = {
     "to Integer": "must be a whole number",
     "valid bool": "must be true or false",
     "not Optional": "must have a value",
-    "is not a ListConfig": "must be a list, as [0,1]",
+    "is not a ListConfig": "must be a list in brackets, as [0,1] or [noise,blur]",
     "to string": "must be one value",
     "deletion": "cannot be taken away",
 }
@@ -39,7 +39,18 @@ IN_A_FILE = re.compile(
     r"In '(.+?)': \w+ raised while composing config:\n(.*)\n\s+full_key: (\S+)\n\s+object_type=(\w+)"
 )
 GROUPS = ("source", "model")
-COMMANDS = ("train", "web", "analysis", "benchmark", "doctor", "download", "gallery", "cache", "report")
+COMMANDS = (
+    "train",
+    "web",
+    "analysis",
+    "benchmark",
+    "doctor",
+    "download",
+    "gallery",
+    "cache",
+    "report",
+    "compare",
+)
 TYPOGRAPHIC = str.maketrans(
     dict.fromkeys("\u2018\u2019\u201a\u201b\u2032", "'")
     | dict.fromkeys("\u201c\u201d\u201e\u201f\u2033", '"')
