@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are Unix's")
 BEGIN = """
 import os, signal, sys, time
 from pathlib import Path
-from vae_experiments.files import whole
+from vae_experiments.files import atomic_write
 from vae_experiments.runtime.interruption import *
 from vae_experiments.runtime.interruption import take_signals, promise, held, check, asked, ECHO_SECONDS
 from vae_experiments.runtime.progress import Progress
@@ -107,7 +107,7 @@ def test_a_second_signal_ends_at_once_and_takes_the_hidden_files_away(tmp_path: 
     done = run(
         """
 promise('ending')
-with held(), whole(Path('result.txt')) as hidden:
+with held(), atomic_write(Path('result.txt')) as hidden:
     hidden.write_text('half')
     send()
     time.sleep(ECHO_SECONDS)
@@ -125,7 +125,7 @@ def test_a_second_signal_waits_for_a_save_that_is_under_way(tmp_path: Path) -> N
         """
 promise('ending')
 with held():
-    with held(firm=True), whole(Path('result.txt')) as hidden:
+    with held(firm=True), atomic_write(Path('result.txt')) as hidden:
         hidden.write_text('all of it')
         send()
         time.sleep(ECHO_SECONDS)
