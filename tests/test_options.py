@@ -76,7 +76,9 @@ def test_every_number_of_a_list_is_checked() -> None:
 @pytest.mark.parametrize("element", [[1], {"a": 1}])
 def test_a_list_holds_plain_values_only(element: object) -> None:
     typed = OmegaConf.merge(OmegaConf.structured(Noise), {"channels": [0, element]})
-    with pytest.raises(SettingError, match=r"noise\.channels=.*: must be a list of plain values in brackets, as \[0,1\]"):
+    with pytest.raises(
+        SettingError, match=r"noise\.channels=.*: must be a list of plain values in brackets, as \[0,1\]"
+    ):
         OmegaConf.to_object(typed)
 
 
