@@ -498,7 +498,7 @@ def test_names_that_nobody_resolves_in_time_are_one_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     point_to("http://hub.invalid", tmp_path, monkeypatch)
-    monkeypatch.setattr("vae_experiments.models.hub.remote_files.REACH_SECONDS", 0.3)
+    monkeypatch.setattr("vae_experiments.models.hub.remote_files.HUB_TIMEOUT_SECONDS", 0.3)
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: time.sleep(2))
     start = time.perf_counter()
     assert f"model: cannot download {NAME} (no answer in 0.3 seconds); try again" in refusal()

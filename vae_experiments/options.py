@@ -3,7 +3,7 @@
 A manipulation, a source, a model, a device policy, an output: each is a class whose fields are its
 settings. The base class makes it a dataclass and registers it under the snake_case of its name, so
 that one declaration is the schema that Hydra checks, the object that runs, the range check, the
-table in the README and the control on the web page.
+table in docs/manipulations.md and the control on the web page.
 """
 
 from __future__ import annotations

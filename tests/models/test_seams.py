@@ -36,7 +36,7 @@ SEAMS: dict[str, tuple[float, float]] = {
 """Of latents and of frames; a class that is not here remembers, and has no seam at all.
 
 HunyuanVideo15, Mochi and Cosmos remember, too: they differ after 16 latents, where a frame of theirs would
-still attend to the first one. ``test_carried`` holds shorter clips to rounding.
+still attend to the first one. ``test_streaming_state`` holds shorter clips to rounding.
 """
 ELSEWHERE = ("AutoencoderKLHunyuanVideo", "AutoencoderKLAllegro")
 """Diffusers itself cuts these into windows, and ``test_by_hand`` compares with those."""

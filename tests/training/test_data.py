@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.sources.conftest import BAD_MEDIA, write_film, write_gif
-from tests.sources.test_excerpts import H264, spoil
+from tests.sources.test_clip_reader import H264, spoil
 from vae_experiments.errors import SettingError, TrainingError
 from vae_experiments.training.data import video_dataset as footage
 from vae_experiments.training.data.options import Folder, Procedural

@@ -86,7 +86,7 @@ class Gallery(Option, group="gallery", single=True):
 
 
 class Shown(NamedTuple):
-    """One manipulation at one value of its ladder."""
+    """One manipulation at one of its gallery values."""
 
     name: str
     setting: str

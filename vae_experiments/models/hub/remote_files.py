@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from vae_experiments.models.hub.repo import HubRepo
 
-REACH_SECONDS = 3.0
+HUB_TIMEOUT_SECONDS = 3.0
 """How long the hub has to answer, name resolution and proxies included."""
 MEGABYTE = 10**6
 CONFIG, STATISTICS = "config.json", "latent_statistics.json"
@@ -110,7 +110,7 @@ class RemoteFiles:
                 path,
                 revision=revision,
                 cache_dir=self.place.cache.parent,
-                etag_timeout=REACH_SECONDS,
+                etag_timeout=HUB_TIMEOUT_SECONDS,
                 tqdm_class=_silent(),
             )
         )
@@ -161,7 +161,10 @@ def _asked(place: HubRepo) -> Any:
         try:
             answers.append(
                 HfApi().model_info(
-                    place.repository, revision=place.revision, files_metadata=True, timeout=REACH_SECONDS
+                    place.repository,
+                    revision=place.revision,
+                    files_metadata=True,
+                    timeout=HUB_TIMEOUT_SECONDS,
                 )
             )
         except Exception as error:
@@ -169,8 +172,8 @@ def _asked(place: HubRepo) -> Any:
 
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
-    thread.join(REACH_SECONDS)
-    answer = answers[0] if answers else TimeoutError(f"no answer in {REACH_SECONDS:g} seconds")
+    thread.join(HUB_TIMEOUT_SECONDS)
+    answer = answers[0] if answers else TimeoutError(f"no answer in {HUB_TIMEOUT_SECONDS:g} seconds")
     if isinstance(answer, Exception):
         raise refusal(place, answer) from answer
     return answer

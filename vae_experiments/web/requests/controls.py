@@ -15,6 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
 from vae_experiments.errors import SettingError
+from vae_experiments.manipulations import ChainStep
 from vae_experiments.manipulations.masks import Mask
 from vae_experiments.options import Scheduled, kinds
 from vae_experiments.sources import Pattern
@@ -81,7 +82,7 @@ def _number(kind: type[Option], name: str, default: Any, rule: Rule, text: str, 
         return Control("number", name, None, text, rule.minimum, rule.maximum, 1 if wanted is int else None)
     if name == "seed":
         return Control("number", name, default, text, rule.minimum, rule.maximum, 1)
-    low, high = _reach(kind, name, default, rule)
+    low, high = _slider_range(kind, name, default, rule)
     whole = isinstance(default, int) and not isinstance(default, bool)
     step = 1 if whole else 10.0 ** math.floor(math.log10(max(high - low, 1e-6)) - 1.7)
     if rule.above is not None and low <= rule.above:
@@ -89,9 +90,9 @@ def _number(kind: type[Option], name: str, default: Any, rule: Rule, text: str, 
     return Control("slider", name, default, text, low, high, step, scheduled=scheduled)
 
 
-def _reach(kind: type[Option], name: str, default: float, rule: Rule) -> tuple[float, float]:
+def _slider_range(kind: type[Option], name: str, default: float, rule: Rule) -> tuple[float, float]:
     """Take the declared range, and where it is open or too wide for a hand, one around usual values."""
-    shown, values = getattr(kind, "ladder", ("", ()))
+    shown, values = kind.gallery_values if issubclass(kind, ChainStep) else ("", ())
     usual = [abs(value) for value in values if isinstance(value, int | float)] if shown == name else []
     far = _rounded_up(2 * max([abs(default), *usual, 0.5 if isinstance(default, float) else 4]))
     most = FARTHEST * max(abs(default), 1 if isinstance(default, int) else 0.5)

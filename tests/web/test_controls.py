@@ -58,6 +58,16 @@ def test_a_manipulation_nobody_has_heard_of_gets_a_control_for_each_of_its_setti
     assert of_kite("colour").shape == "text"
 
 
+@pytest.mark.parametrize("name", [kind for group, kind in EVERY if group == "manipulation"])
+def test_a_slider_reaches_every_value_that_the_gallery_shows(name: str) -> None:
+    kind = options.kinds("manipulation")[name]
+    shown, values = kind.gallery_values
+    default, rule = next((default, rule) for key, default, rule in kind.settings() if key == shown)
+    slider = control(kind, shown, default, rule)
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    assert all(slider.minimum <= value <= slider.maximum for value in numbers if slider.shape == "slider")
+
+
 @pytest.mark.parametrize(("group", "name"), EVERY, ids=NAMES)
 def test_the_default_of_every_setting_lies_on_its_control_and_comes_back_from_it(
     group: str, name: str

@@ -1,4 +1,4 @@
-"""The bench and its desk: one at a time, a bounded queue, cancelled within a chunk, one line for a mistake."""
+"""The service and its queue: one at a time, a bounded queue, cancelled within a chunk, one line for a mistake."""
 
 from __future__ import annotations
 
