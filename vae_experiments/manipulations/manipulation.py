@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 class ChainStep(Option, group="manipulation"):
     """One place in a chain of manipulations; ``Manipulation`` is what most of them are.
 
-    A link by itself may change the length of the clip, or the decoder instead of the latents.
+    A step of a chain may change the length of the clip, or the decoder instead of the latents.
     """
 
     needs_whole_clip: ClassVar[bool] = False
@@ -87,7 +87,7 @@ class ChainStep(Option, group="manipulation"):
         raise NotImplementedError
 
     def bend(self, weights: Mapping[str, Tensor]) -> None:
-        """Change the weights of a decoder, in place; nearly no link does."""
+        """Change the weights of a decoder, in place; few steps do."""
 
     @property
     def bends_decoder(self) -> bool:

@@ -1,4 +1,4 @@
-"""A fraction of a chain's strength: every link's strength times one factor, constant or scheduled."""
+"""A fraction of a chain's strength: every step's strength times one factor, constant or scheduled."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ DIGITS = 6
 
 
 def weakened(links: Sequence[ChainStep], share: float) -> list[ChainStep]:
-    """Return a chain whose strengths are a share, from 0 to 1, of what they were; the links stay as they are.
+    """Return a chain whose strengths are a fraction, from 0 to 1, of what they were; the steps stay as they are.
 
-    Each link must have a ``strength``, as all but those of a plugin are sure to.
+    Each step must have a ``strength``, as all but those of a plugin are sure to.
     """
     return [_weakened(link, share) for link in links]
 

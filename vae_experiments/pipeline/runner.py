@@ -90,7 +90,7 @@ def stream(
 
 
 def with_bent_decoder(autoencoder: Autoencoder, links: Sequence[ChainStep]) -> Autoencoder:
-    """Return the autoencoder, or a twin of it where a link of the chain changes the decoder's weights."""
+    """Return the autoencoder, or a twin of it where a step of the chain changes the decoder's weights."""
     for link in links:
         autoencoder = autoencoder.with_bent_decoder(link.bend) if link.bends_decoder else autoencoder
     return autoencoder

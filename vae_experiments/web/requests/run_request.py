@@ -51,7 +51,7 @@ class RunRequest:
     words: tuple[str, ...]
     title: str
     places: Mapping[str, str] = field(default_factory=dict)
-    """Where the second upload lies, which the links know by its name."""
+    """Where the second upload lies, which the steps of a chain know by its name."""
 
     @property
     def chain(self) -> str:
@@ -190,7 +190,7 @@ def _asking(link: ChainStep) -> list[str]:
 
 
 def _with_second(link: ChainStep, name: str) -> ChainStep:
-    """Let a link that asks for the second upload know it by its name."""
+    """Let a step that asks for the second upload know it by its name."""
     asking = _asking(link)
     if asking and not name:
         problem = f"{link.kind}.{asking[0]}: no second video was uploaded, or it is not kept any more"

@@ -85,7 +85,7 @@ class Form:
         return [key for key in self.controls if key.group == "manipulation" and key.name == "path"]
 
     def mixes_two(self, chain: Sequence[Any]) -> bool:
-        """Whether a link of a chain has a setting that names another video."""
+        """Whether a step of a chain has a setting that names another video."""
         return any(
             SECOND in control.choices
             for name in chain
