@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from vae_experiments.cli.arguments import Parser, status_of
 from vae_experiments.cli.hydra_setup import reserve_folder
-from vae_experiments.errors import WriteError
+from vae_experiments.errors import WriteError, system_reason
 from vae_experiments.sweep import write_sweep
 from vae_experiments.sweep.jobs import read_jobs
 
@@ -60,6 +60,5 @@ def _target(requested: Path | None, sweeps: Sequence[Path]) -> Path:
             return reserve_folder(Path("outputs/reports") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}")
         requested.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise WriteError(f"cannot make {error.filename} ({reason})", ELSEWHERE) from error
+        raise WriteError(f"cannot make {error.filename} ({system_reason(error)})", ELSEWHERE) from error
     return requested

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import IO
 
 _SEGMENT, _CLUSTER, _GROUP = b"\x18\x53\x80\x67", b"\x1f\x43\xb6\x75", b"\xa0"
@@ -108,8 +109,6 @@ def _leading_zeros(byte: bytes) -> int:
 
 
 def _track_numbers(tracks: bytes) -> list[int]:
-    import io
-
     numbers, inside = list[int](), io.BytesIO(tracks)
     place = 0
     while place < len(tracks):
