@@ -17,7 +17,15 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from vae_experiments.files import SUMS, is_complete
-from vae_experiments.pipeline.folder_lock import REASON, RESERVATION, RefusedError, reserved, started, take
+from vae_experiments.pipeline.folder_lock import (
+    REASON,
+    RESERVATION,
+    RefusedError,
+    release_finished,
+    reserved,
+    started,
+    take,
+)
 from vae_experiments.pipeline.run_folder import FINISHED, WRITTEN
 
 if TYPE_CHECKING:
@@ -65,6 +73,16 @@ def test_the_source_is_never_in_the_folder_of_its_run(type_command: Command, tmp
     refused = type_command(*RUN, "source=video", f"source.path={clip}", folder=tmp_path)
     assert refused.stderr == f"error: hydra.run.dir={tmp_path}: holds the source; choose another folder\n"
     assert list(tmp_path.glob("*.*")) == [clip]
+
+
+def test_a_finished_run_is_let_go_by_the_next_sweep_unless_its_writer_lives(tmp_path: Path) -> None:
+    (tmp_path / RESERVATION).write_text("{}")
+    release_finished(tmp_path)
+    assert not (tmp_path / RESERVATION).exists()
+    release_finished(tmp_path)
+    with take(tmp_path, "settings", (), "folder"):
+        release_finished(tmp_path)
+        assert (tmp_path / RESERVATION).exists()
 
 
 def test_a_run_vouches_for_exactly_what_it_wrote(type_command: Command, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from vae_experiments.cli.config import sweep_from
 from vae_experiments.cli.multirun import Sweep, _swept
 from vae_experiments.errors import SettingError
 from vae_experiments.files import SUMS, is_complete
-from vae_experiments.pipeline.folder_lock import FAILURE
+from vae_experiments.pipeline.folder_lock import FAILURE, RESERVATION
 from vae_experiments.pipeline.run_folder import FINISHED
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def test_a_job_that_fails_costs_its_own_job_only_and_resuming_does_the_rest(
 
     (sweep / "2" / "reconstructed.mp4").write_bytes(b"damaged later")
     before = traces(sweep / "0")
+    (sweep / "0" / RESERVATION).write_text("{}")  # its writer was killed after the last file
     again = type_command(*command)
     assert again.returncode == 1
     assert "noise.scale=0.1) is finished already, in " in again.stdout

@@ -19,6 +19,7 @@ from vae_experiments.pipeline.folder_lock import (
     Reservation,
     held,
     obstacle,
+    release_finished,
     take,
 )
 from vae_experiments.pipeline.run_folder import FINISHED, WRITTEN
@@ -136,6 +137,7 @@ def reserved(value: str, *, _root_: DictConfig) -> str | None:
     folder = Path(place)
     try:
         if not held(folder) and finished_job(folder, _root_) is not None:
+            release_finished(folder)
             return None
         reserve_run(folder, _root_, SWEEP)
     except VaeExperimentsError:

@@ -170,6 +170,15 @@ def take(
     return reservation
 
 
+def release_finished(folder: Path) -> None:
+    """Take away the claim beside a finished run whose writer was killed before he ended it himself."""
+    if (folder / RESERVATION).exists():
+        with contextlib.suppress(RefusedError, OSError):
+            file = _locked(folder, "folder")
+            (folder / RESERVATION).unlink(missing_ok=True)
+            os.close(file)
+
+
 def obstacle(
     folder: Path, settings: str, names: Sequence[str], saved: Callable[[], str | None] = lambda: None
 ) -> str:
