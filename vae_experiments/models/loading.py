@@ -74,7 +74,7 @@ def load_network(folder: Path) -> Any:
             "model: %s has its weights in %s only, fewer digits than float32", folder, weights.variant
         )
     try:
-        with _alone():
+        with quiet_diffusers():
             network, report = network_class.from_pretrained(
                 folder,
                 variant=weights.variant or None if weights else None,
@@ -95,7 +95,7 @@ def load_network(folder: Path) -> Any:
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
+def quiet_diffusers() -> Iterator[None]:
     """Keep diffusers' own lines and bars from a person: what they tell of is looked at and said here."""
     from diffusers.utils import logging as theirs
 
