@@ -15,6 +15,7 @@ from vae_experiments.cli.hydra_errors import mistake_of
 from vae_experiments.cli.hydra_setup import ReserveRunFolder, is_typed, typed_words
 from vae_experiments.cli.run_folders import FREE, RESERVED, RUN, SWEEP, refuse_others, reserve_run
 from vae_experiments.cli.sweep_folders import planned, refuse_shared_folders
+from vae_experiments.cli.video_sets import take_each_video
 from vae_experiments.errors import SettingError, VaeExperimentsError
 from vae_experiments.files import digest_of, write_error
 from vae_experiments.messages import one_line
@@ -30,7 +31,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 RECORD = "multirun.yaml"
 """Where Hydra writes down what a sweep was asked for."""
-PAGE = (RECORD, "sweep.html", "sweep.csv", "contact_sheet.png", "metrics_*.png", "batch_size.png")
+PAGE = (
+    RECORD,
+    "sweep.html",
+    "sweep.csv",
+    "sweep_summary.csv",
+    "contact_sheet.png",
+    "metrics_*.png",
+    "batch_size.png",
+)
 """What a sweep writes beside its jobs."""
 
 
@@ -90,6 +99,7 @@ class SweepFolder(ReserveRunFolder):
         """Claim a folder, or find the one to go on in; and let a sweep over batch sizes measure speed."""
         with ending_in_one_line():
             _refuse_another_config_folder(config)
+            take_each_video(config)
             refuse_shared_folders(config)
             folder = _folder_to_resume(config)
             if folder is None:

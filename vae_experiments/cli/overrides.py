@@ -58,10 +58,10 @@ def _quoted_element(key: str, element: str) -> str:
         (_reads_otherwise(bare) or not PLAIN.fullmatch(bare)) and _is_text(key, bare)
     ):
         return element
-    return f"'{_escaped(element)}'"
+    return f"'{escaped(element)}'"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Return a text as it stands between quotes, where a backslash counts as one unless a quote follows."""
 
     def escape(found: re.Match[str]) -> str:

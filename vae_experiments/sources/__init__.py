@@ -4,6 +4,7 @@ from vae_experiments.sources.pattern import Pattern
 from vae_experiments.sources.patterns import Bars, BouncingShapes, Checkerboard, MovingCircle, Plasma, Rainbow
 from vae_experiments.sources.source import Content, Sound, Source, SourceInfo
 from vae_experiments.sources.video import Video
+from vae_experiments.sources.video_set import Videos
 
 __all__ = [
     "Bars",
@@ -18,4 +19,5 @@ __all__ = [
     "Source",
     "SourceInfo",
     "Video",
+    "Videos",
 ]

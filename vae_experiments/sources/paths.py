@@ -7,8 +7,12 @@ import re
 import stat
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vae_experiments.errors import SourceError, system_reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 # Media libraries take such names for addresses, pipes, cameras and lists of other files.
 _ADDRESS = re.compile(r"^([a-z][a-z0-9+.-]+[:,]|<\w+>$)", re.IGNORECASE)
@@ -49,6 +53,22 @@ def locate(text: str) -> Path:
     if not os.access(path, os.R_OK):
         raise refuse(path, "permission denied", "allow reading it, or copy it elsewhere")
     return path
+
+
+def files_below(folder: Path, on_error: Callable[[OSError], object] | None = None) -> Iterator[Path]:
+    """Yield every file below a folder that is not hidden, in the order of their names.
+
+    A link to a folder is followed, once. ``on_error`` is told of what cannot be listed.
+    """
+    entered = set()
+    for place, folders, files in os.walk(folder, onerror=on_error, followlinks=True):
+        real = os.path.realpath(place)
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        folders[:] = sorted(inner for inner in folders if not inner.startswith("."))
+        yield from (Path(place, file) for file in sorted(files) if not file.startswith("."))
 
 
 def stamp(path: Path) -> tuple[tuple[str, int, int, int], ...]:

@@ -12,6 +12,7 @@ from vae_experiments.sweep.contact_frames import MOST_BASELINES, moment, tiles_o
 from vae_experiments.sweep.csv_table import write_table
 from vae_experiments.sweep.jobs import Status, read_jobs
 from vae_experiments.sweep.plot_selection import draw_plots
+from vae_experiments.sweep.set_summary import over_videos, write_summary
 from vae_experiments.sweep.swept import in_order, in_words, shared_settings, swept_settings, values_of
 from vae_experiments.sweep.table_rows import baseline_cards, baseline_row, columns_of, job_card, job_row
 from vae_experiments.sweep.verdicts import BATCH_SIZE, determinism, recommend, throughputs
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from vae_experiments.sweep.swept import Swept
     from vae_experiments.writers import Card, Plot
 
-PAGE, TABLE, CONTACT_SHEET = "sweep.html", "sweep.csv", "contact_sheet.png"
+PAGE, TABLE, SUMMARY, CONTACT_SHEET = "sweep.html", "sweep.csv", "sweep_summary.csv", "contact_sheet.png"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ def write_sweep(folders: Sequence[Path], into: Path | None = None) -> Summary:
     sweep = Sweep(folders, into, jobs, swept_settings(jobs))
     plots = draw_plots(into, sweep.in_order, sweep.swept, sweep.measured, sweep.recommendation)
     write_table(into / TABLE, jobs, into)
+    if sweep.over_videos:
+        write_summary(into / SUMMARY, sweep.over_videos)
     content = sweep.page(plots)
     write_sweep_page(into / PAGE, content)
     finished = len(jobs) - len(content.failures)
@@ -73,6 +76,7 @@ class Sweep:
         self.folders, self.into, self.jobs, self.swept = folders, into, jobs, swept
         self.in_order = in_order(jobs, swept)
         self.grounds = baselines(self.in_order, swept)
+        self.over_videos = over_videos(self.in_order, swept)
         self.measured = throughputs(self.in_order, swept)
         is_swept = any(setting.key == BATCH_SIZE for setting in swept)
         self.recommendation = recommend(self.measured) if is_swept else None

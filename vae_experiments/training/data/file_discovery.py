@@ -5,17 +5,16 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import SourceError, system_reason
 from vae_experiments.files import digest_of
-from vae_experiments.sources.paths import locate, refuse, say_name
+from vae_experiments.sources.paths import files_below, locate, refuse, say_name
 from vae_experiments.sources.video_file.clip_reader import ClipReader, look_over
 from vae_experiments.training.data.video_dataset import ClipSpan, Footage, folder_error, reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
 _SMALLEST = 16  # pixels: the side of a frame that there is something to learn from
 _MOST_REMARKS = 100
@@ -33,7 +32,7 @@ def gather(path: str, size: int, validation_fraction: float, frames: int) -> Foo
     skipped: list[str] = []
     notes: list[str] = []
     seen: dict[str, Path] = {}
-    for file in _files(folder, skipped):
+    for file in files_below(folder, lambda error: skipped.append(_skipped(error))):
         try:
             _refuse_copy(file, seen)
             clip = look_over(file)
@@ -63,24 +62,8 @@ def _folder(path: str) -> Path:
     return folder
 
 
-def _files(folder: Path, skipped: list[str]) -> Iterator[Path]:
-    """Yield every file below a folder that is not hidden, in the order of their names.
-
-    A link to a folder is followed, once. What cannot be listed is named.
-    """
-
-    def name(error: OSError) -> None:
-        skipped.append(f"skipped {say_name(error.filename)}: {system_reason(error)}")
-
-    entered = set()
-    for place, folders, files in os.walk(folder, onerror=name, followlinks=True):
-        real = os.path.realpath(place)
-        if real in entered:
-            folders.clear()
-            continue
-        entered.add(real)
-        folders[:] = sorted(inner for inner in folders if not inner.startswith("."))
-        yield from (Path(place, file) for file in sorted(files) if not file.startswith("."))
+def _skipped(error: OSError) -> str:
+    return f"skipped {say_name(error.filename)}: {system_reason(error)}"
 
 
 def _refuse_copy(file: Path, seen: dict[str, Path]) -> None:
