@@ -16,8 +16,8 @@ from PIL import Image
 from tests.sources.conftest import drawn, numbers_of, pixels_of, sentence_for, write_gif
 from vae_experiments.errors import SourceError
 from vae_experiments.sources import Video
-from vae_experiments.sources.file_type import sniff
 from vae_experiments.sources.image_structure import list_pages
+from vae_experiments.sources.paths import sniff
 
 if TYPE_CHECKING:
     from collections.abc import Callable

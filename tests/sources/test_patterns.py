@@ -10,7 +10,7 @@ import torch
 from vae_experiments.errors import SettingError
 from vae_experiments.options import kinds, setting
 from vae_experiments.sources import MovingCircle, Plasma
-from vae_experiments.sources.pattern import Pattern
+from vae_experiments.sources.patterns import Pattern
 
 PATTERNS = [kind for kind in kinds("source").values() if issubclass(kind, Pattern)]
 every_pattern = pytest.mark.parametrize("pattern", PATTERNS)

@@ -1,7 +1,14 @@
 """Sources: where the frames come from."""
 
-from vae_experiments.sources.pattern import Pattern
-from vae_experiments.sources.patterns import Bars, BouncingShapes, Checkerboard, MovingCircle, Plasma, Rainbow
+from vae_experiments.sources.patterns import (
+    Bars,
+    BouncingShapes,
+    Checkerboard,
+    MovingCircle,
+    Pattern,
+    Plasma,
+    Rainbow,
+)
 from vae_experiments.sources.source import Content, Sound, Source, SourceInfo
 from vae_experiments.sources.video import Video
 from vae_experiments.sources.video_set import Videos

@@ -13,10 +13,9 @@ from itertools import accumulate, islice, pairwise
 from typing import IO, TYPE_CHECKING, Any
 
 from vae_experiments.errors import SourceError, system_reason
-from vae_experiments.sources.file_type import Kind, sniff
 from vae_experiments.sources.image_structure import list_pages, without_damage
 from vae_experiments.sources.media_reader import GO_ON, MediaInfo, MediaReader
-from vae_experiments.sources.paths import refuse
+from vae_experiments.sources.paths import Kind, refuse, sniff
 from vae_experiments.sources.resize import Turn
 from vae_experiments.tensors import Size
 

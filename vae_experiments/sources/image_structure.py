@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import IO, TYPE_CHECKING
 
-from vae_experiments.sources.file_type import Kind
 from vae_experiments.sources.integrity import box
+from vae_experiments.sources.paths import Kind
 from vae_experiments.sources.video_file.sample_tables import boxes
 from vae_experiments.tensors import Size
 

@@ -6,8 +6,7 @@ import os
 import struct
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from vae_experiments.sources.file_type import SYNC_BYTE, Kind, packet_layout
-from vae_experiments.sources.paths import refuse
+from vae_experiments.sources.paths import SYNC_BYTE, Kind, packet_layout, refuse
 from vae_experiments.sources.video_file.matroska import Elements, TornError, segment
 from vae_experiments.sources.video_file.sample_tables import Fragments, contradicts_itself
 

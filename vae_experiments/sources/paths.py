@@ -1,11 +1,16 @@
-"""Local files and folders: a name never becomes a network request, a device or a hang."""
+"""Local files and folders: a name never becomes a network request, a device or a hang.
+
+What a file is, its first bytes tell; its name may say anything.
+"""
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import stat
 from difflib import get_close_matches
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +22,9 @@ if TYPE_CHECKING:
 # Media libraries take such names for addresses, pipes, cameras and lists of other files.
 _ADDRESS = re.compile(r"^([a-z][a-z0-9+.-]+[:,]|<\w+>$)", re.IGNORECASE)
 _LONGEST_NAME = 90
+_HEAD_BYTES = 4096
+_LARGE_JPEG_BYTES = 16 * 2**20
+_AGAIN = "copy or download it again"
 
 
 def refuse(path: Path | str, problem: str, hint: str) -> SourceError:
@@ -81,19 +89,6 @@ def stamp(path: Path) -> tuple[tuple[str, int, int, int], ...]:
     return tuple((name, state.st_size, state.st_mtime_ns, state.st_ino) for name, state in states)
 
 
-def head(path: Path, count: int) -> bytes:
-    """Read the first bytes of a file.
-
-    Raises:
-        SourceError: the file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return file.read(count)
-    except OSError as error:
-        raise refuse(path, system_reason(error), "allow reading it, or copy it elsewhere") from None
-
-
 def _absent(path: Path, text: str) -> SourceError:
     if path.is_symlink():
         return refuse(path, "a link to a file that does not exist", "give the file itself")
@@ -107,3 +102,135 @@ def _absent(path: Path, text: str) -> SourceError:
     return refuse(
         path, "no such file", f"did you mean {say_name(path.parent / near[0])}?" if near else "check the name"
     )
+
+
+class Kind(Enum):
+    """The groups of files whose wholeness is checked in different ways."""
+
+    MP4 = "mp4"
+    MATROSKA = "matroska"
+    AVI = "avi"
+    OGG = "ogg"
+    FLV = "flv"
+    TRANSPORT = "transport stream"
+    MOTION_JPEG = "a row of JPEGs"
+    STREAM = "stream"
+    GIF = "gif"
+    PNG = "png"
+    WEBP = "webp"
+    JPEG = "jpeg"
+    AVIF = "avif"
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether Pillow reads it, rather than PyAV."""
+        return self in (Kind.GIF, Kind.PNG, Kind.WEBP, Kind.JPEG, Kind.AVIF)
+
+
+def sniff(path: Path) -> Kind:
+    """Return what a file is by its content.
+
+    Raises:
+        SourceError: it is empty, a HEIC photo, or a text: a web page, a playlist, a Git LFS pointer.
+    """
+    start = _head(path, _HEAD_BYTES)
+    if not start:
+        raise refuse(path, "the file is empty", _AGAIN)
+    for mark, kind in _MARKS.items():
+        if start.startswith(mark):
+            if kind is Kind.JPEG and _is_row_of_jpegs(_head(path, _LARGE_JPEG_BYTES)):
+                return Kind.MOTION_JPEG
+            return Kind.WEBP if start[8:12] == b"WEBP" else kind
+    if start[4:8] == b"ftyp":
+        return _kind_by_brand(path, start)
+    _refuse_text(path, start)
+    if packet_layout(start):
+        return Kind.TRANSPORT
+    return Kind.MP4 if start[4:8] in _BOXES else Kind.STREAM
+
+
+_MARKS = {
+    b"GIF8": Kind.GIF,
+    b"\x89PNG\r\n\x1a\n": Kind.PNG,
+    b"\xff\xd8\xff": Kind.JPEG,
+    b"\x1a\x45\xdf\xa3": Kind.MATROSKA,
+    b"RIFF": Kind.AVI,
+    b"OggS": Kind.OGG,
+    b"FLV\x01": Kind.FLV,
+    b"YUV4MPEG2 ": Kind.STREAM,
+}
+_BOXES = (b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof", b"pnot", b"uuid")
+
+SYNC_BYTE = 0x47
+_PACKET_LENGTHS, _PACKETS = (188, 192, 204), 5
+"""Of ISO/IEC 13818-1, of Blu-ray with a time before each, and of broadcasts with their error correction."""
+
+_AVIF, _HEIC = {b"avif", b"avis"}, {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
+_EITHER = {b"mif1", b"msf1"}
+
+
+def _head(path: Path, count: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(count)
+    except OSError as error:
+        raise refuse(path, system_reason(error), "allow reading it, or copy it elsewhere") from None
+
+
+def _kind_by_brand(path: Path, start: bytes) -> Kind:
+    """Return whether it is pictures or video, by the brands that begin an mp4: what it is first, then what else it is."""
+    first = start[8:12]
+    length = min(int.from_bytes(start[:4], "big"), len(start))
+    brands = {start[place : place + 4] for place in range(16, length, 4)} if first in _EITHER else {first}
+    if brands & _AVIF:
+        return Kind.AVIF
+    if first in _EITHER or brands & _HEIC:
+        raise refuse(path, "a HEIC photo, which cannot be read here", "convert it to JPEG or PNG")
+    return Kind.MP4
+
+
+def packet_layout(start: bytes) -> tuple[int, int] | None:
+    """Return where the first packet of a transport stream begins, and how long each is; None if it is none."""
+    for length in _PACKET_LENGTHS:
+        for place in range(min(length, len(start) - _PACKETS * length)):
+            if {start[place + number * length] for number in range(_PACKETS)} == {SYNC_BYTE}:
+                return place, length
+    return None
+
+
+def _is_row_of_jpegs(start: bytes) -> bool:
+    """Whether one picture ends where the next begins, and no camera says that they are one photo (MPF)."""
+    first, seam, _ = start.partition(b"\xff\xd9\xff\xd8\xff")
+    return bool(seam) and b"MPF\0" not in first
+
+
+def _refuse_text(path: Path, start: bytes) -> None:
+    """Refuse texts by name: ffmpeg would follow a playlist to other files and draw an SVG."""
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for beginning, problem, hint in _TEXTS:
+        if re.match(beginning, text, re.DOTALL):
+            raise refuse(path, problem, hint)
+    if _is_text(start):
+        raise refuse(path, "this is a text, not a video", _AGAIN)
+
+
+_TEXTS = (
+    (rb"version https://git-lfs", "a Git LFS pointer, not the video itself", "run git lfs pull"),
+    (
+        rb"#extm3u|ffconcat|\[playlist\]|<asx|<smil|.*<mpd",
+        "a playlist, which only names other files",
+        "give one of the files that it names",
+    ),
+    (rb"<!doctype html|<html|<.*<html", "this is a web page, not a video", "download the video itself"),
+    (rb"<svg|<\?xml.*<svg", "an SVG drawing, not a video", "export it as PNG"),
+)
+
+
+def _is_text(start: bytes) -> bool:
+    if any(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in start):
+        return False
+    try:
+        codecs.utf_8_decode(start)  # it may end inside a letter
+    except UnicodeDecodeError:
+        return False
+    return True

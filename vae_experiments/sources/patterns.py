@@ -2,15 +2,112 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from abc import abstractmethod
+from fractions import Fraction
+from hashlib import sha256
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from vae_experiments.sources.pattern import Pattern
+from vae_experiments.files import digest_of
+from vae_experiments.options import setting
+from vae_experiments.sources.frame_rate import FPS_HELP, FPS_RULE, parse_fps
+from vae_experiments.sources.source import SIZE_RULE, Source, SourceInfo
+from vae_experiments.tensors import Size, parse_size, to_frames
 
 if TYPE_CHECKING:
-    from vae_experiments.sources.pattern import Canvas, Colours, Plane
+    from collections.abc import Iterator
 
+    import numpy as np
+
+    from vae_experiments.tensors import Frames, Pixels
+
+    Plane: TypeAlias = np.ndarray
+    Colours: TypeAlias = np.ndarray
+
+MAX_PIXELS = 4096 * 4096
 TURN = 2 * math.pi
+
+
+class Canvas(NamedTuple):
+    """Where each pixel lies, measured in short sides from the centre, so that any size looks alike."""
+
+    x: Plane
+    y: Plane
+    right: float
+    bottom: float
+    pixel: float
+
+    @classmethod
+    def of(cls, size: Size) -> Canvas:
+        """Lay a canvas over a frame: ``x`` is 1 x W, ``y`` is H x 1, both at the pixels' centres."""
+        import numpy as np
+
+        short = min(size)
+        x = (np.arange(size.width) + 0.5 - size.width / 2) / short
+        y = (np.arange(size.height) + 0.5 - size.height / 2) / short
+        return cls(x[None, :], y[:, None], size.width / short / 2, size.height / short / 2, 1 / short)
+
+    def cover(self, distance: Plane) -> Plane:
+        """Turn a signed distance to an edge (negative inside) into the fraction of each pixel inside."""
+        return (0.5 - distance / self.pixel).clip(0, 1)
+
+
+class Pattern(Source, group="source"):
+    """Draws its frames: nothing to download, any size, any length, the same on every machine."""
+
+    size: str = setting("width and height of a frame, as 256 or 480x272", default="256", unit="pixels")
+    frames: int = setting("how many frames", default=24, minimum=1)
+    fps: str = setting(FPS_HELP, default="8")
+
+    def __post_init__(self) -> None:
+        """Check every value.
+
+        Raises:
+            SettingError: a value breaks its rule.
+        """
+        super().__post_init__()
+        size = self.parsed("size", parse_size, SIZE_RULE)
+        if size.width * size.height > MAX_PIXELS:
+            raise self.error_for("size", f"must be at most {MAX_PIXELS / 1e6:.1f} million pixels a frame")
+        self.parsed("fps", parse_fps, FPS_RULE, "the default is 8")
+
+    @property
+    def info(self) -> SourceInfo:
+        """What will come; all of it is known from the settings."""
+        return SourceInfo.steady(parse_size(str(self.size)), parse_fps(self.fps), self.frames)
+
+    def chunks(self, count: int) -> Iterator[Frames]:
+        """Yield the frames in order, ``count`` at a time, shape ``T 3 H W``."""
+        import numpy as np
+
+        canvas = Canvas.of(self.info.size)
+        for first in range(0, self.frames, count):
+            numbers = range(first, min(first + count, self.frames))
+            yield to_frames(np.stack([self._pixels(number, canvas) for number in numbers]))
+
+    @abstractmethod
+    def draw(self, seconds: float, canvas: Canvas) -> Colours:
+        """Paint the moment ``seconds`` after the start as an array H W 3 in [0, 1]."""
+
+    def digest(self) -> str:
+        """Identify the frames by all settings, those of a plugin's own too, and by two drawn frames.
+
+        The drawn frames stand for this program: a version that draws otherwise is another source.
+        """
+        info = self.info
+        canvas = Canvas.of(info.size)
+        ends = [sha256(self._pixels(number, canvas).tobytes()).hexdigest() for number in (0, self.frames - 1)]
+        settings = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return digest_of(settings | {"size": info.size, "fps": str(info.fps)}, ends)
+
+    def _pixels(self, number: int, canvas: Canvas) -> Pixels:
+        import numpy as np
+
+        # A moment is a fraction of whole numbers, rounded once: no drift however long the clip.
+        colours = self.draw(float(Fraction(number) / parse_fps(self.fps)), canvas)
+        pixels: Pixels = np.round(colours.clip(0, 1) * 255).astype(np.uint8)
+        return pixels
 
 
 class MovingCircle(Pattern):
@@ -26,13 +123,11 @@ class MovingCircle(Pattern):
         down = (canvas.bottom - 1.3 * radius) * math.sin(TURN * (seconds / 3.7 + 0.08))
         distance = np.hypot(canvas.x - across, canvas.y - down)
         glow = np.exp(-((distance / (2.1 * radius)) ** 2))[..., None]
-        sky = _between(
-            (0.10, 0.16, 0.36), (0.62, 0.38, 0.46), 0.5 + canvas.y / canvas.bottom / 2 + 0 * canvas.x
-        )
+        sky = _between((0.10, 0.16, 0.36), (0.62, 0.38, 0.46), _height(canvas))
         sky = sky + 0.05 * np.sin(3 * canvas.x - 2 * canvas.y + 0.6 * seconds)[..., None]
         light = np.hypot(canvas.x - across + 0.35 * radius, canvas.y - down + 0.35 * radius) / (1.5 * radius)
         disc = _between((1.0, 0.96, 0.80), (0.98, 0.66, 0.26), light.clip(0, 1) ** 1.5)
-        return _over(sky + glow * np.array([0.26, 0.16, 0.04]), disc, canvas.cover(distance - radius))
+        return _between(sky + glow * np.array([0.26, 0.16, 0.04]), disc, canvas.cover(distance - radius))
 
 
 class Rainbow(Pattern):
@@ -56,20 +151,16 @@ class Bars(Pattern):
         import numpy as np
 
         # White, yellow, cyan, green, magenta, red, blue: each further bar is darker to the eye.
-        bars = 0.75 * np.array(
-            [(1, 1, 1), (1, 1, 0), (0, 1, 1), (0, 1, 0), (1, 0, 1), (1, 0, 0), (0, 0, 1)], dtype=float
-        )
+        bars = 0.75 * np.array([(1, 1, 1), (1, 1, 0), (0, 1, 1), (0, 1, 0), (1, 0, 1), (1, 0, 0), (0, 0, 1)])
         place = (canvas.x[0] + canvas.right) / (2 * canvas.right) * len(bars) + 0.61 * seconds
         width = canvas.pixel / (2 * canvas.right) * len(bars)
         bar = np.floor(place).astype(int)
         # The pixel that an edge runs through takes its fraction of both bars: motion without jumps.
-        share = ((place - bar - 1 + width / 2) / width).clip(0, 1)[:, None]
-        upper = bars[bar % len(bars)] * (1 - share) + bars[(bar + 1) % len(bars)] * share
+        share = ((place - bar - 1 + width / 2) / width).clip(0, 1)
+        upper = _between(bars[bar % len(bars)], bars[(bar + 1) % len(bars)], share)
         ramp = 0.5 - 0.5 * np.cos(TURN * (canvas.x[0] / (2 * canvas.right) - 0.11 * seconds))
         lower = np.repeat(ramp[:, None], 3, axis=1)
-        below = canvas.cover(0.36 * canvas.bottom - canvas.y)[..., None]
-        painted: Colours = upper[None] * (1 - below) + lower[None] * below
-        return painted
+        return _between(upper[None], lower[None], canvas.cover(0.36 * canvas.bottom - canvas.y))
 
 
 class Checkerboard(Pattern):
@@ -129,31 +220,29 @@ class BouncingShapes(Pattern):
 
     def draw(self, seconds: float, canvas: Canvas) -> Colours:
         """Paint one moment as H W 3 in [0, 1]."""
-        painted = _between(
-            (0.95, 0.93, 0.88), (0.82, 0.86, 0.90), 0.5 + canvas.y / canvas.bottom / 2 + 0 * canvas.x
-        )
+        painted = _between((0.95, 0.93, 0.88), (0.82, 0.86, 0.90), _height(canvas))
         for shape in _SHAPES:
             x = _bounce(shape.start[0] + shape.speed[0] * seconds, canvas.right - shape.radius)
             y = _bounce(shape.start[1] + shape.speed[1] * seconds, canvas.bottom - shape.radius)
             along, across = _turned(canvas.x - x, canvas.y - y, shape.spin * seconds)
-            painted = _over(painted, shape.colour, canvas.cover(_distance(along, across, shape)))
+            painted = _between(painted, shape.colour, canvas.cover(_distance(along, across, shape)))
         return painted
 
 
-def _between(first: tuple[float, ...], second: tuple[float, ...], share: Plane) -> Colours:
+def _between(
+    first: Colours | tuple[float, ...], second: Colours | tuple[float, ...], share: Plane
+) -> Colours:
     """Mix two colours: the first where the share is 0, the second where it is 1."""
     import numpy as np
 
-    mixed: Colours = np.array(first) * (1 - share[..., None]) + np.array(second) * share[..., None]
+    mixed: Colours = np.asarray(first) * (1 - share[..., None]) + np.asarray(second) * share[..., None]
     return mixed
 
 
-def _over(below: Colours, colour: Colours | tuple[float, ...], cover: Plane) -> Colours:
-    """Lay a colour over a picture where it covers it."""
-    import numpy as np
-
-    laid: Colours = below * (1 - cover[..., None]) + np.asarray(colour) * cover[..., None]
-    return laid
+def _height(canvas: Canvas) -> Plane:
+    """Return how far down each pixel lies, H x W: 0 is the top edge, and 1 the bottom."""
+    down: Plane = 0.5 + canvas.y / canvas.bottom / 2 + 0 * canvas.x
+    return down
 
 
 def _wheel(hue: Plane) -> Colours:

@@ -7,16 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from vae_experiments.errors import SourceError
 from vae_experiments.options import Option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from vae_experiments.tensors import Frames, Size
+
+Value = TypeVar("Value")
+SIZE_RULE = "must be one or two whole numbers, as 256 or 480x272"
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,7 @@ class SteadyTimes(Sequence["Fraction"]):
     def __len__(self) -> int:
         return self.frames
 
-    @overload
-    def __getitem__(self, number: int) -> Fraction: ...
-    @overload
-    def __getitem__(self, number: slice) -> Sequence[Fraction]: ...
-    def __getitem__(self, number: int | slice) -> Fraction | Sequence[Fraction]:
+    def __getitem__(self, number: Any) -> Any:
         numbers = range(self.frames)[number]
         return numbers / self.fps if isinstance(numbers, int) else [each / self.fps for each in numbers]
 
@@ -122,6 +121,17 @@ class Source(Option, ABC, group="source"):
         Raises:
             SourceError: the source is damaged, cut short or changes while it is read.
         """
+
+    def parsed(self, setting: str, parse: Callable[[str], Value], rule: str, hint: str = "") -> Value:
+        """Read the text of a setting.
+
+        Raises:
+            SettingError: it breaks the rule.
+        """
+        try:
+            return parse(str(getattr(self, setting)))
+        except ValueError:
+            raise self.error_for(setting, rule, hint) from None
 
     def title(self) -> str:
         """Name the source for a person."""

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from vae_experiments.errors import SourceError
 from vae_experiments.files import digest, digest_of
 from vae_experiments.options import setting
-from vae_experiments.sources.file_type import sniff
 from vae_experiments.sources.frame_rate import (
     FPS_HELP,
     FPS_RULE,
@@ -21,9 +20,9 @@ from vae_experiments.sources.frame_rate import (
     say_uneven,
 )
 from vae_experiments.sources.image_files import Animation, ImageFolder
-from vae_experiments.sources.paths import locate, refuse, stamp
+from vae_experiments.sources.paths import locate, refuse, sniff, stamp
 from vae_experiments.sources.resize import Fit, fit
-from vae_experiments.sources.source import Sound, Source, SourceInfo
+from vae_experiments.sources.source import SIZE_RULE, Sound, Source, SourceInfo
 from vae_experiments.sources.video_file.reader import VideoFile
 from vae_experiments.tensors import parse_size, to_frames
 
@@ -63,16 +62,10 @@ class Video(Source):
             SettingError: a value breaks its rule.
         """
         super().__post_init__()
-        try:
-            size = self._size()
-        except ValueError:
-            raise self.error_for("size", "must be one or two whole numbers, as 256 or 480x272") from None
+        size = self._size()
         if size and size.width * size.height > self.max_pixels:
             raise self.error_for("size", f"more pixels than source.max_pixels={self.max_pixels}")
-        try:
-            self._fps()
-        except ValueError:
-            raise self.error_for("fps", FPS_RULE) from None
+        self._fps()
 
     @property
     def info(self) -> SourceInfo:
@@ -104,8 +97,6 @@ class Video(Source):
                 yield to_frames(np.stack(chunk))
                 chunk = []
             chunk.append(pixels)
-        if not chunk:
-            raise self._too_late()
         yield to_frames(np.stack(chunk))
 
     def title(self) -> str:
@@ -114,10 +105,9 @@ class Video(Source):
 
     def digest(self) -> str:
         """Identify the frames by the bytes of the file, or of all pictures, and by the settings."""
-        size = self._size()
+        reader, size = self._medium(), self._size()
         how = self.fit.name if size else None
-        times = [str(value) for value in (Fraction(str(self.start)), self._fps())]
-        reader = self._medium()
+        times = [str(reader.stretch.start), str(reader.stretch.fps)]
         # A folder of one animated picture is a still, and the picture itself a clip.
         content = [type(reader).__name__, *map(digest, reader.files())]
         return digest_of(_READER, size, how, times, self.frames, self.rotate, self.allow_partial, content)
@@ -127,10 +117,10 @@ class Video(Source):
         return stamp(locate(str(self.path)))
 
     def _size(self) -> Size | None:
-        return None if self.size is None else parse_size(str(self.size))
+        return None if self.size is None else self.parsed("size", parse_size, SIZE_RULE)
 
     def _fps(self) -> Fraction | None:
-        return None if self.fps is None else parse_fps(self.fps)
+        return None if self.fps is None else self.parsed("fps", parse_fps, FPS_RULE)
 
     def _medium(self) -> MediaReader:
         path = locate(str(self.path))
@@ -182,11 +172,11 @@ class Video(Source):
         try:
             choice = stretch.choose(begins, end)
         except ValueError as error:
-            raise reader.refusal(
-                f"source.fps={self.fps} makes {error}", "set source.frames as well"
-            ) from None
+            problem = f"source.fps={self.fps} makes {error}"
+            raise reader.refusal(problem, "set source.frames as well") from None
         if not choice.times:
-            raise self._too_late()
+            problem = f"no frame begins at or after source.start={self.start:g} s"
+            raise refuse(str(self.path), problem, "begin earlier")
         return choice
 
     def _sound(self, reader: MediaReader, media_info: MediaInfo, choice: FrameSelection) -> Sound | None:
@@ -207,11 +197,6 @@ class Video(Source):
             yield f"source.frames={self.frames} asks for more than there are: {len(choice.times)}"
         if self.allow_partial:
             yield "source.allow_partial=true: what is cut or damaged is left out at the end"
-
-    def _too_late(self) -> SourceError:
-        return refuse(
-            str(self.path), f"no frame begins at or after source.start={self.start:g} s", "begin earlier"
-        )
 
 
 def _is_timed(media_info: MediaInfo) -> bool:

@@ -14,10 +14,9 @@ from itertools import dropwhile, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from vae_experiments.errors import SourceError, system_reason
-from vae_experiments.sources.file_type import sniff
 from vae_experiments.sources.frame_rate import Stretch
 from vae_experiments.sources.image_files import Animation
-from vae_experiments.sources.paths import locate, refuse, stamp
+from vae_experiments.sources.paths import locate, refuse, sniff, stamp
 from vae_experiments.sources.video_file.clock import Clock
 from vae_experiments.sources.video_file.decoding import RAW_FORMATS, Damage, Decoding, decoded_from
 from vae_experiments.sources.video_file.reader import VideoFile, upright_pixels

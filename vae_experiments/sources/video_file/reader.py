@@ -12,9 +12,9 @@ from io import BufferedReader, FileIO
 from time import monotonic
 from typing import IO, TYPE_CHECKING
 
-from vae_experiments.sources.file_type import Kind, sniff
 from vae_experiments.sources.integrity import inspect
 from vae_experiments.sources.media_reader import GO_ON, MediaInfo, MediaReader
+from vae_experiments.sources.paths import Kind, sniff
 from vae_experiments.sources.resize import Turn
 from vae_experiments.sources.video_file.clock import Clock
 from vae_experiments.sources.video_file.decoding import ERROR_DETECTION, FORMATS, Damage, Decoding, Walk, walk
