@@ -11,7 +11,7 @@ from hydra import compose, initialize_config_dir
 
 from tests.conftest import REPOSITORY
 from tests.small_hub import SmallHub, files_of
-from tests.test_hub import NAME, WEIGHTS, environment, run_with, saved, small_hub
+from tests.test_hub import BROKEN, NAME, WEIGHTS, environment, run_with, saved, small_hub, tiny_network
 from vae_experiments.cli.config import option_from
 from vae_experiments.cli.hydra_setup import CONF, register
 from vae_experiments.commands.download import CONFIG_GROUPS, Download, translated
@@ -59,17 +59,19 @@ def test_a_dry_run_downloads_nothing(
 
 
 def test_what_is_missing_of_a_broken_download_is_announced(
-    small_hub: SmallHub, lines: Callable[[], list[str]]
+    small_hub: SmallHub, tmp_path: Path, lines: Callable[[], list[str]]
 ) -> None:
-    small_hub.cut_after = [200_000, 0, 0, 0, 0]
+    tiny_network().save_pretrained(tmp_path / "shards", max_shard_size="200KB")
+    small_hub.repositories[NAME] = files_of(tmp_path / "shards")
+    small_hub.cut_after = [10**9, *BROKEN]
     delivery = Delivery({"model=small": Hub(repository=NAME)})
     with pytest.raises(ModelError, match="cannot download"):
         delivery.run()
     before = len(lines())
     Delivery({"model=small": Hub(repository=NAME)}).run()
     announced, total, *_ = lines()[before:]
-    assert announced == f"model=small: 0.28 MB from {NAME}, 0.20 MB of it here already"
-    assert total.startswith("to download: 0.08 MB to ")
+    assert announced == f"model=small: 0.29 MB from {NAME}, 0.21 MB of it here already"
+    assert total.startswith("to download: 0.09 MB to ")
 
 
 def test_a_model_that_is_here_is_checked_without_the_hub(

@@ -53,8 +53,6 @@ RELIED_ON = {
     "diffusers.AutoencoderVidTok._set_cache_offset": ["models/temporal/streaming.py"],
     "diffusers.AutoencoderKLKVAEVideo._make_encoder_cache": ["models/temporal/streaming.py"],
     "diffusers.AutoencoderKLKVAEVideo._make_decoder_cache": ["models/temporal/streaming.py"],
-    "huggingface_hub.utils.WeakFileLock": ["models/hub/remote_files.py"],
-    "huggingface_hub.utils.build_hf_headers": ["models/hub/download.py"],
     "huggingface_hub.utils.validate_repo_id": ["models/hub/repo.py"],
     "gradio.Blocks.fns": ["web/ui/page.py"],
     "gradio.Blocks.has_launched": ["web/server/application.py"],

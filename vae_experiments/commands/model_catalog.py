@@ -32,7 +32,8 @@ A model is downloaded when it is first used, or before:
     vae-experiments download model=wan download.dry_run=true
 
 The command says how large the files are and then fetches config and safetensors weights, nothing else. A
-download that broke off continues where it was when the command is typed again. Sizes and SHA-256 are compared
+connection that breaks is taken up where it broke; where it stays broken, files that came whole are kept, and
+the one that was under way begins anew when the command is typed again. Sizes and SHA-256 are compared
 with what the hub gives, and the weights are loaded once. From then on no network is needed:
 
     python run.py model=sd

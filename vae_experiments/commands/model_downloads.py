@@ -7,9 +7,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import ModelError
-from vae_experiments.models.hub.download import size_bytes
-from vae_experiments.models.hub.hub_errors import UnreachableError
 from vae_experiments.models.hub.remote_files import free_bytes, megabytes
+from vae_experiments.models.hub.repo import UnreachableError
 from vae_experiments.runtime.interruption import check
 from vae_experiments.runtime.progress import waiting
 
@@ -99,7 +98,7 @@ class Delivery:
 
         with waiting(f"{words}: loading it once"):
             network = load_network(folder)
-        total = megabytes(sum(size_bytes(file) for file in folder.iterdir()))
+        total = megabytes(sum(file.stat().st_size for file in folder.iterdir()))
         log.info("%s: ready, %s, %s in %s", words, type(network).__name__, total, folder)
         log.info("now type: python run.py %s", words)
 

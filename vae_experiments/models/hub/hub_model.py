@@ -50,18 +50,15 @@ class Hub(Model):
         Raises:
             ModelError: one sentence for each reason why it cannot be downloaded.
         """
-        place = self.place
-        place.check()
-        found = place.cached()
-        if found is not None:
+        self.place.check()
+        if found := self.place.cached():
             return found
         try:
             remote = self.remote_files()
         except ModelError:
-            lesser = place.cached(anything=True)
-            if lesser is None:
-                raise
-            return lesser
+            if lesser := self.place.cached(anything=True):
+                return lesser
+            raise
         return self.fetch(remote)
 
     def load(self, chosen: DeviceChoice) -> Autoencoder:

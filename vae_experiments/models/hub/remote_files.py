@@ -1,7 +1,8 @@
-"""What a repository on the hub offers: asked once, with a time limit, and fetched into the local cache."""
+"""What a repository on the hub has of an autoencoder: asked once, with a time limit, and fetched into the cache."""
 
 from __future__ import annotations
 
+import logging
 import shutil
 import threading
 from dataclasses import dataclass
@@ -9,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vae_experiments.errors import ModelError
-from vae_experiments.models.hub.download import Wanted, part_of, size_bytes, transfer
-from vae_experiments.models.hub.hub_errors import refusal
+from vae_experiments.files import digest
 from vae_experiments.models.hub.weight_files import PICKLED, Weights
 from vae_experiments.runtime.progress import Progress
 
@@ -40,7 +40,6 @@ class RemoteFiles:
     place: HubRepo
     commit: str
     files: tuple[RemoteFile, ...]
-    weights: Weights
 
     @classmethod
     def of(cls, place: HubRepo) -> RemoteFiles:
@@ -50,18 +49,20 @@ class RemoteFiles:
             ModelError: it cannot be reached in time, refuses, or has no autoencoder in safetensors there.
         """
         info = _asked(place)
+        everything = {file.rfilename: file for file in info.siblings or []}
         inside = place.path("")
-        listed = [file for file in info.siblings or [] if file.rfilename.startswith(inside)]
-        there = {file.rfilename.removeprefix(inside): file for file in listed}
+        there = {
+            path.removeprefix(inside): file for path, file in everything.items() if path.startswith(inside)
+        }
         weights = Weights.among(there)
         if CONFIG not in there or weights is None:
-            raise _nothing(place, [file.rfilename for file in info.siblings or []])
-        names = [CONFIG, *(name for name in (STATISTICS,) if name in there), *weights.names]
+            raise _nothing(place, everything)
         files = (
             RemoteFile(name, there[name].size or 0, there[name].lfs.sha256 if there[name].lfs else None)
-            for name in names
+            for name in (CONFIG, STATISTICS, *weights.names)
+            if name in there
         )
-        return cls(place, str(info.sha), tuple(files), weights)
+        return cls(place, str(info.sha), tuple(files))
 
     @property
     def size_bytes(self) -> int:
@@ -71,39 +72,39 @@ class RemoteFiles:
     @property
     def missing_bytes(self) -> int:
         """How much of it is not in the cache yet."""
-        return self.size_bytes - sum(self._here_bytes(file) for file in self.files)
+        snapshot = self.place.cache / "snapshots" / self.commit
+        missing = (file for file in self.files if not (snapshot / self.place.path(file.name)).exists())
+        return sum(file.size_bytes for file in missing)
 
     def fetch(self) -> Path:
         """Bring what is missing into the cache, check it, and give the folder.
 
         Raises:
-            ModelError: one sentence for whatever stops it; what has come stays for the next try.
+            ModelError: one sentence for whatever stops it; files that came whole stay for the next try.
         """
-        from huggingface_hub.utils import WeakFileLock  # type: ignore[attr-defined]
-
-        cache = self.place.cache
-        lock = cache.parent / ".locks" / cache.name / f"{self.commit}.lock"
+        # It takes up a connection that broke by itself; of one that stays broken there is a sentence here.
+        logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
+        missing, free = self.missing_bytes, free_bytes(self.place)
+        if free < missing:
+            raise ModelError(
+                f"model: {self.place.repository} needs {megabytes(missing)} more, "
+                f"and {self.place.cache.parent} has {megabytes(free)} free",
+                "free some space, or set HF_HOME to a folder on another disk",
+            )
         try:
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            with WeakFileLock(lock):
-                self._check_space()
-                with _Megabytes(self.size_bytes, self.size_bytes - self.missing_bytes) as progress:
-                    folders = [self._fetch_one(file, progress.add).parent for file in self.files]
+            with _Megabytes(self.size_bytes, self.size_bytes - missing) as progress:
+                folders = [self._fetch_one(file, _bar(progress.add)).parent for file in self.files]
         except ModelError:
             raise
         except Exception as error:
-            raise refusal(self.place, error) from error
+            raise self.place.refusal(error) from error
         return folders[0]
 
-    def _fetch_one(self, file: RemoteFile, add: Callable[[int], None]) -> Path:
-        """Fetch what is large by ourselves, then let the library enter it into its cache."""
+    def _fetch_one(self, file: RemoteFile, bar: type) -> Path:
         from huggingface_hub import hf_hub_download, hf_hub_url
 
         repository, _, revision = self.place
         path = self.place.path(file.name)
-        if file.sha256 and not self._blob(file.sha256).exists():
-            url = hf_hub_url(repository, path, revision=self.commit)
-            transfer(Wanted(url, file.size_bytes, file.sha256), self._blob(file.sha256), add)
         entered = Path(
             hf_hub_download(
                 repository,
@@ -111,39 +112,28 @@ class RemoteFiles:
                 revision=revision,
                 cache_dir=self.place.cache.parent,
                 etag_timeout=HUB_TIMEOUT_SECONDS,
-                tqdm_class=_silent(),
+                tqdm_class=bar,
             )
         )
-        if size_bytes(entered) != file.size_bytes:
-            raise ModelError(
-                f"model: {entered} is {size_bytes(entered)} bytes long, the hub says {file.size_bytes}",
-                "delete it and try again",
-            )
-        return entered
-
-    def _check_space(self) -> None:
-        free = free_bytes(self.place)
-        if free < self.missing_bytes:
-            raise ModelError(
-                f"model: {self.place.repository} needs {megabytes(self.missing_bytes)} more, "
-                f"and {self.place.cache.parent} has {megabytes(free)} free",
-                "free some space, or set HF_HOME to a folder on another disk",
-            )
-
-    def _blob(self, sha256: str) -> Path:
-        return self.place.cache / "blobs" / sha256
-
-    def _here_bytes(self, file: RemoteFile) -> int:
-        if file.sha256 is None:
-            entered = self.place.cache / "snapshots" / self.commit / self.place.path(file.name)
-            return min(size_bytes(entered), file.size_bytes)
-        blob = self._blob(file.sha256)
-        return file.size_bytes if blob.exists() else min(size_bytes(part_of(blob)), file.size_bytes)
+        came = entered.stat().st_size
+        if came != file.size_bytes:
+            problem = f"is {came} bytes long, not {file.size_bytes}"
+        elif file.sha256 and digest(entered) != file.sha256:
+            problem = f"has another SHA-256 than the hub gives, {file.sha256[:12]}..."
+        else:
+            return entered
+        for copy in (entered.resolve(), entered):
+            copy.unlink(missing_ok=True)
+        raise ModelError(
+            f"model: what came from {hf_hub_url(repository, path, revision=self.commit)} {problem}; it was deleted",
+            "try again; if it stays so, a proxy or HF_ENDPOINT changes files",
+        )
 
 
 def free_bytes(place: HubRepo) -> int:
-    """Return how much there is room for in the cache."""
-    return shutil.disk_usage(place.existing()).free
+    """Return how much there is room for in the cache, which need not be there yet."""
+    cache = place.cache
+    return shutil.disk_usage(next(folder for folder in (cache, *cache.parents) if folder.exists())).free
 
 
 def megabytes(count: int) -> str:
@@ -159,14 +149,10 @@ def _asked(place: HubRepo) -> Any:
 
     def ask() -> None:
         try:
-            answers.append(
-                HfApi().model_info(
-                    place.repository,
-                    revision=place.revision,
-                    files_metadata=True,
-                    timeout=HUB_TIMEOUT_SECONDS,
-                )
+            info = HfApi().model_info(
+                place.repository, revision=place.revision, files_metadata=True, timeout=HUB_TIMEOUT_SECONDS
             )
+            answers.append(info)
         except Exception as error:
             answers.append(error)
 
@@ -175,34 +161,30 @@ def _asked(place: HubRepo) -> Any:
     thread.join(HUB_TIMEOUT_SECONDS)
     answer = answers[0] if answers else TimeoutError(f"no answer in {HUB_TIMEOUT_SECONDS:g} seconds")
     if isinstance(answer, Exception):
-        raise refusal(place, answer) from answer
+        raise place.refusal(answer) from answer
     return answer
 
 
 def _nothing(place: HubRepo, names: Iterable[str]) -> ModelError:
     """Return what there is instead of an autoencoder in safetensors."""
     names = sorted(names)
-    inside = place.path("")
+    config = place.path(CONFIG)
     folders = sorted({name.rpartition("/")[0] for name in names if name.endswith(f"/{CONFIG}")})
-    here = [name for name in names if name.rpartition("/")[0] == place.subfolder]
-    pickled = [name for name in here if name.endswith(PICKLED)]
-    if f"{inside}{CONFIG}" not in names:
-        where = f"the folder {place.subfolder}" if place.subfolder else "its top folder"
-        return ModelError(
-            f"model: {place.repository} has no {CONFIG} in {where}",
-            f"give model.subfolder, one of: {', '.join(folders)}" if folders else "choose another repository",
-        )
-    if pickled:
-        return ModelError(
-            f"model: {place.repository} has its weights in {pickled[0]} only, which can run code when it is "
-            "opened; only safetensors are downloaded",
-            "convert them where you trust them, with save_pretrained(..., safe_serialization=True), "
-            "and use model=folder",
-        )
-    return ModelError(
-        f"model: {place.repository} has no weights in safetensors beside {inside}{CONFIG}",
-        f"give model.subfolder, one of: {', '.join(folders)}" if folders else "choose another repository",
+    elsewhere = (
+        f"give model.subfolder, one of: {', '.join(folders)}" if folders else "choose another repository"
     )
+    if config not in names:
+        where = f"the folder {place.subfolder}" if place.subfolder else "its top folder"
+        return ModelError(f"model: {place.repository} has no {CONFIG} in {where}", elsewhere)
+    for name in names:
+        if name.rpartition("/")[0] == place.subfolder and name.endswith(PICKLED):
+            return ModelError(
+                f"model: {place.repository} has its weights in {name} only, which can run code when it is "
+                "opened; only safetensors are downloaded",
+                "convert them where you trust them, with save_pretrained(..., safe_serialization=True), "
+                "and use model=folder",
+            )
+    return ModelError(f"model: {place.repository} has no weights in safetensors beside {config}", elsewhere)
 
 
 class _Megabytes:
@@ -226,12 +208,20 @@ class _Megabytes:
         self._progress.__exit__(*raised)
 
 
-def _silent() -> Any:
-    """Keep the library from a bar of its own for each small file."""
+def _bar(add: Callable[[int], None]) -> type:
+    """Return a bar for the library that shows nothing itself and hands on how many bytes came."""
     from tqdm import tqdm
 
-    class Silent(tqdm):  # type: ignore[misc]
+    class Bar(tqdm):  # type: ignore[misc]
         def __init__(self, *arguments: Any, **settings: Any) -> None:
             super().__init__(*arguments, **{**settings, "disable": True})
 
-    return Silent
+        def update(self, n: float = 1) -> None:
+            add(int(n))
+
+        def update_transfer(self, _: Any) -> None:
+            """Leave out what Xet tells of compressed bytes: the same ones would count twice."""
+
+        set_transfer_postfix_str = update_transfer
+
+    return Bar

@@ -1,4 +1,4 @@
-"""Where on the hub an autoencoder is, and where in the local cache."""
+"""Where on the hub an autoencoder is, where in the local cache, and what it means that it cannot be had."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ from vae_experiments.models.hub.weight_files import Weights
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+MALFORMED_TOKEN = "Invalid credentials in Authorization header"
+REASON_LENGTH = 120
+
+
+class UnreachableError(ModelError):
+    """The hub is not there, does not answer, or breaks off: no other model of it can be had now either."""
 
 
 class HubRepo(NamedTuple):
@@ -35,10 +40,6 @@ class HubRepo(NamedTuple):
         from huggingface_hub import constants
 
         return Path(constants.HF_HUB_CACHE).resolve() / f"models--{self.repository.replace('/', '--')}"
-
-    def existing(self) -> Path:
-        """Return the cache's folder, or the nearest one above it that is there."""
-        return next(folder for folder in (self.cache, *self.cache.parents) if folder.exists())
 
     def check(self) -> None:
         """Refuse what cannot be a name on the hub.
@@ -84,15 +85,60 @@ class HubRepo(NamedTuple):
             if re.fullmatch("[0-9a-f]{64}", sha256) and digest(file) != sha256:
                 yield file
 
+    def refusal(self, error: Exception) -> ModelError:
+        """Turn any error of the hub's library, of the connection or of the disk into its sentence."""
+        from huggingface_hub import constants
+        from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
-def disk_error(place: HubRepo, error: OSError) -> ModelError:
-    """Return what it means for a person that the hub's cache cannot be written."""
-    if error.errno in NO_SPACE:
-        return ModelError(
-            f"model: no space left in {place.cache.parent} for {place.repository}",
-            "free some space, or set HF_HOME to a folder on another disk; what has come is kept",
+        repository, hub = self.repository, constants.ENDPOINT
+        response = getattr(error, "response", None)
+        status = getattr(response, "status_code", None)
+        if isinstance(error, OSError) and error.errno in NO_SPACE:
+            return ModelError(
+                f"model: no space left in {self.cache.parent} for {repository}",
+                "free some space, or set HF_HOME to a folder on another disk; files that came whole are kept",
+            )
+        if isinstance(error, OSError) and error.filename:
+            return ModelError(
+                f"model: cannot write {error.filename} ({system_reason(error)})",
+                "set HF_HOME to a folder that can be written",
+            )
+        if status == 401 and response.headers.get("X-Error-Message") == MALFORMED_TOKEN:  # type: ignore[union-attr]
+            return ModelError(
+                f"model: {hub} does not know the token that was sent", "renew or unset HF_TOKEN"
+            )
+        if isinstance(error, GatedRepoError) or status == 403:
+            return ModelError(
+                f"model: {repository} is gated, and {hub} does not give it to this account",
+                f"accept its terms at {hub}/{repository}, and set HF_TOKEN to a token that may read it",
+            )
+        if isinstance(error, RevisionNotFoundError):
+            return ModelError(
+                f"model.revision={self.revision}: {repository} has no such branch, tag or commit",
+                "leave it out for main",
+            )
+        if isinstance(error, RepositoryNotFoundError) or status in (401, 404):
+            return ModelError(
+                f"model: {hub} has no repository {repository}, or it is private",
+                "look for a typing mistake in model.repository, or set HF_TOKEN",
+            )
+        return self._unreachable(error)
+
+    def _unreachable(self, error: Exception) -> UnreachableError:
+        from huggingface_hub import is_offline_mode
+
+        folder = f"DIR/{self.subfolder}" if self.subfolder else "DIR"
+        files = " ".join(f"'{self.path(name)}'" for name in ("config.json", "*.safetensors"))
+        by_hand = (
+            f"where there is a network run: hf download {self.repository} --include {files} --local-dir DIR, "
+            f"and use model=folder model.path={folder}"
         )
-    return ModelError(
-        f"model: cannot write {error.filename or place.cache} ({system_reason(error)})",
-        "set HF_HOME to a folder that can be written",
-    )
+        if is_offline_mode():
+            return UnreachableError(
+                f"model: {self.repository} is not in {self.cache.parent}, and HF_HUB_OFFLINE forbids to download it",
+                f"unset HF_HUB_OFFLINE, or {by_hand}",
+            )
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:REASON_LENGTH]
+        return UnreachableError(
+            f"model: cannot download {self.repository} ({reason})", f"try again, or {by_hand}"
+        )
