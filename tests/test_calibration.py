@@ -19,7 +19,7 @@ from vae_experiments.cache import Cache, CachedStream
 from vae_experiments.cli.config import experiment_from
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Bend, Blur, ChainStep, Retime, Reverse, StyleSwap, weakened
-from vae_experiments.manipulations.strength import schedule_times
+from vae_experiments.manipulations.chain import schedule_times
 from vae_experiments.models import load_cached
 from vae_experiments.models.framewise import Framewise
 from vae_experiments.options import kinds

@@ -18,59 +18,40 @@ if sys.argv[:1] == ["-m"] and any(word.partition(".")[0] == __name__ for word in
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
-    from vae_experiments.cache.latent_files import load_latents
-    from vae_experiments.errors import VaeExperimentsError
-    from vae_experiments.manipulations import Clip, Manipulation, Noise, WholeClip
-    from vae_experiments.models import Bundled, Folder, Hub
-    from vae_experiments.options import Scheduled, setting
-    from vae_experiments.pipeline.experiment import Experiment
-    from vae_experiments.pipeline.run_folder import Output
-    from vae_experiments.pipeline.workbench import Workbench
-    from vae_experiments.runtime.device import Device
-    from vae_experiments.sources import MovingCircle, Source, Video
+    from vae_experiments.cache.latent_files import load_latents as load_latents
+    from vae_experiments.errors import VaeExperimentsError as VaeExperimentsError
+    from vae_experiments.manipulations import Clip as Clip
+    from vae_experiments.manipulations import Manipulation as Manipulation
+    from vae_experiments.manipulations import Noise as Noise
+    from vae_experiments.manipulations import WholeClip as WholeClip
+    from vae_experiments.models import Bundled as Bundled
+    from vae_experiments.models import Folder as Folder
+    from vae_experiments.models import Hub as Hub
+    from vae_experiments.options import Scheduled as Scheduled
+    from vae_experiments.options import setting as setting
+    from vae_experiments.pipeline.experiment import Experiment as Experiment
+    from vae_experiments.pipeline.run_folder import Output as Output
+    from vae_experiments.pipeline.workbench import Workbench as Workbench
+    from vae_experiments.runtime.device import Device as Device
+    from vae_experiments.sources import MovingCircle as MovingCircle
+    from vae_experiments.sources import Source as Source
+    from vae_experiments.sources import Video as Video
 
-_HOMES = {
-    "Bundled": "models",
-    "Clip": "manipulations",
-    "Device": "runtime.device",
-    "Experiment": "pipeline.experiment",
-    "Folder": "models",
-    "Hub": "models",
-    "Manipulation": "manipulations",
-    "MovingCircle": "sources",
-    "Noise": "manipulations",
-    "Output": "pipeline.run_folder",
-    "Scheduled": "options",
-    "Source": "sources",
-    "VaeExperimentsError": "errors",
-    "Video": "sources",
-    "WholeClip": "manipulations",
-    "Workbench": "pipeline.workbench",
-    "load_latents": "cache.latent_files",
-    "setting": "options",
+_NAMES = {
+    "cache.latent_files": ["load_latents"],
+    "errors": ["VaeExperimentsError"],
+    "manipulations": ["Clip", "Manipulation", "Noise", "WholeClip"],
+    "models": ["Bundled", "Folder", "Hub"],
+    "options": ["Scheduled", "setting"],
+    "pipeline.experiment": ["Experiment"],
+    "pipeline.run_folder": ["Output"],
+    "pipeline.workbench": ["Workbench"],
+    "runtime.device": ["Device"],
+    "sources": ["MovingCircle", "Source", "Video"],
 }
-"""Where each name is at home; it is loaded with the first one that is asked for, so that a signal finds us ready."""
-
-__all__ = [
-    "Bundled",
-    "Clip",
-    "Device",
-    "Experiment",
-    "Folder",
-    "Hub",
-    "Manipulation",
-    "MovingCircle",
-    "Noise",
-    "Output",
-    "Scheduled",
-    "Source",
-    "VaeExperimentsError",
-    "Video",
-    "WholeClip",
-    "Workbench",
-    "load_latents",
-    "setting",
-]
+"""What each module gives; it is loaded with the first name that is asked for, so that a signal finds us ready."""
+_HOMES = {name: module for module, names in _NAMES.items() for name in names}
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from fractions import Fraction
 
 GRAMMAR = (
@@ -52,17 +52,17 @@ class Timeline(NamedTuple):
 
 
 class Time(NamedTuple):
-    """A moment or a length of time as it was written."""
+    """A moment or a length of time as it was written: ``2s``, ``12f`` or ``50%``."""
 
     amount: float
     unit: str
 
     @classmethod
     def read(cls, text: str) -> Time:
-        """Read ``2s``, ``12f`` or ``50%``.
+        """Read one.
 
         Raises:
-            ValueError: it is none of these.
+            ValueError: it is none.
         """
         found = _TIME.fullmatch(text.strip())
         if found is None:
@@ -79,18 +79,16 @@ class Time(NamedTuple):
         return self.amount / 100 * timeline.last_seconds
 
 
+@dataclass(frozen=True)
 class Schedule(ABC):
     """Gives the value of a setting at any moment of a clip."""
 
-    @property
-    @abstractmethod
-    def values(self) -> Sequence[float]:
-        """List the values that it moves between: it never leaves their range."""
-
-    @property
-    @abstractmethod
-    def times(self) -> Sequence[Time]:
-        """List the times that it was written with."""
+    times: list[Time]
+    """The times that it was written with."""
+    values: list[float]
+    """The values that it moves between: it never leaves their range."""
+    shape: Callable[[float], float]
+    """Bends the way from one value to the next, as a fraction of it."""
 
     @abstractmethod
     def at(self, seconds: float, timeline: Timeline) -> float:
@@ -102,75 +100,47 @@ class Schedule(ABC):
         return any(time.unit == "%" for time in self.times)
 
 
-@dataclass(frozen=True)
 class Keyframes(Schedule):
-    """Goes from each value to the next and holds the first and the last."""
-
-    marks: tuple[tuple[Time, float], ...]
-    shape: Callable[[float], float] = float
-    """Bends the way from one mark to the next; from 0 to 0 and from 1 to 1."""
-
-    @property
-    def values(self) -> Sequence[float]:
-        """The value of every mark."""
-        return [value for _, value in self.marks]
-
-    @property
-    def times(self) -> Sequence[Time]:
-        """The time of every mark."""
-        return [time for time, _ in self.marks]
+    """Has each value at its time, goes from one to the next, and holds the first and the last."""
 
     def at(self, seconds: float, timeline: Timeline) -> float:
-        """Go straight between the marks around this moment."""
-        timed = [(time.seconds(timeline), value) for time, value in self.marks]
+        """Find the way between the keyframes around this moment."""
+        timed = zip([time.seconds(timeline) for time in self.times], self.values, strict=True)
         marks = sorted(timed, key=lambda mark: mark[0])  # two at one moment are a jump, in the order written
         before = [mark for mark in marks if mark[0] <= seconds]
         after = [mark for mark in marks if mark[0] > seconds]
         if not before or not after:
             return marks[-1][1] if before else marks[0][1]
         (start, first), (end, second) = before[-1], after[0]
-        share = self.shape((seconds - start) / (end - start))
-        return first + share * (second - first)
+        return first + self.shape((seconds - start) / (end - start)) * (second - first)
 
 
 @dataclass(frozen=True)
 class Oscillation(Schedule):
-    """Goes up and down for ever, from low to high and back in a period."""
+    """Goes from its low value to its high one and back for ever; its one time is the period."""
 
-    shape: Callable[[float], float]
-    """Turns the fraction of a period that has passed into a height from 0 to 1."""
-    period: Time
-    low: float
-    high: float
     phase: float
-
-    @property
-    def values(self) -> Sequence[float]:
-        """The lowest and the highest value."""
-        return [self.low, self.high]
-
-    @property
-    def times(self) -> Sequence[Time]:
-        """The period."""
-        return [self.period]
+    """The fraction of a period that it begins with."""
 
     def at(self, seconds: float, timeline: Timeline) -> float:
         """Find the place in the period."""
-        period = self.period.seconds(timeline)
+        period = self.times[0].seconds(timeline)
         turned = (seconds / period if period else 0.0) + self.phase
-        return self.low + (self.high - self.low) * self.shape(turned % 1)
+        low, high = self.values
+        return low + (high - low) * self.shape(turned % 1)
 
 
+WAYS: Mapping[str, Callable[[float], float]] = {
+    "ramp": float,
+    "ease": lambda share: (1 - math.cos(math.pi * share)) / 2,
+}
 WAVES: Mapping[str, Callable[[float], float]] = {
     "sine": lambda turned: (1 + math.sin(2 * math.pi * turned)) / 2,
     "triangle": lambda turned: 1 - abs(2 * turned - 1),
     "square": lambda turned: float(turned < 0.5),
 }
-WAVE_DEFAULTS = (("low", "0"), ("high", "1"), ("phase", "0"))
-WAYS: Mapping[str, Callable[[float], float]] = {
-    "ramp": float,
-    "ease": lambda share: (1 - math.cos(math.pi * share)) / 2,
-}
+WAVE_WORDS = ("period", "low", "high", "phase")
+WAVE_DEFAULTS = {"low": "0", "high": "1", "phase": "0"}
 
 
 @functools.lru_cache(maxsize=256)
@@ -182,10 +152,36 @@ def parse_schedule(text: str) -> Schedule:
     """
     text = text.strip()
     if "(" in text:
-        return _call(*read_call(text))
+        name, plain, named = read_call(text)
+        if name in WAYS:
+            return _way(name, plain, named)
+        if name in WAVES:
+            return _wave(name, plain, named)
+        raise ValueError(f"there is no {name}()")
     if ":" in text:
-        return Keyframes(tuple(_mark(word) for word in text.split()))
-    return Keyframes(((Time(0, "s"), number(text)),))
+        marks = [word.partition(":") for word in text.split()]
+        return Keyframes(
+            [Time.read(time) for time, _, _ in marks], [number(value) for *_, value in marks], float
+        )
+    return Keyframes([Time(0, "s")], [number(text)], float)
+
+
+def _way(name: str, plain: list[str], named: dict[str, str]) -> Schedule:
+    if named or len(plain) not in (2, 4):
+        raise ValueError(f"{name}() takes two values, and two times if you like")
+    times = [Time.read(word) for word in plain[2:]] or [Time(0, "%"), Time(100, "%")]
+    return Keyframes(times, [number(word) for word in plain[:2]], WAYS[name])
+
+
+def _wave(name: str, plain: list[str], named: dict[str, str]) -> Schedule:
+    words = dict(zip(WAVE_WORDS, plain, strict=False)) | named
+    if "period" not in words or len(plain) > len(WAVE_WORDS) or set(words) - set(WAVE_WORDS):
+        raise ValueError(f"{name}() takes period=, low=, high=, phase=")
+    period = Time.read(words["period"])
+    if period.amount == 0:
+        raise ValueError("a period is more than 0")
+    low, high, phase = (number(words.get(word, usual)) for word, usual in WAVE_DEFAULTS.items())
+    return Oscillation([period], [low, high], WAVES[name], phase)
 
 
 def read_call(text: str) -> tuple[str, list[str], dict[str, str]]:
@@ -226,35 +222,3 @@ def number(text: str) -> float:
         if math.isfinite(value := float(text)):
             return value
     raise ValueError(f"{text.strip()!r} is not a number")
-
-
-def _mark(word: str) -> tuple[Time, float]:
-    time, _, value = word.partition(":")
-    return Time.read(time), number(value)
-
-
-def _call(name: str, plain: list[str], named: dict[str, str]) -> Schedule:
-    if name in WAYS:
-        return _way(name, plain, named)
-    if name in WAVES:
-        return _wave(name, plain, named)
-    raise ValueError(f"there is no {name}()")
-
-
-def _way(name: str, plain: list[str], named: dict[str, str]) -> Schedule:
-    if named or len(plain) not in (2, 4):
-        raise ValueError(f"{name}() takes two values, and two times if you like")
-    times = [Time.read(word) for word in plain[2:]] or [Time(0, "%"), Time(100, "%")]
-    marks = zip(times, map(number, plain[:2]), strict=True)
-    return Keyframes(tuple(marks), WAYS[name])
-
-
-def _wave(name: str, plain: list[str], named: dict[str, str]) -> Schedule:
-    words = dict(zip(("period", "low", "high", "phase"), plain, strict=False)) | named
-    if "period" not in words or len(plain) > 4 or not set(words) <= {"period", "low", "high", "phase"}:
-        raise ValueError(f"{name}() takes period=, low=, high=, phase=")
-    period = Time.read(words["period"])
-    if period.amount == 0:
-        raise ValueError("a period is more than 0")
-    low, high, phase = (number(words.get(key, usual)) for key, usual in WAVE_DEFAULTS)
-    return Oscillation(WAVES[name], period, low, high, phase)

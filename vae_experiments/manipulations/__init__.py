@@ -1,106 +1,60 @@
 """Manipulations: small classes, latents in, latents out, grouped by what they disturb."""
 
-from vae_experiments.manipulations.chain import chain, lengths_differ, outcome, playing_speed
-from vae_experiments.manipulations.clip import Clip
-from vae_experiments.manipulations.effects.channels import (
-    ChannelBias,
-    ChannelGain,
-    ChannelMute,
-    ChannelShuffle,
-    ClampOutliers,
-    Invert,
-    Truncation,
-)
-from vae_experiments.manipulations.effects.frequency import FrequencyFilter, PhaseSwap
-from vae_experiments.manipulations.effects.mixing import Arithmetic, Blend, Interpolate
-from vae_experiments.manipulations.effects.motion import (
-    MotionGain,
-    MotionMagnify,
-    MotionTransfer,
-    StyleSwap,
-    TemporalBand,
-)
-from vae_experiments.manipulations.effects.network_bending import Bend
-from vae_experiments.manipulations.effects.slit_scan import SlitScan
-from vae_experiments.manipulations.effects.space import Blur, ErodeDilate, Flip, Mosaic, Sharpen
-from vae_experiments.manipulations.effects.statistics import Adain, PcaDirection, PcaTruncate, Whiten
+from vae_experiments.manipulations.chain import chain as chain
+from vae_experiments.manipulations.chain import lengths_differ as lengths_differ
+from vae_experiments.manipulations.chain import outcome as outcome
+from vae_experiments.manipulations.chain import playing_speed as playing_speed
+from vae_experiments.manipulations.chain import weakened as weakened
+from vae_experiments.manipulations.clip import Clip as Clip
+from vae_experiments.manipulations.effects.channels import ChannelBias as ChannelBias
+from vae_experiments.manipulations.effects.channels import ChannelGain as ChannelGain
+from vae_experiments.manipulations.effects.channels import ChannelMute as ChannelMute
+from vae_experiments.manipulations.effects.channels import ChannelShuffle as ChannelShuffle
+from vae_experiments.manipulations.effects.channels import ClampOutliers as ClampOutliers
+from vae_experiments.manipulations.effects.channels import Invert as Invert
+from vae_experiments.manipulations.effects.channels import Truncation as Truncation
+from vae_experiments.manipulations.effects.frequency import FrequencyFilter as FrequencyFilter
+from vae_experiments.manipulations.effects.frequency import PhaseSwap as PhaseSwap
+from vae_experiments.manipulations.effects.mixing import Arithmetic as Arithmetic
+from vae_experiments.manipulations.effects.mixing import Blend as Blend
+from vae_experiments.manipulations.effects.mixing import Interpolate as Interpolate
+from vae_experiments.manipulations.effects.motion import MotionGain as MotionGain
+from vae_experiments.manipulations.effects.motion import MotionMagnify as MotionMagnify
+from vae_experiments.manipulations.effects.motion import MotionTransfer as MotionTransfer
+from vae_experiments.manipulations.effects.motion import StyleSwap as StyleSwap
+from vae_experiments.manipulations.effects.motion import TemporalBand as TemporalBand
+from vae_experiments.manipulations.effects.network_bending import Bend as Bend
+from vae_experiments.manipulations.effects.slit_scan import SlitScan as SlitScan
+from vae_experiments.manipulations.effects.space import Blur as Blur
+from vae_experiments.manipulations.effects.space import ErodeDilate as ErodeDilate
+from vae_experiments.manipulations.effects.space import Flip as Flip
+from vae_experiments.manipulations.effects.space import Mosaic as Mosaic
+from vae_experiments.manipulations.effects.space import Sharpen as Sharpen
+from vae_experiments.manipulations.effects.statistics import Adain as Adain
+from vae_experiments.manipulations.effects.statistics import PcaDirection as PcaDirection
+from vae_experiments.manipulations.effects.statistics import PcaTruncate as PcaTruncate
+from vae_experiments.manipulations.effects.statistics import Whiten as Whiten
+from vae_experiments.manipulations.effects.stochastic import Dropout as Dropout
+from vae_experiments.manipulations.effects.stochastic import Noise as Noise
+from vae_experiments.manipulations.effects.stochastic import PosteriorTemperature as PosteriorTemperature
+from vae_experiments.manipulations.effects.stochastic import Quantize as Quantize
 from vae_experiments.manipulations.effects.stochastic import (
-    Dropout,
-    Noise,
-    PosteriorTemperature,
-    Quantize,
-    VariancePreservingNoise,
+    VariancePreservingNoise as VariancePreservingNoise,
 )
-from vae_experiments.manipulations.effects.temporal import (
-    Echo,
-    Freeze,
-    Loop,
-    Reverse,
-    ShuffleFrames,
-    TemporalSharpen,
-    TemporalSmooth,
-)
-from vae_experiments.manipulations.effects.textures import FractalNoise, PyramidNoise
-from vae_experiments.manipulations.effects.time_remap import Retime
-from vae_experiments.manipulations.effects.warps import Rotate, Shift, Wave, Zoom
-from vae_experiments.manipulations.manipulation import ChainStep, Manipulation, WholeClip
-from vae_experiments.manipulations.strength import weakened
-
-__all__ = [
-    "Adain",
-    "Arithmetic",
-    "Bend",
-    "Blend",
-    "Blur",
-    "ChainStep",
-    "ChannelBias",
-    "ChannelGain",
-    "ChannelMute",
-    "ChannelShuffle",
-    "ClampOutliers",
-    "Clip",
-    "Dropout",
-    "Echo",
-    "ErodeDilate",
-    "Flip",
-    "FractalNoise",
-    "Freeze",
-    "FrequencyFilter",
-    "Interpolate",
-    "Invert",
-    "Loop",
-    "Manipulation",
-    "Mosaic",
-    "MotionGain",
-    "MotionMagnify",
-    "MotionTransfer",
-    "Noise",
-    "PcaDirection",
-    "PcaTruncate",
-    "PhaseSwap",
-    "PosteriorTemperature",
-    "PyramidNoise",
-    "Quantize",
-    "Retime",
-    "Reverse",
-    "Rotate",
-    "Sharpen",
-    "Shift",
-    "ShuffleFrames",
-    "SlitScan",
-    "StyleSwap",
-    "TemporalBand",
-    "TemporalSharpen",
-    "TemporalSmooth",
-    "Truncation",
-    "VariancePreservingNoise",
-    "Wave",
-    "Whiten",
-    "WholeClip",
-    "Zoom",
-    "chain",
-    "lengths_differ",
-    "outcome",
-    "playing_speed",
-    "weakened",
-]
+from vae_experiments.manipulations.effects.temporal import Echo as Echo
+from vae_experiments.manipulations.effects.temporal import Freeze as Freeze
+from vae_experiments.manipulations.effects.temporal import Loop as Loop
+from vae_experiments.manipulations.effects.temporal import Reverse as Reverse
+from vae_experiments.manipulations.effects.temporal import ShuffleFrames as ShuffleFrames
+from vae_experiments.manipulations.effects.temporal import TemporalSharpen as TemporalSharpen
+from vae_experiments.manipulations.effects.temporal import TemporalSmooth as TemporalSmooth
+from vae_experiments.manipulations.effects.textures import FractalNoise as FractalNoise
+from vae_experiments.manipulations.effects.textures import PyramidNoise as PyramidNoise
+from vae_experiments.manipulations.effects.time_remap import Retime as Retime
+from vae_experiments.manipulations.effects.warps import Rotate as Rotate
+from vae_experiments.manipulations.effects.warps import Shift as Shift
+from vae_experiments.manipulations.effects.warps import Wave as Wave
+from vae_experiments.manipulations.effects.warps import Zoom as Zoom
+from vae_experiments.manipulations.manipulation import ChainStep as ChainStep
+from vae_experiments.manipulations.manipulation import Manipulation as Manipulation
+from vae_experiments.manipulations.manipulation import WholeClip as WholeClip

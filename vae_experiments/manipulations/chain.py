@@ -1,37 +1,18 @@
-"""Chains: manipulations one after the other, and what a clip is like afterwards."""
+"""Chains: manipulations one after the other, what a clip is like afterwards, and a fraction of their strength."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import copy
+from typing import TYPE_CHECKING, Any
 
 from vae_experiments.manipulations.clip import Clip
+from vae_experiments.schedules import WAVE_DEFAULTS, WAVE_WORDS, WAYS, read_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from vae_experiments.manipulations.manipulation import ChainStep
     from vae_experiments.tensors import Latents
-
-
-def lengths_differ(links: Sequence[ChainStep]) -> bool:
-    """Whether a chain may give another number of latents than it is given."""
-    return any(link.changes_length for link in links)
-
-
-def playing_speed(links: Sequence[ChainStep]) -> float | None:
-    """Return how many times as fast a clip plays after a chain; None where that is not one number."""
-    speed: float | None = 1.0
-    for link in links:
-        own = link.playing_speed
-        speed = None if speed is None or own is None else speed * own
-    return speed
-
-
-def outcome(links: Sequence[ChainStep], clip: Clip) -> Clip:
-    """Return what a clip is like after a chain."""
-    for link in links:
-        clip = link.after(clip)
-    return clip
 
 
 def chain(
@@ -43,3 +24,58 @@ def chain(
         chunks = link.apply(chunks, clip)
         clip = link.after(clip)
     return iter(chunks)
+
+
+def outcome(links: Sequence[ChainStep], clip: Clip) -> Clip:
+    """Return what a clip is like after a chain."""
+    for link in links:
+        clip = link.after(clip)
+    return clip
+
+
+def lengths_differ(links: Sequence[ChainStep]) -> bool:
+    """Whether a chain may give another number of latents than it is given."""
+    return any(link.changes_length for link in links)
+
+
+def playing_speed(links: Sequence[ChainStep]) -> float | None:
+    """Return how many times as fast a clip plays after a chain; None where that is not one number."""
+    speed = 1.0
+    for link in links:
+        if link.playing_speed is None:
+            return None
+        speed *= link.playing_speed
+    return speed
+
+
+def weakened(links: Sequence[ChainStep], share: float) -> list[ChainStep]:
+    """Return a chain whose strengths are a fraction, from 0 to 1, of what they were; the steps stay as they are.
+
+    Each step must have a ``strength``, as all but those of a plugin are sure to.
+    """
+    return list(links) if share == 1 else [_weakened(link, share) for link in links]
+
+
+def _weakened(link: ChainStep, share: float) -> Any:
+    twin: Any = copy.copy(link)
+    is_text = isinstance(twin.strength, str)
+    twin.strength = schedule_times(twin.strength, share) if is_text else float(_times(twin.strength, share))
+    return twin
+
+
+def schedule_times(text: str, factor: float) -> str:
+    """Write a schedule whose values, and not its times, are multiplied: ``ramp(0, 0.5)`` for ``ramp(0, 1)``."""
+    if "(" not in text:
+        marks = (word.rpartition(":") for word in text.split())
+        return " ".join(f"{time}{colon}{_times(value, factor)}" for time, colon, value in marks)
+    name, plain, named = read_call(text)
+    if name in WAYS:
+        return f"{name}({', '.join([*(_times(value, factor) for value in plain[:2]), *plain[2:]])})"
+    words = dict(zip(WAVE_WORDS, plain, strict=False)) | named
+    words |= {key: _times(words.get(key, WAVE_DEFAULTS[key]), factor) for key in ("low", "high")}
+    return f"{name}({', '.join(f'{key}={value}' for key, value in words.items())})"
+
+
+def _times(value: float | str, factor: float) -> str:
+    """Multiply to six digits, short enough to be typed again."""
+    return f"{float(value) * factor:g}"
