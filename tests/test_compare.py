@@ -314,10 +314,10 @@ def test_a_mistake_gets_one_line_and_leaves_nothing(
 def test_a_full_disk_leaves_no_part_of_the_page(
     runs: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "no space")
 
-    monkeypatch.setattr(comparison, "write_compare_page", fail)
+    monkeypatch.setattr(comparison, "write_page", fail)
     before = sorted(runs.rglob("*"))
     assert main([QUIET, LOUD, "--output", "page"]) == 1
     printed = capsys.readouterr().err

@@ -17,12 +17,12 @@ from vae_experiments.tensors import Size
 from vae_experiments.writers import (
     Comparison,
     LatentPicture,
+    chain_label,
     open_mp4,
     plot_latents,
     plot_metrics,
-    write_report,
+    write_page,
 )
-from vae_experiments.writers.pages.run_report import chain_label
 from vae_experiments.writers.video import mp4
 
 if TYPE_CHECKING:
@@ -210,8 +210,9 @@ def test_pictures_are_drawn_for_any_number_of_channels(tmp_path: Path, channels:
 
 
 def test_the_report_escapes_what_it_is_told_and_needs_no_network(tmp_path: Path) -> None:
-    write_report(
+    write_page(
         tmp_path / "report.html",
+        "run_report.html",
         title="a <b> & c",
         subtitle="",
         videos={"original": "original.mp4"},

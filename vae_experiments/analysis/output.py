@@ -8,8 +8,7 @@ from vae_experiments.analysis.pca_images import component_pictures, enlarged
 from vae_experiments.analysis.settings import Plots
 from vae_experiments.analysis.statistics import MOMENTS, gaussian, histograms, principal_components
 from vae_experiments.files import write_csv, write_json
-from vae_experiments.writers import open_mp4
-from vae_experiments.writers.pages.analysis_report import AnalysisPage, write_analysis_page
+from vae_experiments.writers import open_mp4, write_page
 from vae_experiments.writers.plots.analysis_plots import (
     plot_channels,
     plot_components,
@@ -127,7 +126,9 @@ def _write_page(
     count, channels, height, width = numbers["shape"]
     names = {path.name for path in folder.iterdir() if path.name[0] != "."}
     origin = numbers["provenance"]
-    page = AnalysisPage(
+    write_page(
+        folder / "analysis.html",
+        "analysis_report.html",
         title=f"Latents of {numbers['title']}",
         subtitle=f"{count} latents of {channels} x {height} x {width} at {numbers['latent_rate_hz']:g} Hz, "
         f"from frames of {subject.size} at {numbers['fps']:g} fps",
@@ -151,7 +152,6 @@ def _write_page(
         files=sorted({FINISHED, *names}),
         command=str(origin["command"]),
     )
-    write_analysis_page(folder / "analysis.html", page)
 
 
 def _summary(numbers: Mapping[str, Any]) -> dict[str, str]:

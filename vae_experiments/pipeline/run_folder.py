@@ -25,7 +25,7 @@ from vae_experiments.writers import (
     open_mp4,
     plot_latents,
     plot_metrics,
-    write_report,
+    write_page,
 )
 
 if TYPE_CHECKING:
@@ -338,8 +338,9 @@ class RunFolder:
             seconds if isinstance(seconds := metrics["timing"][name], str) else f"{seconds:.2f} s"
             for name in ("encode_seconds", "decode_seconds")
         )
-        write_report(
+        write_page(
             self.folder / "report.html",
+            "run_report.html",
             title=title,
             subtitle=f"{self.frames} frames of {self.info.size} at {self.info.pace}, on {metrics['device']}",
             videos={self.label(name): f"{name}.mp4" for name in self._videos},

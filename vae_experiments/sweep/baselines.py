@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from vae_experiments.pipeline.metrics import NUMBERS
 from vae_experiments.pipeline.run_folder import RECONSTRUCTED
-from vae_experiments.sweep.jobs import SWEEP, Status
-from vae_experiments.sweep.swept import Swept, same
+from vae_experiments.sweep.jobs import SWEEP, Status, typical
+from vae_experiments.sweep.swept import Swept, same, values_of
 from vae_experiments.sweep.verdicts import ROUNDING_DB
 
 if TYPE_CHECKING:
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from vae_experiments.sweep.jobs import Job
 
-LABEL = "manipulation=none"
 SCOPE = {SWEEP, "source", "model", "device"}
 """What decides how well untouched latents are decoded; no manipulation and no batch size does."""
 
@@ -42,7 +40,7 @@ def baselines(jobs: Iterable[Job], swept: Sequence[Swept]) -> list[Baseline]:
     for job in jobs:
         if job.status is Status.finished:
             groups[tuple(same(setting.of(job)) for setting in scope)].append(job)
-    return [_baseline(group, scope) for group in groups.values()]
+    return [_baseline(group, values_of(group[0], scope)) for group in groups.values()]
 
 
 def has_own_row(baseline: Baseline) -> bool:
@@ -50,16 +48,11 @@ def has_own_row(baseline: Baseline) -> bool:
     return any(job.shown == RECONSTRUCTED for job in baseline.jobs)
 
 
-def _baseline(jobs: Sequence[Job], scope: Iterable[Swept]) -> Baseline:
-    known = {name: _known(jobs, name) for name in NUMBERS}
-    scores = {name: median(values) if values else None for name, values in known.items()}
-    values = {setting.key: value for setting in scope if (value := setting.of(jobs[0])) is not None}
-    psnrs, remark = known["psnr_db"], ""
+def _baseline(jobs: Sequence[Job], values: Mapping[str, str]) -> Baseline:
+    each = [job.scores(RECONSTRUCTED) for job in jobs]
+    scores = {name: typical(one[name] for one in each) for name in NUMBERS}
+    psnrs, remark = [psnr for one in each if (psnr := one["psnr_db"]) is not None], ""
     if psnrs and max(psnrs) - min(psnrs) > ROUNDING_DB:
         remark = f"the median of jobs with {min(psnrs):.2f} to {max(psnrs):.2f} dB"
     is_identical = not psnrs and all(job.is_identical(RECONSTRUCTED) for job in jobs)
     return Baseline(jobs, values, scores, is_identical, remark)
-
-
-def _known(jobs: Iterable[Job], name: str) -> list[float]:
-    return [value for job in jobs if (value := job.number(RECONSTRUCTED, name)) is not None]

@@ -11,7 +11,16 @@ from vae_experiments.errors import SourceError, VaeExperimentsError
 from vae_experiments.pipeline.folder_lock import FAILURE
 from vae_experiments.pipeline.run_folder import ORIGINAL
 from vae_experiments.sources.video_file.clip_reader import look_over
-from vae_experiments.sweep.jobs import Status, is_run, labels_of, read_job, read_object, readable
+from vae_experiments.sweep.csv_table import leaves
+from vae_experiments.sweep.jobs import (
+    Status,
+    check_folder,
+    is_run,
+    labels_of,
+    read_job,
+    read_object,
+    readable,
+)
 from vae_experiments.yaml_files import read_yaml
 
 if TYPE_CHECKING:
@@ -69,23 +78,24 @@ def read_runs(folders: Sequence[Path]) -> list[ComparedRun]:
         VaeExperimentsError: one is named twice, is no run, did not finish, or lacks a video.
     """
     jobs = [_finished(folder, label) for folder, label in zip(folders, labels_of(folders), strict=True)]
-    settings = _settings(jobs)
+    told = [read_object(job.folder / PROVENANCE) or {} for job in jobs]
+    settings = [_config(job.folder / CONFIG) for job in jobs]
+    if None in settings:  # as from Python; what provenance tells then of all
+        settings = [_changes(job, provenance) for job, provenance in zip(jobs, told, strict=True)]
     return [
         ComparedRun(
             number,
             replace(job, overrides=known),
-            read_object(job.folder / PROVENANCE) or {},
+            provenance,
             _looked_over(job, ORIGINAL),
             _looked_over(job, job.shown),
         )
-        for number, (job, known) in enumerate(zip(jobs, settings, strict=True), 1)
+        for number, (job, known, provenance) in enumerate(zip(jobs, settings, told, strict=True), 1)
     ]
 
 
 def _finished(folder: Path, label: str) -> Job:
-    if not folder.is_dir():
-        problem = "is not a folder" if folder.exists() else "does not exist"
-        raise VaeExperimentsError(f"{folder} {problem}", HINT)
+    check_folder(folder, HINT)
     if not is_run(folder):
         raise VaeExperimentsError(f"{folder} is not the folder of a run", HINT)
     job = read_job(folder, label)
@@ -122,36 +132,24 @@ def _named_as_a_run() -> Iterator[None]:
         raise VaeExperimentsError(error.problem.removeprefix("source.path="), AGAIN) from error
 
 
-def _settings(jobs: Sequence[Job]) -> list[dict[str, str]]:
-    """Read all settings of each run; where one has no config, as from Python, what provenance tells of all."""
-    configs = [_config(job.folder / CONFIG) for job in jobs]
-    known = [config for config in configs if config is not None]
-    return known if len(known) == len(jobs) else [_from_provenance(job) for job in jobs]
-
-
 def _config(path: Path) -> dict[str, str] | None:
+    """Read all settings of a run, as they would be typed; an interpolation stays one."""
     try:
-        values = read_yaml(path)
+        config = read_yaml(path)
     except VaeExperimentsError:
         return None
-    return dict(_leaves(values)) if isinstance(values, dict) else None
+    if not isinstance(config, dict):
+        return None
+    if isinstance(chain := config.get("manipulation"), dict):
+        config["manipulation"] = ", ".join(map(str, chain)) or "none"
+    return {
+        key: readable(value if isinstance(value, str) else json.dumps(value, default=str))
+        for key, value in leaves(config)
+        if key != f"{value}.kind"  # noise.kind=noise says nothing
+    }
 
 
-def _leaves(values: Mapping[str, Any], section: str = "") -> Iterator[tuple[str, str]]:
-    """Yield every setting by its whole name, as it would be typed; an interpolation stays one."""
-    for name, value in values.items():
-        key = f"{section}.{name}" if section else str(name)
-        if key == "manipulation" and isinstance(value, dict):
-            yield key, ", ".join(map(str, value)) or "none"
-        elif isinstance(value, dict):
-            yield from _leaves(value, key)
-        elif (name, value) != ("kind", section):  # noise.kind=noise says nothing
-            text = value if isinstance(value, str) else json.dumps(value, default=str)
-            yield key, readable(text)
-
-
-def _from_provenance(job: Job) -> dict[str, str]:
-    provenance = read_object(job.folder / PROVENANCE) or {}
+def _changes(job: Job, provenance: Mapping[str, Any]) -> dict[str, str]:
     manipulations = provenance.get("manipulations")
     changes = manipulations if isinstance(manipulations, dict) else {}
     first = {"batch_size": job.at("batch_size"), "seed": job.at("seed")}
@@ -178,12 +176,11 @@ def _mismatches(first: ComparedRun, run: ComparedRun) -> Iterator[str]:
     rates = [one.job.number("fps") for one in (run, first)]
     if None not in rates and rates[0] != rates[1]:
         yield f"{run.name} has {rates[0]:.6g} frames per second and {first.name} {rates[1]:.6g}: a frame is not the same moment in both"
+    ground = run.ground()
     others = [
         f"{name} {here}, not {there}"
-        for name, here, there in (
-            (name, run.ground().get(name, "unknown"), there) for name, there in first.ground().items()
-        )
-        if here != there
+        for name, there in first.ground().items()
+        if (here := ground.get(name, "unknown")) != there
     ]
     if others:
         yield f"{run.name} did not run as {first.name} did ({'; '.join(others)}): times, and last digits, may differ for that"

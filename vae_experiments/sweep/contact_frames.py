@@ -1,4 +1,4 @@
-"""The frames of the contact sheet: one moment, out of the video of every job."""
+"""The contact sheet of a sweep: one moment out of the video of every job, and what stands under it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.pipeline.run_folder import ORIGINAL, RECONSTRUCTED
 from vae_experiments.sources.video_file.clip_reader import look_over
-from vae_experiments.sweep.swept import short_names, values_of
+from vae_experiments.sweep.csv_table import relative
+from vae_experiments.sweep.jobs import Status
+from vae_experiments.sweep.swept import in_words, short_names, values_of
+from vae_experiments.sweep.table_rows import decibels, link_to, score_cells, spoken_name, video_cells
 from vae_experiments.writers import SheetTile
+from vae_experiments.writers.pages.html_page import Card
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from vae_experiments.sweep.baselines import Baseline
@@ -34,22 +38,36 @@ def moment(jobs: Iterable[Job]) -> int:
     return max(round(MOMENT * (shortest - 1)), 0)
 
 
-def tiles_of_jobs(jobs: Iterable[Job], swept: Sequence[Swept], number: int) -> list[SheetTile]:
-    """Take the frame of each job's changed video; a job without one gets an empty tile."""
-    # What an unfinished job left behind may be of an earlier attempt.
-    paths = ((job, None if job.sentence else job.videos().get(job.shown)) for job in jobs)
-    return [SheetTile(_frame(path, number), _lines(job, swept)) for job, path in paths]
-
-
-def tiles_of_baselines(baselines: Sequence[Baseline], number: int) -> list[SheetTile]:
-    """Take the frame of the original and the reconstructed video, of each source and model once."""
-    tiles = []
+def tiles_of_baselines(
+    baselines: Sequence[Baseline], number: int, into: Path
+) -> Iterator[tuple[SheetTile, Card]]:
+    """Show the frame of the original and the reconstructed video, of each source and model once."""
+    names = (ORIGINAL, RECONSTRUCTED)
     for baseline in baselines[:MOST_BASELINES]:
-        for name in (ORIGINAL, RECONSTRUCTED):
+        words = in_words(baseline.values)
+        played = next((job for job in baseline.jobs if RECONSTRUCTED in job.videos()), baseline.jobs[0])
+        videos = {name: relative(path, into) for name, path in played.videos().items() if name in names}
+        psnr = decibels(score_cells(baseline.scores, baseline.is_identical))
+        for name, score in zip(names, ("", psnr), strict=True):
             paths = (path for job in baseline.jobs if (path := job.videos().get(name)))
             frame = next((found for path in paths if (found := _frame(path, number)) is not None), None)
-            tiles.append(SheetTile(frame, [name, *_worded(baseline.values)]))
-    return tiles
+            card = Card(f"{name}, {words}" if words else name, score, None, videos)
+            yield SheetTile(frame, [name, *_worded(baseline.values)]), card
+
+
+def tiles_of_jobs(
+    jobs: Iterable[Job], swept: Sequence[Swept], number: int, into: Path
+) -> Iterator[tuple[SheetTile, Card]]:
+    """Show the frame of each job's changed video; a job without one gets an empty tile."""
+    for job in jobs:
+        caption = in_words(values_of(job, swept)) or f"job {job.name}"
+        if job.status is Status.finished:
+            videos = job.videos()
+            played = {spoken_name(name): relative(path, into) for name, path in videos.items()}
+            card = Card(caption, decibels(video_cells(job)), link_to(job, into), played)
+        else:  # what it left behind may be of an earlier attempt
+            videos, card = {}, Card(caption, job.status.value, None, {})
+        yield SheetTile(_frame(videos.get(job.shown), number), _lines(job, swept)), card
 
 
 def _lines(job: Job, swept: Sequence[Swept]) -> list[str]:
@@ -57,11 +75,10 @@ def _lines(job: Job, swept: Sequence[Swept]) -> list[str]:
     names = short_names(swept)
     words = _worded({names[key]: value for key, value in values_of(job, swept).items()})
     words = words or [f"job {job.name}"]
-    if job.sentence:
+    if job.status is not Status.finished:
         words = [job.status.value, *words]
-    return (
-        [*words[: MOST_LINES - 1], ", ".join(words[MOST_LINES - 1 :])] if len(words) > MOST_LINES else words
-    )
+    last = ", ".join(words[MOST_LINES - 1 :])
+    return [*words[: MOST_LINES - 1], last] if last else words
 
 
 def _worded(values: Mapping[str, str]) -> list[str]:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from vae_experiments.sweep.jobs import Job
 
-SCORES = (*NUMBERS, "identical", "psnr_db_against_reconstructed")
+AGAINST = "psnr_db_against_reconstructed"
+SCORES = (*NUMBERS, "identical", AGAINST)
 FIRST = (*SCORES, *(f"{RECONSTRUCTED}.{name}" for name in (*NUMBERS, "identical")))
 LAST = ("peak_memory_bytes", "folder", "status", "sentence")
 
@@ -28,15 +29,14 @@ def write_table(path: Path, jobs: Sequence[Job], seen_from: Path) -> None:
     in metrics.json: ``reconstructed.ssim``. A number that is not there is an empty cell.
     """
     keys = dict.fromkeys(key for job in jobs for key in (job.overrides or {}))
-    measured = [dict(_flat(job)) for job in jobs]
+    measured = [_flat(job) for job in jobs]
     there = dict.fromkeys(name for row in measured for name in row)
     first = [name for name in FIRST if name in there]
     others = [name for name in there if name not in {*first, *keys, *LAST}]
     rows = []
     for job, values in zip(jobs, measured, strict=True):
-        typed = job.overrides or {}
         # What a job was not given by hand, as batch_size, may stand in its metrics.
-        known = [typed.get(key, _cell(values.get(key))) for key in keys]
+        known = [(job.overrides or {}).get(key, _cell(values.get(key))) for key in keys]
         numbers = [_cell(values.get(name)) for name in (*first, *others, LAST[0])]
         where = [relative(job.folder, seen_from), job.status.value, job.sentence]
         rows.append([job.name, *known, *numbers, *where])
@@ -51,25 +51,22 @@ def relative(path: Path, into: Path) -> str:
         return path.resolve().as_posix()
 
 
-def _flat(job: Job) -> Iterator[tuple[str, Any]]:
-    """Yield every number, word and truth of a job's metrics under one name; lists are left out."""
-    scores = job.metrics.get(job.shown)
-    for name, value in _leaves(scores if isinstance(scores, dict) else {}):
-        yield (name if name in SCORES else f"changed.{name}"), value
-    for name, value in job.metrics.items():
-        if isinstance(value, dict):
-            if not name.startswith(CHANGED):
-                yield from _leaves(value, f"{name}.")
-        elif not isinstance(value, list):
-            yield name, value
-
-
-def _leaves(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each value of an object and of those in it, by its whole name: ``reconstructed.ssim``."""
     for name, value in values.items():
         if isinstance(value, dict):
-            yield from _leaves(value, f"{before}{name}.")
-        elif not isinstance(value, list):
+            yield from leaves(value, f"{before}{name}.")
+        else:
             yield f"{before}{name}", value
+
+
+def _flat(job: Job) -> dict[str, Any]:
+    """Return every number, word and truth of a job's metrics under one name; lists are left out."""
+    scores = job.metrics.get(job.shown)
+    own = leaves(scores if isinstance(scores, dict) else {})
+    found = {(name if name in SCORES else f"changed.{name}"): value for name, value in own}
+    found |= leaves({name: value for name, value in job.metrics.items() if not name.startswith(CHANGED)})
+    return {name: value for name, value in found.items() if not isinstance(value, list)}
 
 
 def _cell(value: Any) -> str:

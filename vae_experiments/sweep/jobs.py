@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
-from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.pipeline.folder_lock import FAILURE
+from vae_experiments.pipeline.metrics import NUMBERS
 from vae_experiments.pipeline.run_folder import FINISHED, ORIGINAL, RECONSTRUCTED
 from vae_experiments.yaml_files import read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 OVERRIDES = ".hydra/overrides.yaml"
@@ -67,19 +67,27 @@ class Job:
         value = self.at(*keys)
         return value if isinstance(value, str) else None
 
+    def scores(self, video: str) -> dict[str, float | None]:
+        """Return the numbers of a video, by the names of ``NUMBERS``."""
+        return {name: self.number(video, name) for name in NUMBERS}
+
     @property
     def shown(self) -> str:
         """Name the decoded video that the job is about: the changed one, or without a manipulation the only one."""
         return next((name for name in self.metrics if name.startswith(CHANGED)), RECONSTRUCTED)
 
+    @property
+    def is_cached(self) -> bool:
+        """Whether its latents were read and not encoded, so that encoding took no time."""
+        return self.word("timing", "encode_seconds") is not None
+
     def is_identical(self, video: str) -> bool:
         """Whether a video has no error at all, so that its PSNR has no number."""
         return self.at(video, "identical") is True
 
-    def frames(self) -> int | None:
-        """Return how many frames the shown video has."""
-        count = self.number(self.shown, "frames") or self.number("frames")
-        return None if count is None else int(count)
+    def frames(self) -> int:
+        """Return how many frames the shown video has; 0 where nobody knows."""
+        return int(self.number(self.shown, "frames") or self.number("frames") or 0)
 
     def videos(self) -> dict[str, Path]:
         """Name the videos that are there, the original first."""
@@ -92,6 +100,12 @@ def is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and -LARGEST < value < LARGEST
 
 
+def typical(numbers: Iterable[float | None]) -> float | None:
+    """Return the median of what is known; None where nothing is."""
+    known = [number for number in numbers if number is not None]
+    return median(known) if known else None
+
+
 def read_jobs(folders: Sequence[Path]) -> list[Job]:
     """Read every job below the folders of one or several sweeps, in the order of their numbers.
 
@@ -100,23 +114,27 @@ def read_jobs(folders: Sequence[Path]) -> list[Job]:
     Raises:
         VaeExperimentsError: a folder is not there, or holds no job.
     """
-    labels = dict(zip(folders, labels_of(folders), strict=True))
-    jobs = []
-    for folder in folders:
-        places = _places(folder)
+    is_alone, jobs, sweeps = len(folders) == 1, list[Job](), list[str]()
+    for folder, label in zip(folders, labels_of(folders), strict=True):
+        check_folder(folder, HINT)
+        places = sorted((path for path in folder.iterdir() if path.is_dir() and _is_job(path)), key=_in_order)
         if not places and not is_run(folder):
             raise VaeExperimentsError(f"{folder} holds no jobs", HINT)
-        if not places and len(folders) == 1:
+        if not places and is_alone:
             page = f"is one run, whose page is {folder / 'report.html'}"
             raise VaeExperimentsError(f"{folder} {page}", "give other runs too, to compare them, or a sweep")
-        before = f"{labels[folder]}/" if len(folders) > 1 else ""
-        found = [read_job(place, f"{before}{place.name}") for place in places] or [
-            read_job(folder, labels[folder])
-        ]
-        if len(folders) > 1:
-            found = [_of_sweep(job, labels[folder]) for job in found]
+        before = "" if is_alone else f"{label}/"
+        found = [read_job(place, f"{before}{place.name}") for place in places] or [read_job(folder, label)]
         jobs += found
-    return jobs if _needs_sweep(jobs) else [_without_sweep(job) for job in jobs]
+        sweeps += [label] * len(found)
+    typed = [json.dumps(job.overrides, sort_keys=True) for job in jobs if job.overrides is not None]
+    if is_alone or len(set(typed)) == len(typed):
+        return jobs
+    # Two jobs of different sweeps would look the same without it.
+    return [
+        job if job.overrides is None else replace(job, overrides={SWEEP: label, **job.overrides})
+        for job, label in zip(jobs, sweeps, strict=True)
+    ]
 
 
 def labels_of(folders: Sequence[Path]) -> list[str]:
@@ -126,29 +144,32 @@ def labels_of(folders: Sequence[Path]) -> list[str]:
         VaeExperimentsError: two of them are one.
     """
     whole = [folder.resolve().parts for folder in folders]
-    most = max(map(len, whole))
-    for count in range(1, most + 1):
+    for count in range(1, max(map(len, whole)) + 1):
         labels = ["/".join(parts[-count:]) for parts in whole]
         if len(set(labels)) == len(labels):
             return labels
     raise VaeExperimentsError(f"{folders[0]} is named twice", "name each folder once")
 
 
-def _places(folder: Path) -> list[Path]:
+def check_folder(folder: Path, hint: str) -> None:
+    """Refuse what is no folder.
+
+    Raises:
+        VaeExperimentsError: it is not there, or is a file.
+    """
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
-        raise VaeExperimentsError(f"{folder} {problem}", HINT)
-    return sorted((path for path in folder.iterdir() if path.is_dir() and _is_job(path)), key=_in_order)
-
-
-def _is_job(folder: Path) -> bool:
-    """Whether a folder is a job's; one that was killed at once may have no more than its number."""
-    return folder.name.isdecimal() or is_run(folder)
+        raise VaeExperimentsError(f"{folder} {problem}", hint)
 
 
 def is_run(folder: Path) -> bool:
     """Whether a folder holds what a run leaves behind, finished or not."""
     return any((folder / name).exists() for name in (FINISHED, FAILURE, OVERRIDES, f"{ORIGINAL}.mp4"))
+
+
+def _is_job(folder: Path) -> bool:
+    """Whether a folder is a job's; one that was killed at once may have no more than its number."""
+    return folder.name.isdecimal() or is_run(folder)
 
 
 def _in_order(folder: Path) -> tuple[float, str]:
@@ -157,21 +178,17 @@ def _in_order(folder: Path) -> tuple[float, str]:
 
 def read_job(folder: Path, name: str) -> Job:
     """Read one run folder, whatever has become of it."""
-    overrides = _overrides(folder / OVERRIDES)
     metrics: dict[str, Any] = {}
     if (folder / FAILURE).exists():
-        failure = read_object(folder / FAILURE) or {}
-        status, sentence = (
-            Status.failed,
-            " ".join(str(failure.get("sentence") or "it does not say why").split()),
-        )
+        reason = (read_object(folder / FAILURE) or {}).get("sentence") or "it does not say why"
+        status, sentence = Status.failed, " ".join(str(reason).split())
     elif not (folder / FINISHED).exists():
         status, sentence = Status.not_finished, "stopped before its end, or still running"
-    elif (found := read_object(folder / FINISHED)) is None or not isinstance(found.get(RECONSTRUCTED), dict):
+    elif not isinstance((found := read_object(folder / FINISHED) or {}).get(RECONSTRUCTED), dict):
         status, sentence = Status.failed, f"its {FINISHED} is not that of a run"
     else:
         status, sentence, metrics = Status.finished, "", found
-    return Job(name, folder, overrides, status, sentence, metrics)
+    return Job(name, folder, _overrides(folder / OVERRIDES), status, sentence, metrics)
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
@@ -209,21 +226,3 @@ def _pair(word: str) -> tuple[str, str]:
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
         value = value[1:-1].replace(f"\\{value[0]}", value[0])
     return key.lstrip("+"), value
-
-
-def _needs_sweep(jobs: Sequence[Job]) -> bool:
-    """Whether two jobs of different sweeps would look the same without it."""
-    known = [_without_sweep(job).overrides for job in jobs if job.overrides is not None]
-    return max(Counter(json.dumps(typed, sort_keys=True) for typed in known).values(), default=0) > 1
-
-
-def _of_sweep(job: Job, label: str) -> Job:
-    if job.overrides is None:
-        return job
-    return dataclasses.replace(job, overrides={SWEEP: label, **job.overrides})
-
-
-def _without_sweep(job: Job) -> Job:
-    if job.overrides is None or SWEEP not in job.overrides:
-        return job
-    return dataclasses.replace(job, overrides={k: v for k, v in job.overrides.items() if k != SWEEP})

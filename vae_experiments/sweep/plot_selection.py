@@ -15,12 +15,12 @@ from vae_experiments.sweep.verdicts import BATCH_SIZE
 from vae_experiments.writers import (
     MOST_LINES,
     Measurement,
-    Plot,
     plot_batch_sizes,
     plot_metrics_along,
     plot_metrics_by_choice,
     plot_metrics_map,
 )
+from vae_experiments.writers.pages.html_page import Plot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -6,27 +6,34 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vae_experiments.pipeline.run_folder import ORIGINAL, RECONSTRUCTED
-from vae_experiments.sweep.baselines import LABEL, baselines, has_own_row
-from vae_experiments.sweep.contact_frames import MOST_BASELINES, moment, tiles_of_baselines, tiles_of_jobs
+from vae_experiments.errors import StoppedError, VaeExperimentsError
+from vae_experiments.files import write_json
+from vae_experiments.pipeline.folder_lock import FAILURE
+from vae_experiments.sweep.baselines import baselines, has_own_row
+from vae_experiments.sweep.contact_frames import moment, tiles_of_baselines, tiles_of_jobs
 from vae_experiments.sweep.csv_table import write_table
-from vae_experiments.sweep.jobs import Status, read_jobs
+from vae_experiments.sweep.jobs import OVERRIDES, Status, read_jobs
 from vae_experiments.sweep.plot_selection import draw_plots
 from vae_experiments.sweep.set_summary import over_videos, write_summary
 from vae_experiments.sweep.swept import in_order, in_words, shared_settings, swept_settings, values_of
-from vae_experiments.sweep.table_rows import baseline_cards, baseline_row, columns_of, job_card, job_row
+from vae_experiments.sweep.table_rows import LABEL, baseline_row, columns_of, job_row
 from vae_experiments.sweep.verdicts import BATCH_SIZE, determinism, recommend, throughputs
-from vae_experiments.writers import SweepPage, write_sheet, write_sweep_page
+from vae_experiments.writers import write_page, write_sheet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from vae_experiments.pipeline.experiment import Experiment
     from vae_experiments.sweep.jobs import Job
     from vae_experiments.sweep.swept import Swept
-    from vae_experiments.writers import Card, Plot
 
 PAGE, TABLE, SUMMARY, CONTACT_SHEET = "sweep.html", "sweep.csv", "sweep_summary.csv", "contact_sheet.png"
+NOTE = (
+    f"{LABEL}: what the video loses when nothing is changed. All is against the original, but where the "
+    "head says otherwise."
+)
+CACHED = ' "cached": these latents were read and not encoded, so that there is no time.'
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,35 @@ class Summary:
     remarks: list[str]
     """The verdict on determinism, the batch size to take."""
     page: Path
+
+
+def run_sweep(experiments: Mapping[str, Experiment], folder: Path) -> Summary:
+    """Run experiments one after the other, and write sweep.html and sweep.csv over them.
+
+    One that fails costs its own job only: it becomes a row that says why.
+
+    Args:
+        experiments: by what tells one from another, as it would be typed: ``"noise.scale=0.1 batch_size=4"``.
+        folder: a new one, or an empty one; each run gets a numbered folder in it.
+
+    Raises:
+        VaeExperimentsError: the folder holds something already, or cannot be written.
+        StoppedError: a signal asked to stop.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise VaeExperimentsError(f"{folder} holds something already", "choose another folder")
+    for number, (typed, experiment) in enumerate(experiments.items()):
+        place = folder / str(number)
+        (place / OVERRIDES).parent.mkdir(parents=True)
+        # A list in JSON is one in YAML: this is the file that Hydra leaves.
+        write_json(place / OVERRIDES, shlex.split(typed))
+        try:
+            experiment.run(place)
+        except StoppedError:
+            raise
+        except VaeExperimentsError as error:
+            write_json(place / FAILURE, {"sentence": str(error)})
+    return write_sweep([folder])
 
 
 def write_sweep(folders: Sequence[Path], into: Path | None = None) -> Summary:
@@ -56,92 +92,56 @@ def write_sweep(folders: Sequence[Path], into: Path | None = None) -> Summary:
     assert into or len(folders) == 1, folders
     into = into or folders[0]
     jobs = read_jobs(folders)
-    sweep = Sweep(folders, into, jobs, swept_settings(jobs))
-    plots = draw_plots(into, sweep.in_order, sweep.swept, sweep.measured, sweep.recommendation)
+    swept = swept_settings(jobs)
+    ordered = in_order(jobs, swept)
+    is_about_batches = any(setting.key == BATCH_SIZE for setting in swept)
+    measured = throughputs(ordered, swept) if is_about_batches else []
+    advice = recommend(measured)
+    failures = [_failure(job, swept) for job in jobs if job.status is not Status.finished]
+    remarks = [line for line in (determinism(ordered, swept), advice and advice.sentence) if line]
+    plots = draw_plots(into, ordered, swept, measured, advice)
     write_table(into / TABLE, jobs, into)
-    if sweep.over_videos:
-        write_summary(into / SUMMARY, sweep.over_videos)
-    content = sweep.page(plots)
-    write_sweep_page(into / PAGE, content)
-    finished = len(jobs) - len(content.failures)
-    return Summary(len(jobs), finished, list(content.failures), list(content.remarks), into / PAGE)
+    summarised = over_videos(ordered, swept)
+    if summarised:
+        write_summary(into / SUMMARY, summarised)
+    grounds, frame = baselines(ordered, swept), moment(ordered)
+    tiles = [*tiles_of_baselines(grounds, frame, into), *tiles_of_jobs(ordered, swept, frame, into)]
+    has_failures, own = bool(failures), [ground for ground in grounds if not has_own_row(ground)]
+    write_page(
+        into / PAGE,
+        "sweep_report.html",
+        title=f"Sweep of {', '.join(setting.key for setting in swept) or len(jobs)}",
+        subtitle=_subtitle(len(jobs), len(failures), folders),
+        remarks=remarks,
+        failures=failures,
+        plots=plots,
+        frame=frame,
+        sheet_file=CONTACT_SHEET,
+        sheet=write_sheet(into / CONTACT_SHEET, [tile for tile, _ in tiles]),
+        cards=[card for _, card in tiles],
+        columns=columns_of(swept, has_failures),
+        baselines=[baseline_row(ground, swept, has_failures) for ground in own],
+        rows=[job_row(job, swept, into, has_failures) for job in ordered],
+        note=NOTE + CACHED if any(job.is_cached for job in jobs) else NOTE,
+        shared=" ".join(f"{key}={value}" for key, value in shared_settings(jobs, swept).items()),
+        files=[TABLE, CONTACT_SHEET, *(plot.file for plot in plots)],
+        command=_command(folders, into),
+    )
+    return Summary(len(jobs), len(jobs) - len(failures), failures, remarks, into / PAGE)
 
 
-class Sweep:
-    """What is known of the jobs, put into the words of the page."""
+def _failure(job: Job, swept: Sequence[Swept]) -> str:
+    values = in_words(values_of(job, swept))
+    return f"job {job.name}{f' ({values})' if values else ''}: {job.sentence}"
 
-    def __init__(
-        self, folders: Sequence[Path], into: Path, jobs: Sequence[Job], swept: Sequence[Swept]
-    ) -> None:
-        self.folders, self.into, self.jobs, self.swept = folders, into, jobs, swept
-        self.in_order = in_order(jobs, swept)
-        self.grounds = baselines(self.in_order, swept)
-        self.over_videos = over_videos(self.in_order, swept)
-        self.measured = throughputs(self.in_order, swept)
-        is_swept = any(setting.key == BATCH_SIZE for setting in swept)
-        self.recommendation = recommend(self.measured) if is_swept else None
 
-    def page(self, plots: Sequence[Plot]) -> SweepPage:
-        """Draw the contact sheet, and put all that there is into the words of the page."""
-        failures = [self._failure(job) for job in self.jobs if job.status is not Status.finished]
-        frame = moment(self.in_order)
-        tiles = tiles_of_baselines(self.grounds, frame) + tiles_of_jobs(self.in_order, self.swept, frame)
-        advice = self.recommendation and self.recommendation.sentence
-        return SweepPage(
-            title=f"Sweep of {', '.join(setting.key for setting in self.swept) or len(self.jobs)}",
-            subtitle=self._subtitle(len(failures)),
-            remarks=[line for line in (determinism(self.in_order, self.swept), advice) if line],
-            failures=failures,
-            plots=plots,
-            frame=frame,
-            sheet_file=CONTACT_SHEET,
-            sheet=write_sheet(self.into / CONTACT_SHEET, tiles),
-            cards=self._cards(),
-            columns=columns_of(self.swept, bool(failures)),
-            baselines=[
-                baseline_row(ground, self.swept, bool(failures))
-                for ground in self.grounds
-                if not has_own_row(ground)
-            ],
-            rows=[job_row(job, self.swept, self.into, bool(failures)) for job in self.in_order],
-            note=self._note(),
-            shared=" ".join(
-                f"{key}={value}" for key, value in shared_settings(self.jobs, self.swept).items()
-            ),
-            files=[TABLE, CONTACT_SHEET, *(plot.file for plot in plots)],
-            command=self._command(),
-        )
+def _subtitle(jobs: int, failures: int, folders: Sequence[Path]) -> str:
+    where = ", ".join("/".join(folder.resolve().parts[-2:]) for folder in folders)
+    state = f"{failures} of them not finished" if failures else "all finished"
+    return f"{jobs} job{'s' if jobs != 1 else ''}, {state}, in {where}"
 
-    def _failure(self, job: Job) -> str:
-        values = in_words(values_of(job, self.swept))
-        return f"job {job.name}{f' ({values})' if values else ''}: {job.sentence}"
 
-    def _subtitle(self, failures: int) -> str:
-        count = f"{len(self.jobs)} job{'s' if len(self.jobs) != 1 else ''}"
-        where = ", ".join("/".join(folder.resolve().parts[-2:]) for folder in self.folders)
-        return f"{count}, {f'{failures} of them not finished' if failures else 'all finished'}, in {where}"
-
-    def _cards(self) -> list[Card]:
-        first = [
-            card
-            for ground in self.grounds[:MOST_BASELINES]
-            for card in baseline_cards(ground, (ORIGINAL, RECONSTRUCTED), self.into)
-        ]
-        return first + [job_card(job, self.swept, self.into) for job in self.in_order]
-
-    def _note(self) -> str:
-        note = (
-            f"{LABEL}: what the video loses when nothing is changed. All is against the original, but where the "
-            "head says otherwise."
-        )
-        is_cached = any(job.word("timing", "encode_seconds") for job in self.jobs)
-        return note + (
-            ' "cached": these latents were read and not encoded, so that there is no time.'
-            if is_cached
-            else ""
-        )
-
-    def _command(self) -> str:
-        words = ["vae-experiments", "report", *(str(folder) for folder in self.folders)]
-        alone = len(self.folders) == 1 and self.folders[0].resolve() == self.into.resolve()
-        return shlex.join(words if alone else [*words, "--into", str(self.into)])
+def _command(folders: Sequence[Path], into: Path) -> str:
+    words = ["vae-experiments", "report", *map(str, folders)]
+    is_alone = len(folders) == 1 and folders[0].resolve() == into.resolve()
+    return shlex.join(words if is_alone else [*words, "--into", str(into)])

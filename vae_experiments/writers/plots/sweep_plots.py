@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-import warnings
+from collections import defaultdict
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vae_experiments.writers.plots.run_plots import COLOURS, new_figure, save_figure
+from vae_experiments.writers.plots.run_plots import COLOURS, METRICS, panels_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-METRICS = {"psnr_db": "PSNR (dB)", "ssim": "SSIM", "flicker": "flicker (levels)"}
 LADDER = ("#440154", "#46327e", "#365c8d", "#277f8e", "#1fa187", "#4ac16d", "#92c83e", "#d9c21c")
 """From low to high, as in the colour map of the heat maps."""
 MOST_LINES = len(LADDER)
@@ -22,6 +21,8 @@ LETTER = 0.026
 """Fraction of a panel's width that a letter of a tick's label takes, with some space."""
 LONGEST_LABEL = 44
 UNTOUCHED, UNNAMED = "latents untouched", "_"
+WIDEST_ROW = 26
+"""Inches that three maps beside each other may take; wider ones stand below each other."""
 MB = 10**6
 
 
@@ -42,23 +43,22 @@ class Measurement(NamedTuple):
 def plot_metrics_along(path: Path, key: str, jobs: Sequence[Measurement]) -> None:
     """Draw each metric along a setting that is a number: a line for each choice of all other settings.
 
-    The axis is logarithmic where the numbers span two decades or more. Where several jobs stand at one place of a line, it goes through their median. A triangle at the
-    upper edge is a video without any error.
+    The axis is logarithmic where the numbers span two decades or more. Where several jobs stand at one
+    place of a line, it goes through their median. A triangle at the upper edge is a video without any error.
     """
-    figure = new_figure(12, 4.1)
-    panels = figure.subplots(1, len(METRICS))
-    for panel, (metric, title) in zip(panels, METRICS.items(), strict=True):
-        _lines(panel, metric, jobs)
-        same = sorted({float(job.x) for job in jobs if job.is_identical}) if metric == "psnr_db" else []
-        if same:
-            edge = panel.get_xaxis_transform()
-            panel.plot(same, [0.98] * len(same), "^", color=COLOURS[0], transform=edge, label="identical")
-        panel.set_title(title, fontsize=10)
-        panel.set_xlabel(shortened(key), parse_math=False)
-        panel.grid(alpha=0.25)
-        _scale(panel, sorted({float(job.x) for job in jobs}))
-    _legend(figure, panels[0])
-    save_sweep_figure(figure, path)
+    identical = sorted({float(job.x) for job in jobs if job.is_identical})
+    with panels_of(path, 12, 4.1, 1, len(METRICS)) as panels:
+        for panel, (metric, title) in zip(panels, METRICS.items(), strict=True):
+            _lines(panel, metric, jobs)
+            if identical and metric == "psnr_db":
+                edge = panel.get_xaxis_transform()
+                heights = [0.98] * len(identical)
+                panel.plot(identical, heights, "^", color=COLOURS[0], transform=edge, label="identical")
+            panel.set_title(title, fontsize=10)
+            panel.set_xlabel(_shortened(key), parse_math=False)
+            panel.grid(alpha=0.25)
+            _scale(panel, sorted({float(job.x) for job in jobs}))
+        _legend(panels[0])
 
 
 def plot_metrics_by_choice(path: Path, key: str, jobs: Sequence[Measurement]) -> None:
@@ -66,30 +66,50 @@ def plot_metrics_by_choice(path: Path, key: str, jobs: Sequence[Measurement]) ->
 
     A bar ends at the median of its jobs, and each job of several is a dot.
     """
-    choices = sorted(dict.fromkeys(str(job.x) for job in jobs), key=_best(jobs))
-    figure = new_figure(12, max(2.4, 0.21 * len(choices) + 1.2))
-    panels = figure.subplots(1, len(METRICS), sharey=True)
-    for panel, (metric, title) in zip(panels, METRICS.items(), strict=True):
-        for place, choice in enumerate(choices):
-            here = [job for job in jobs if str(job.x) == choice]
-            known = [value for job in here if (value := job.scores[metric]) is not None]
-            if known:
-                panel.barh(place, median(known), height=0.7, color=COLOURS[0], alpha=0.75)
-                dots = known if len(known) > 1 else []
-                panel.plot(dots, [place] * len(dots), ".", color="black", markersize=3)
-            elif metric == "psnr_db" and any(job.is_identical for job in here):
-                panel.text(0, place, " identical", va="center", fontsize=8)
-            untouched = [value for job in here if (value := job.untouched[metric]) is not None]
-            if untouched:
-                at, ends = median(untouched), (place - 0.5, place + 0.5)
-                panel.plot([at, at], ends, color=COLOURS[1], label=UNTOUCHED if place == 0 else UNNAMED)
-        panel.set_title(title, fontsize=10)
-        panel.grid(alpha=0.25, axis="x")
-    name_ticks(panels[0].set_yticks, range(len(choices)), choices)
-    panels[0].set_ylim(len(choices) - 0.4, -0.6)
-    panels[0].set_ylabel(shortened(key), parse_math=False)
-    _legend(figure, panels[0])
-    save_sweep_figure(figure, path)
+    groups: dict[str, list[Measurement]] = defaultdict(list)
+    for job in jobs:
+        groups[str(job.x)].append(job)
+    choices = sorted(groups, key=lambda choice: _from_the_best(groups[choice]))
+    height = max(2.4, 0.21 * len(choices) + 1.2)
+    with panels_of(path, 12, height, 1, len(METRICS), sharey=True) as panels:
+        for panel, (metric, title) in zip(panels, METRICS.items(), strict=True):
+            for place, choice in enumerate(choices):
+                _bar(panel, metric, place, groups[choice])
+            panel.set_title(title, fontsize=10)
+            panel.grid(alpha=0.25, axis="x")
+        _name_ticks(panels[0].set_yticks, choices)
+        panels[0].set_ylim(len(choices) - 0.4, -0.6)
+        panels[0].set_ylabel(_shortened(key), parse_math=False)
+        _legend(panels[0])
+
+
+def plot_metrics_map(
+    path: Path,
+    across: tuple[str, Sequence[str]],
+    down: tuple[str, Sequence[str]],
+    cells: Mapping[tuple[str, str], Measurement],
+) -> None:
+    """Draw each metric over two settings, with the numbers in the cells; a missing job is an empty cell.
+
+    Args:
+        path: the picture.
+        across: the setting along the width, and its values in order.
+        down: the setting along the height, and its values in order.
+        cells: by the values across and down.
+    """
+    columns, rows = across[1], down[1]
+    width, height = max(3.4, 0.56 * len(columns) + 1.7), max(2.4, 0.32 * len(rows) + 1.5)
+    sizes = (3 * width, height, 1, 3) if 3 * width <= WIDEST_ROW else (width, 3 * height, 3, 1)
+    with panels_of(path, *sizes) as panels:
+        for panel, (metric, title) in zip(panels, METRICS.items(), strict=True):
+            _fill(panel, metric, columns, rows, cells)
+            panel.set_title(title, fontsize=10)
+            _name_ticks(panel.set_xticks, columns)
+            _name_ticks(panel.set_yticks, rows)
+            if max(map(len, columns)) > 5:
+                panel.tick_params(axis="x", rotation=60)
+            panel.set_xlabel(_shortened(across[0]), parse_math=False)
+            panel.set_ylabel(_shortened(down[0]), parse_math=False)
 
 
 def plot_batch_sizes(
@@ -102,60 +122,109 @@ def plot_batch_sizes(
         jobs: batch size, frames per second and peak memory in bytes of each job that measured them.
         recommended: the batch size that gets a ring.
     """
-    figure = new_figure(9, 3.8)
-    panels = figure.subplots(1, 2)
-    rates = [(float(size), rate) for size, rate, _ in jobs]
-    memory = [(float(size), peak / MB) for size, _, peak in jobs if peak is not None]
-    for panel, points, title in zip(
-        panels, (rates, memory), ("frames per second", "peak memory (MB)"), strict=True
-    ):
-        sizes = sorted({size for size, _ in points})
-        typical = [median(value for at, value in points if at == size) for size in sizes]
-        panel.plot(
-            sizes, typical, color=COLOURS[0], label="median" if len(points) > len(sizes) else "measured"
-        )
-        panel.plot(*zip(*points, strict=True) if points else ((), ()), "o", color=COLOURS[0], markersize=4)
-        if recommended in sizes:
-            best = typical[sizes.index(float(recommended or 0))]
+    drawn = {
+        "frames per second": [(float(size), rate) for size, rate, _ in jobs],
+        "peak memory (MB)": [(float(size), peak / MB) for size, _, peak in jobs if peak is not None],
+    }
+    with panels_of(path, 9, 3.8, 1, 2) as panels:
+        for panel, (title, points) in zip(panels, drawn.items(), strict=True):
+            typical = {place: median(values) for place, values in _by_place(points).items()}
+            label = "median" if len(points) > len(typical) else "measured"
+            panel.plot(list(typical), list(typical.values()), color=COLOURS[0], label=label)
             panel.plot(
-                recommended, best, "o", markersize=13, fillstyle="none", color=COLOURS[1], label="recommended"
+                *zip(*points, strict=True) if points else ((), ()), "o", color=COLOURS[0], markersize=4
             )
-        panel.set_title(title, fontsize=10)
-        panel.set_xlabel("batch size")
-        panel.set_ylim(0, 1.12 * max(value for _, value in points) if points else 1)
-        panel.grid(alpha=0.25)
-        if sizes:
-            _scale(panel, sizes)
-    _legend(figure, panels[0])
-    save_sweep_figure(figure, path)
+            if recommended in typical:
+                ring = {"markersize": 13, "fillstyle": "none", "color": COLOURS[1], "label": "recommended"}
+                panel.plot(recommended, typical[recommended], "o", **ring)
+            panel.set_title(title, fontsize=10)
+            panel.set_xlabel("batch size")
+            panel.set_ylim(0, 1.12 * max(value for _, value in points) if points else 1)
+            panel.grid(alpha=0.25)
+            if points:
+                _scale(panel, list(typical))
+        _legend(panels[0])
 
 
 def _lines(panel: Any, metric: str, jobs: Sequence[Measurement]) -> None:
     """Draw one metric: a line for each choice of the other settings, their median if they are many, the untouched."""
-    lines = list(dict.fromkeys(job.others for job in jobs))
-    for line, colour in zip(lines, _colours(len(lines)), strict=True):
-        label = "changed" if len(lines) == 1 else shortened(line) if len(lines) <= MOST_LINES else UNNAMED
-        _line(panel, [(job.x, job.scores[metric]) for job in jobs if job.others == line], colour, label)
-    changed = [(job.x, job.scores[metric]) for job in jobs]
+    lines: dict[str, list[Measurement]] = defaultdict(list)
+    for job in jobs:
+        lines[job.others].append(job)
+    for (line, here), colour in zip(lines.items(), _colours(len(lines)), strict=True):
+        label = "changed" if len(lines) == 1 else _shortened(line) if len(lines) <= MOST_LINES else UNNAMED
+        _line(panel, [(job.x, job.scores[metric]) for job in here], colour, label)
     if len(lines) > MOST_LINES:
+        changed = [(job.x, job.scores[metric]) for job in jobs]
         _line(panel, changed, "black", "median of all", linewidth=2)
     # A line each: another source or model has other losses of its own.
-    for number, line in enumerate(lines):
-        untouched = [(job.x, job.untouched[metric]) for job in jobs if job.others == line]
+    for number, here in enumerate(lines.values()):
+        untouched = [(job.x, job.untouched[metric]) for job in here]
         _line(panel, untouched, COLOURS[1], UNNAMED if number else UNTOUCHED, linestyle="--", marker="")
 
 
 def _line(
-    panel: Any, points: Sequence[tuple[float | str, float | None]], colour: str, label: str, **style: Any
+    panel: Any, points: Iterable[tuple[float | str, float | None]], colour: str, label: str, **style: Any
 ) -> None:
     """Draw a line through the median at each place; a place without a number is a gap."""
-    known: dict[float, list[float]] = {float(place): [] for place, _ in points}
-    for place, number in points:
-        if number is not None:
-            known[float(place)].append(number)
-    places = sorted(known)
-    heights = [median(known[place]) if known[place] else float("nan") for place in places]
-    panel.plot(places, heights, color=colour, label=label, **({"marker": ".", "linewidth": 1.2} | style))
+    heights = {}
+    for place, numbers in _by_place(points).items():
+        known = _known(numbers)
+        heights[place] = median(known) if known else None
+    style = {"marker": ".", "linewidth": 1.2} | style
+    panel.plot(list(heights), list(heights.values()), color=colour, label=label, **style)
+
+
+def _bar(panel: Any, metric: str, place: int, jobs: Sequence[Measurement]) -> None:
+    known = _known(job.scores[metric] for job in jobs)
+    if known:
+        panel.barh(place, median(known), height=0.7, color=COLOURS[0], alpha=0.75)
+        dots = known if len(known) > 1 else []
+        panel.plot(dots, [place] * len(dots), ".", color="black", markersize=3)
+    elif metric == "psnr_db" and any(job.is_identical for job in jobs):
+        panel.text(0, place, " identical", va="center", fontsize=8)
+    if untouched := _known(job.untouched[metric] for job in jobs):
+        at, ends = median(untouched), (place - 0.5, place + 0.5)
+        panel.plot([at, at], ends, color=COLOURS[1], label=UNNAMED if place else UNTOUCHED)
+
+
+def _fill(
+    panel: Any,
+    metric: str,
+    columns: Sequence[str],
+    rows: Sequence[str],
+    cells: Mapping[tuple[str, str], Measurement],
+) -> None:
+    import numpy as np
+
+    values = np.full((len(rows), len(columns)), np.nan)
+    for row, column in np.ndindex(values.shape):
+        cell = cells.get((columns[column], rows[row]))
+        if cell and (number := cell.scores[metric]) is not None:
+            values[row, column] = number
+        elif cell and cell.is_identical and metric == "psnr_db":
+            panel.text(column, row, "same", ha="center", va="center", fontsize=7)
+    panel.set_facecolor("0.93")
+    panel.imshow(values, cmap="viridis", aspect="auto", interpolation="nearest")
+    written = np.argwhere(np.isfinite(values))
+    low, high = (np.nanmin(values), np.nanmax(values)) if len(written) else (0.0, 0.0)
+    for row, column in written:
+        value = values[row, column]
+        colour = "black" if high > low and (value - low) / (high - low) > 0.6 else "white"
+        text = f"{value:.3f}" if metric == "ssim" else f"{value:.3g}"
+        panel.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
+
+
+def _by_place(points: Iterable[tuple[float | str, Any]]) -> dict[float, list[Any]]:
+    """Gather what stands at each place, in the order of places."""
+    found: dict[float, list[Any]] = defaultdict(list)
+    for place, value in points:
+        found[float(place)].append(value)
+    return dict(sorted(found.items()))
+
+
+def _known(numbers: Iterable[float | None]) -> list[float]:
+    return [number for number in numbers if number is not None]
 
 
 def _colours(count: int) -> list[str]:
@@ -184,43 +253,30 @@ def _scale(panel: Any, places: Sequence[float]) -> None:
         panel.set_xticks([], minor=True)
 
 
-def _best(jobs: Sequence[Measurement]) -> Callable[[str], float]:
+def _from_the_best(jobs: Sequence[Measurement]) -> float:
     """Sort choices: identical first, then by PSNR from high to low, then those without one."""
-
-    def key(choice: str) -> float:
-        here = [job for job in jobs if str(job.x) == choice]
-        known = [value for job in here if (value := job.scores["psnr_db"]) is not None]
-        if known:
-            return -median(known)
-        return float("-inf") if any(job.is_identical for job in here) else float("inf")
-
-    return key
+    known = _known(job.scores["psnr_db"] for job in jobs)
+    if known:
+        return -median(known)
+    return -math.inf if any(job.is_identical for job in jobs) else math.inf
 
 
-def _legend(figure: Any, panel: Any) -> None:
+def _legend(panel: Any) -> None:
     """Put the legend of one panel below all of them."""
     handles, labels = panel.get_legend_handles_labels()
     if handles:
-        legend = figure.legend(
-            handles, labels, loc="outside lower center", ncols=min(len(handles), 4), frameon=False, fontsize=8
-        )
+        style = {"ncols": min(len(handles), 4), "frameon": False, "fontsize": 8}
+        legend = panel.figure.legend(handles, labels, loc="outside lower center", **style)
         for text in legend.get_texts():
             text.set_parse_math(False)
 
 
-def save_sweep_figure(figure: Any, path: Path) -> None:
-    """Save a figure; a letter that matplotlib's font lacks is drawn as a box, without a word."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
-        save_figure(figure, path)
-
-
-def name_ticks(set_ticks: Callable[..., Any], places: Sequence[int], names: Sequence[str]) -> None:
+def _name_ticks(set_ticks: Callable[..., Any], names: Sequence[str]) -> None:
     """Put words at the ticks as they are; a $ in one begins no formula."""
-    set_ticks(places, labels=[shortened(name) for name in names], fontsize=8, parse_math=False)
+    set_ticks(range(len(names)), labels=[_shortened(name) for name in names], fontsize=8, parse_math=False)
 
 
-def shortened(text: str) -> str:
+def _shortened(text: str) -> str:
     """Cut the middle out of a text that would push the plot aside."""
     text = " ".join(text.split())
     half = LONGEST_LABEL // 2
