@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vae_experiments import Device, Folder
-from vae_experiments.commands.benchmark import Benchmark, measure
-from vae_experiments.commands.timings import Timing, best, overrides
+from vae_experiments.commands.benchmark import Benchmark, Timing, best, measure, overrides
 from vae_experiments.errors import SettingError
 
 if TYPE_CHECKING:

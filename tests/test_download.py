@@ -14,9 +14,8 @@ from tests.small_hub import SmallHub, files_of
 from tests.test_hub import BROKEN, NAME, WEIGHTS, environment, run_with, saved, small_hub, tiny_network
 from vae_experiments.cli.config import option_from
 from vae_experiments.cli.hydra_setup import CONF, register
-from vae_experiments.commands.download import CONFIG_GROUPS, Download, translated
+from vae_experiments.commands.download import Delivery, Download, translated
 from vae_experiments.commands.model_catalog import SMALL_MB, hubs, page, small
-from vae_experiments.commands.model_downloads import Delivery
 from vae_experiments.errors import ModelError, SettingError
 from vae_experiments.models import Bundled, Hub, Model
 
@@ -180,7 +179,7 @@ def test_a_command_of_the_page_composes_to_what_is_wanted(
     words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vae_experiments.commands.download.has_token", lambda: False)
-    register(option_groups=CONFIG_GROUPS)
+    register(option_groups=("model", "download"))
     typed = translated(words.split())
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("download", typed)

@@ -6,6 +6,8 @@ ConfigStore under ``hydra/schema/<group>/<kind>``, and a yaml file fills it.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import re
 import sys
@@ -74,29 +76,31 @@ class ReserveRunFolder(Callback):
 
 def is_typed(config: DictConfig, setting: str) -> bool:
     """Whether a setting was given on the command line."""
-    return any(word.lstrip("+").startswith(f"{setting}=") for word in typed_words(config))
+    return any(
+        word.lstrip("+").startswith(f"{setting}=") for word in typed_words(config.hydra, "hydra", "task")
+    )
 
 
-def typed_words(config: DictConfig, kind: str = "") -> list[str]:
-    """Return what was typed, with its references as they were typed: they are a job's, and not the sweep's."""
-    kinds_of_words = [kind] if kind else ["hydra", "task"]
-    words = OmegaConf.to_container(config.hydra.overrides, resolve=False)
-    assert isinstance(words, dict), words
-    return [str(word) for one in kinds_of_words for word in words[one]]
+def typed_words(hydra: Any, *kinds_of_words: str) -> list[str]:
+    """Return what was typed of ``hydra`` or ``task``, its references as they were typed: they may lead nowhere here."""
+    words: Any = OmegaConf.to_container(hydra.overrides, resolve=False)
+    return [str(word) for kind in kinds_of_words for word in words[kind]]
+
+
+def numbered(folder: Path) -> Iterator[Path]:
+    """Yield a folder's name, and then the same with -2, -3, ... behind it."""
+    yield folder
+    yield from (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
 
 
 def reserve_folder(requested: Path) -> Path:
     """Make a new folder of that name, or of that name with -2, -3, ... behind it."""
     requested.parent.mkdir(parents=True, exist_ok=True)
-    number = 1
-    while True:
-        folder = requested if number == 1 else requested.with_name(f"{requested.name}-{number}")
-        try:
+    for folder in numbered(requested):
+        with contextlib.suppress(FileExistsError):
             folder.mkdir()
-        except FileExistsError:
-            number += 1
-        else:
-            return folder
+            break
+    return folder
 
 
 def save_whole(cfg: DictConfig, filename: str, output_dir: Path) -> None:

@@ -113,7 +113,7 @@ class SweepFolder(ReserveRunFolder):
                 overrides.append("timed=true")
             with open_dict(config):
                 config.hydra.sweep.dir = str(folder)
-                config.hydra.overrides.hydra = [*typed_words(config, "hydra"), *overrides]
+                config.hydra.overrides.hydra = [*typed_words(config.hydra, "hydra"), *overrides]
             refuse_others(planned(config))
             promise("the sweep ends, finished jobs stay")
 
@@ -211,7 +211,7 @@ def _age(folder: Path) -> tuple[float, str]:
 
 def _asked(config: DictConfig) -> str:
     """Return what tells a sweep from others: the words in which it was asked for."""
-    return _digest(typed_words(config, "task"))
+    return _digest(typed_words(config.hydra, "task"))
 
 
 def _recorded(folder: Path) -> str | None:
@@ -236,7 +236,7 @@ def _digest(words: Iterable[Any]) -> str:
 
 def _swept(config: DictConfig) -> set[str]:
     """Name the settings of which a sweep takes several values: typed, or from a named experiment."""
-    typed = dict(word.split("=", 1) for word in typed_words(config, "task") if "=" in word)
+    typed = dict(word.split("=", 1) for word in typed_words(config.hydra, "task") if "=" in word)
     params = config.hydra.sweeper.get("params") or {}
     wanted = {**{str(key): str(value) for key, value in params.items()}, **typed}
     return {key for key, value in wanted.items() if "," in value or "(" in value}

@@ -63,7 +63,7 @@ def _jobs(config: DictConfig) -> Iterator[DictConfig]:
     before = HydraConfig.instance().cfg
     try:
         words = OverridesParser.create(config_loader=loader).parse_overrides(
-            [*params, *typed_words(config, "task")]
+            [*params, *typed_words(config.hydra, "task")]
         )
         for number, job in enumerate(BasicSweeper.split_arguments(words, None)[0]):
             composed = loader.load_sweep_config(config, list(job))

@@ -12,46 +12,35 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 from itertools import product
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
 
-from vae_experiments.cli.app import command
-from vae_experiments.cli.config import option_from, refuse_unknown
-from vae_experiments.cli.entry import one_line_mistakes
-from vae_experiments.commands.timings import Timing, as_line, best, overrides, timed
+from vae_experiments.cli.app import command_of_options
 from vae_experiments.files import write_csv, write_json
-from vae_experiments.models import Model
 from vae_experiments.options import Option, setting
+from vae_experiments.pipeline.metrics import psnr_db_of
 from vae_experiments.runtime.device import Device, Dtype
 from vae_experiments.runtime.interruption import check
 from vae_experiments.runtime.memory import forget_peak_memory, peak_memory_bytes
 from vae_experiments.runtime.progress import announce, waiting
 from vae_experiments.runtime.provenance import provenance
 from vae_experiments.sources import BouncingShapes
+from vae_experiments.tensors import Size, to_pixels
 from vae_experiments.writers import plot_benchmark
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from omegaconf import DictConfig
-
+    from vae_experiments.models import Autoencoder, Model
     from vae_experiments.tensors import Frames
 
 log = logging.getLogger(__name__)
-CONFIG_GROUPS = ("model", "device", "benchmark")
 DEFAULT_BATCH = 8
-HELP = """Time a model on this machine, and say what to type for it.
-
-Choose one of each:
-
-CHOICES
-
-and change any setting, key=value:
-
-$CONFIG"""
 
 
 class Benchmark(Option, group="benchmark", single=True):
@@ -68,15 +57,41 @@ class Benchmark(Option, group="benchmark", single=True):
     )
 
     def __post_init__(self) -> None:
-        """Check every value.
-
-        Raises:
-            SettingError: a dtype is none.
-        """
+        """Check every value, and that each dtype is one."""
         super().__post_init__()
         known = [dtype.name for dtype in Dtype if dtype is not Dtype.auto]
         if set(self.dtypes) - set(known) or not self.dtypes:
             raise self.error_for("dtypes", f"must be some of {', '.join(known)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Timing:
+    """What one combination gave."""
+
+    size: int
+    dtype: str
+    compiled: bool
+    batch_size: int
+    encode_frames_per_second: float
+    decode_frames_per_second: float
+    peak_memory_bytes: int | None
+    psnr_db: float
+    against_plain: float | None
+    """Our time over that of a plain loop; 1 is as fast, less is faster. None for temporal models."""
+
+    @property
+    def frames_per_second(self) -> float:
+        """Frames that are both encoded and decoded in a second."""
+        return 1 / (1 / self.encode_frames_per_second + 1 / self.decode_frames_per_second)
+
+    def __str__(self) -> str:
+        memory = f"{self.peak_memory_bytes / 2**20:6.0f} MB" if self.peak_memory_bytes else "     ? MB"
+        plain = "" if self.against_plain is None else f", {self.against_plain:.2f} of a plain loop's time"
+        return (
+            f"{self.size:5} {self.dtype:9} {'compiled' if self.compiled else '':8} batch {self.batch_size:3}: "
+            f"encode {self.encode_frames_per_second:7.2f}, decode {self.decode_frames_per_second:7.2f} frames a second, "
+            f"{memory}, {self.psnr_db:6.2f} dB{plain}"
+        )
 
 
 def measure(benchmark: Benchmark, model: Model, device: Device) -> list[Timing]:
@@ -91,59 +106,103 @@ def measure(benchmark: Benchmark, model: Model, device: Device) -> list[Timing]:
         with waiting("loading the model"):
             autoencoder = model.load(chosen)
         for size in benchmark.sizes:
-            frames = _frames(size, benchmark.frames)
+            frames = next(BouncingShapes(size=str(size), frames=benchmark.frames).chunks(benchmark.frames))
             for batch_size in sorted({min(batch, benchmark.frames) for batch in benchmark.batch_sizes}):
                 forget_peak_memory(chosen.device)
                 check()
                 with waiting(f"timing {size} pixels in {dtype}, batch {batch_size}"):
-                    timing = timed(autoencoder, frames, batch_size, benchmark.repeats)
-                memory = peak_memory_bytes(chosen.device)
-                timings.append(Timing(size, dtype, compiled, batch_size, *timing[:2], memory, *timing[2:]))
-                log.info("%s", as_line(timings[-1]))
+                    numbers = _timed(autoencoder, frames, batch_size, benchmark.repeats)
+                numbers["peak_memory_bytes"] = peak_memory_bytes(chosen.device)
+                timings.append(Timing(size, dtype, compiled, batch_size, **numbers))
+                log.info("%s", timings[-1])
     return timings
 
 
-def _frames(size: int, count: int) -> Frames:
+def _timed(autoencoder: Autoencoder, frames: Frames, batch_size: int, repeats: int) -> dict[str, Any]:
+    """Send frames ``T 3 H W`` there and back, and measure it; the rest of a ``Timing``, without its memory."""
     import torch
 
-    return torch.cat(list(BouncingShapes(size=str(size), frames=count).chunks(count)))
+    size = Size(frames.shape[-1], frames.shape[-2])
+    batches = torch.split(frames, batch_size)
+    latents = list(autoencoder.encode(batches))
+    decoded = torch.cat(list(autoencoder.decode(latents, size)))[: len(frames)]
+    rounds = [
+        (
+            _seconds(lambda: list(autoencoder.encode(batches))),
+            _seconds(lambda: list(autoencoder.decode(latents, size))),
+            _seconds(lambda: _plain_loop(autoencoder, batches)),
+        )
+        for _ in range(repeats)
+    ]
+    encode, decode, plain = (median(times) for times in zip(*rounds, strict=True))
+    return {
+        "encode_frames_per_second": len(frames) / encode,
+        "decode_frames_per_second": len(frames) / decode,
+        "psnr_db": psnr_db_of(to_pixels(frames), to_pixels(decoded)),
+        "against_plain": (encode + decode) / plain if autoencoder.time_stride == 1 else None,
+    }
 
 
-def write(folder: Path, timings: Sequence[Timing], recommended: Timing, device: str) -> None:
-    """Leave the table, the plot, and where it was measured."""
+def _plain_loop(autoencoder: Any, batches: Sequence[Frames]) -> None:
+    """Do what a script does with a frame-wise network: encode and decode, batch by batch, and nothing else."""
+    import torch
+
+    if autoencoder.time_stride > 1:
+        return
+    network, chosen = autoencoder.network, autoencoder.chosen
+    with torch.inference_mode():
+        for batch in batches:
+            encoded = network.encode(batch.to(chosen.device, chosen.dtype))
+            name = next(name for name in ("latent_dist", "latents", "latent") if hasattr(encoded, name))
+            answer = getattr(encoded, name)
+            network.decode(answer.mode() if name == "latent_dist" else answer).sample.float().cpu()
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def best(timings: Sequence[Timing], tolerance_db: float) -> Timing:
+    """Choose the fastest at the largest size whose PSNR is within the tolerance of float32's."""
+    largest = max(timing.size for timing in timings)
+    rivals = [timing for timing in timings if timing.size == largest]
+    exact = [timing.psnr_db for timing in rivals if timing.dtype == "float32"]
+    floor = max(exact or [timing.psnr_db for timing in rivals]) - tolerance_db
+    near = [timing for timing in rivals if timing.psnr_db >= floor]
+    return max(near, key=lambda timing: timing.frames_per_second)
+
+
+def overrides(timing: Timing, device: Device) -> str:
+    """Return what to type for a setting."""
+    words = [f"batch_size={timing.batch_size}"]
+    words += [f"device.dtype={timing.dtype}"] if timing.dtype != "float32" else []
+    words += ["device.compile=true"] if timing.compiled else []
+    words += [f"device.threads={device.threads}"] if device.threads else []
+    return " ".join(words)
+
+
+@command_of_options(
+    "benchmark",
+    "Time a model on this machine, and say what to type for it.\n\nChoose one of each",
+    *("model", "device", "benchmark"),
+)
+def main(model: Model, device: Device, benchmark: Benchmark) -> None:
+    """Time what the command line composed, and leave the table, the plot, and where it was measured."""
+    announce("torch", "diffusers")
+    log.info("device: %s", device.choose())
+    timings = measure(benchmark, model, device)
+    recommended = best(timings, benchmark.tolerance_db)
+    folder = Path(HydraConfig.get().runtime.output_dir)
     rows: list[dict[str, Any]] = [dataclasses.asdict(timing) for timing in timings]
     write_csv(folder / "benchmark.csv", list(rows[0]), [list(row.values()) for row in rows])
     plot_benchmark(folder / "benchmark.png", rows)
-    facts = {"device": device, "recommended": dataclasses.asdict(recommended), "timings": rows}
+    facts = {"device": str(device.choose()), "recommended": dataclasses.asdict(recommended), "timings": rows}
     write_json(folder / "benchmark.json", provenance() | facts)
-
-
-@command("benchmark", CONFIG_GROUPS, HELP)
-def main(config: DictConfig) -> None:
-    """Time what the command line composed."""
-    with one_line_mistakes():
-        refuse_unknown("", config, {"seed", *CONFIG_GROUPS})
-        benchmark = option_from(Benchmark, config, "benchmark")
-        device = option_from(Device, config, "device")
-        model = option_from(Model, config, "model")  # type: ignore[type-abstract]
-        announce("torch", "diffusers")
-        log.info("device: %s", device.choose())
-        timings = measure(benchmark, model, device)
-        recommended = best(timings, benchmark.tolerance_db)
-        folder = Path(HydraConfig.get().runtime.output_dir)
-        write(folder, timings, recommended, str(device.choose()))
-        usual = [
-            t for t in timings if (t.dtype, t.compiled, t.batch_size) == ("float32", False, DEFAULT_BATCH)
-        ]
-        gain = (
-            f", {recommended.frames_per_second / usual[-1].frames_per_second:.2f} times the default"
-            if usual
-            else ""
-        )
-        log.info(
-            "fastest within %g dB of float32%s: %s",
-            benchmark.tolerance_db,
-            gain,
-            overrides(recommended, device),
-        )
-        log.info("%s", folder / "benchmark.csv")
+    usual = [t for t in timings if (t.dtype, t.compiled, t.batch_size) == ("float32", False, DEFAULT_BATCH)]
+    ratio = recommended.frames_per_second / usual[-1].frames_per_second if usual else None
+    gain = f", {ratio:.2f} times the default" if ratio else ""
+    what_to_type = overrides(recommended, device)
+    log.info("fastest within %g dB of float32%s: %s", benchmark.tolerance_db, gain, what_to_type)
+    log.info("%s", folder / "benchmark.csv")

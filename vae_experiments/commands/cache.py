@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from vae_experiments.cache.settings import Cache
-from vae_experiments.cli.arguments import Parser
+from vae_experiments.cli.entry import Parser
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,20 +18,18 @@ DAY_SECONDS = 24 * 3600
 
 def main(words: Sequence[str] | None = None) -> int:
     """Do what was typed; the exit status is 1 where an entry is damaged."""
-    parser = Parser(
-        prog="vae-experiments cache",
-        description="Look after the cache of latents and decodings that runs share.",
-    )
-    parser.add_argument("action", choices=("list", "verify", "clear"))
+    description = "Look after the cache of latents and decodings that runs share."
+    parser = Parser(prog="vae-experiments cache", description=description)
+    actions = {"list": _show, "verify": _verify, "clear": _clear}
+    parser.add_argument("action", choices=actions)
     parser.add_argument("--dir", help="folder of the cache, as in cache.dir; left out, the usual one")
     typed = parser.parse_args(words)
     store = Cache(dir=typed.dir).store()
     assert store is not None
-    actions = {"list": show, "verify": verify, "clear": clear}
     return actions[typed.action](store)
 
 
-def show(store: Store) -> int:
+def _show(store: Store) -> int:
     """List the entries, the one that would go first at the top."""
     entries = store.entries()
     for entry in entries:
@@ -42,7 +40,7 @@ def show(store: Store) -> int:
     return 0
 
 
-def verify(store: Store) -> int:
+def _verify(store: Store) -> int:
     """Compare every file with its digest, and throw away what is damaged."""
     damaged = store.damaged()
     for name in damaged:
@@ -52,7 +50,7 @@ def verify(store: Store) -> int:
     return 1 if damaged else 0
 
 
-def clear(store: Store) -> int:
+def _clear(store: Store) -> int:
     """Throw every entry away; what a process is just writing stays its own."""
     entries = store.entries()
     for entry in entries:

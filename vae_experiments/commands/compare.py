@@ -7,11 +7,11 @@ vae-experiments compare RUN RUN RUN --output FOLDER
 from __future__ import annotations
 
 from datetime import datetime
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vae_experiments.cli.arguments import Parser, status_of
+from vae_experiments.cli.entry import Parser, status_of
+from vae_experiments.cli.hydra_setup import numbered
 from vae_experiments.errors import WriteError
 from vae_experiments.messages import one_line
 from vae_experiments.sweep.comparison import write_comparison
@@ -45,16 +45,10 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _target(output: Path | None) -> Path:
-    """Return the folder that the page goes to, which is not made before there is a page.
-
-    Raises:
-        WriteError: it holds something already.
-    """
+    """Return the folder that the page goes to, which is not made before there is a page; one that is typed is empty."""
     if output is None:
-        now = datetime.now().astimezone()
-        first = Path("outputs/compare") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}"
-        names = (first if number == 1 else first.with_name(f"{first.name}-{number}") for number in count(1))
-        return next(path for path in names if not path.exists())
+        first = Path(f"outputs/compare/{datetime.now().astimezone():%Y-%m-%d/%H-%M-%S}")
+        return next(path for path in numbered(first) if not path.exists())
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise WriteError(f"--output {output} holds something already", ELSEWHERE)
     return output

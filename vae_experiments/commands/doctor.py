@@ -15,14 +15,11 @@ import shutil
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, NamedTuple
 
-from vae_experiments.cli.app import command
-from vae_experiments.cli.config import option_from, refuse_unknown
-from vae_experiments.cli.entry import one_line_mistakes
+from vae_experiments.cli.app import command_of_options
 from vae_experiments.errors import VaeExperimentsError
-from vae_experiments.models import Model
 from vae_experiments.models.tiling import SMALLEST_TILE, Tiling
 from vae_experiments.options import Option, setting
-from vae_experiments.pipeline.metrics import Fidelity
+from vae_experiments.pipeline.metrics import psnr_db_of
 from vae_experiments.runtime.device import Device, DeviceName, Dtype
 from vae_experiments.runtime.progress import announce
 from vae_experiments.sources import BouncingShapes
@@ -31,13 +28,10 @@ from vae_experiments.tensors import Size, to_pixels
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from omegaconf import DictConfig
-
-    from vae_experiments.models import Autoencoder
+    from vae_experiments.models import Autoencoder, Model
     from vae_experiments.tensors import Frames, Latents
 
 log = logging.getLogger(__name__)
-CONFIG_GROUPS = ("model", "device", "doctor")
 PACKAGES = (
     *("torch", "diffusers", "huggingface_hub", "safetensors", "av", "hydra-core", "omegaconf", "numpy"),
     *("imageio", "imageio-ffmpeg", "tensorboard", "wandb", "gradio"),
@@ -45,15 +39,6 @@ PACKAGES = (
 OK, WARN, FAIL, NOT_HERE = "ok", "warn", "fail", "not for this device"
 LENGTHS = (1, 2, 5, 9)
 SAME_LATENTS, SAME_DB, NEAR_DB, LEAST_DB = 1e-3, 60.0, 30.0, 12.0
-HELP = """Look at this machine, and at a model on it.
-
-Choose one of each:
-
-CHOICES
-
-and change any setting, key=value:
-
-$CONFIG"""
 
 
 class Doctor(Option, group="doctor", single=True):
@@ -75,22 +60,18 @@ class ModelCheck:
     """A model on a device, and a clip to examine it with."""
 
     def __init__(self, model: Model, device: Device, doctor: Doctor) -> None:
-        import torch
-
         self.model, self.device = model, device
         self.size = Size(doctor.size, doctor.size)
-        self.frames: Frames = torch.cat(
-            list(BouncingShapes(size=str(doctor.size), frames=doctor.frames).chunks(99))
-        )
+        self.frames = next(BouncingShapes(size=str(doctor.size), frames=doctor.frames).chunks(doctor.frames))
         self.autoencoder = model.load(device.choose())
-        self.latents = self.encoded(self.autoencoder)
+        self.latents = self.encoded()
         self.decoded = self.round_trip(self.autoencoder)
 
-    def encoded(self, autoencoder: Autoencoder, batch_size: int = 4) -> Latents:
+    def encoded(self, batch_size: int = 4) -> Latents:
         """Encode the clip."""
         import torch
 
-        return torch.cat(list(autoencoder.encode(torch.split(self.frames, batch_size))))
+        return torch.cat(list(self.autoencoder.encode(torch.split(self.frames, batch_size))))
 
     def round_trip(self, autoencoder: Autoencoder, count: int | None = None) -> Frames:
         """Encode and decode the first frames of the clip."""
@@ -100,17 +81,16 @@ class ModelCheck:
         return torch.cat(list(autoencoder.decode(autoencoder.encode(frames), self.size)))
 
     def against(self, other: Frames, reference: Frames | None = None) -> float:
-        """Return the PSNR in dB of frames against others, the decoded ones if not said; 99 where they are the same."""
+        """Return the PSNR in dB of frames against others, by default the decoded ones; 99 where they are the same."""
         reference = self.decoded if reference is None else reference
-        fidelity = Fidelity()
-        fidelity.update(to_pixels(reference[: len(self.frames)]), to_pixels(other[: len(self.frames)]))
-        psnr_db = fidelity.summary()["psnr_db"]
-        return 99.0 if psnr_db is None else float(psnr_db)
+        count = len(self.frames)
+        psnr_db = psnr_db_of(to_pixels(reference[:count]), to_pixels(other[:count]))
+        return 99.0 if psnr_db is None else psnr_db
 
 
 def run_checks(patient: ModelCheck) -> Iterator[Finding]:
     """Examine a model in every way; one that ends with an error fails, and the others go on."""
-    checks: dict[str, Callable[[ModelCheck], Finding]] = {
+    checks: dict[str, Callable[[ModelCheck], tuple[str, str]]] = {
         "round trip": _round_trip,
         "frame counts": _frame_counts,
         "latents": _latents,
@@ -122,49 +102,37 @@ def run_checks(patient: ModelCheck) -> Iterator[Finding]:
     }
     for what, check in checks.items():
         try:
-            yield check(patient)
+            yield Finding(what, *check(patient))
         except (VaeExperimentsError, RuntimeError) as error:
             problem = error.problem if isinstance(error, VaeExperimentsError) else str(error).splitlines()[0]
             yield Finding(what, problem, NOT_HERE if problem.startswith("device.dtype") else FAIL)
 
 
-def _round_trip(patient: ModelCheck) -> Finding:
+def _round_trip(patient: ModelCheck) -> tuple[str, str]:
     psnr_db = patient.against(patient.decoded, patient.frames)
-    verdict = OK if psnr_db >= LEAST_DB else WARN
-    return Finding("round trip", f"finite, {psnr_db:.1f} dB", verdict)
+    return f"finite, {psnr_db:.1f} dB", OK if psnr_db >= LEAST_DB else WARN
 
 
-def _frame_counts(patient: ModelCheck) -> Finding:
+def _frame_counts(patient: ModelCheck) -> tuple[str, str]:
     stride = patient.autoencoder.time_stride
-    wrong = [
-        f"{count} gave {len(decoded)}"
-        for count in LENGTHS
-        if not count <= len(decoded := patient.round_trip(patient.autoencoder, count)) < count + stride
-    ]
-    counts = ", ".join(map(str, LENGTHS))
-    return Finding(
-        "frame counts", "; ".join(wrong) or f"{counts} frames in, as many out", FAIL if wrong else OK
-    )
+    gave = {count: len(patient.round_trip(patient.autoencoder, count)) for count in LENGTHS}
+    wrong = [f"{count} gave {got}" for count, got in gave.items() if not count <= got < count + stride]
+    if wrong:
+        return "; ".join(wrong), FAIL
+    return f"{', '.join(map(str, LENGTHS))} frames in, as many out", OK
 
 
-def _latents(patient: ModelCheck) -> Finding:
-    latents = patient.latents
-    shape, std = "x".join(map(str, latents.shape)), float(latents.std())
-    verdict = OK if 0.3 < std < 3 else WARN
-    return Finding("latents", f"{shape}, standard deviation {std:.2f}", verdict)
+def _latents(patient: ModelCheck) -> tuple[str, str]:
+    shape, std = "x".join(map(str, patient.latents.shape)), float(patient.latents.std())
+    return f"{shape}, standard deviation {std:.2f}", OK if 0.3 < std < 3 else WARN
 
 
-def _batch_size(patient: ModelCheck) -> Finding:
-    apart = max(
-        float((patient.encoded(patient.autoencoder, count) - patient.latents).abs().max())
-        for count in (1, 3, 9)
-    )
-    return Finding(
-        "batch size", f"latents differ by at most {apart:.1e}", OK if apart < SAME_LATENTS else WARN
-    )
+def _batch_size(patient: ModelCheck) -> tuple[str, str]:
+    apart = max(float((patient.encoded(count) - patient.latents).abs().max()) for count in (1, 3, 9))
+    return f"latents differ by at most {apart:.1e}", OK if apart < SAME_LATENTS else WARN
 
 
-def _tiling(patient: ModelCheck) -> Finding:
+def _tiling(patient: ModelCheck) -> tuple[str, str]:
     """Compare tiles, as small as they get, with the whole of a frame that is twice as large."""
     import torch
 
@@ -176,28 +144,26 @@ def _tiling(patient: ModelCheck) -> Finding:
         autoencoder = model.load(patient.device.choose())
         decoded.append(torch.cat(list(autoencoder.decode(autoencoder.encode([frames]), size)))[:1])
     psnr_db = patient.against(decoded[1], decoded[0])
-    verdict = OK if psnr_db >= NEAR_DB else WARN
     tiles = autoencoder.tiles_of(size)["decode"]
-    return Finding("tiling", f"{tiles} are {psnr_db:.1f} dB from the whole frame", verdict)
+    return f"{tiles} are {psnr_db:.1f} dB from the whole frame", OK if psnr_db >= NEAR_DB else WARN
 
 
-def _against_cpu(patient: ModelCheck) -> Finding:
+def _against_cpu(patient: ModelCheck) -> tuple[str, str]:
     name = patient.device.choose().device.type
     if name == "cpu":
-        return Finding("the CPU", "is the device", OK)
+        return "is the device", OK
     cpu = dataclasses.replace(patient.device, name=DeviceName.cpu, dtype=Dtype.float32)
     psnr_db = patient.against(patient.round_trip(patient.model.load(cpu.choose())))
     verdict = OK if psnr_db >= SAME_DB else WARN if psnr_db >= NEAR_DB else FAIL
-    return Finding("the CPU", f"{name} agrees to {psnr_db:.1f} dB", verdict)
+    return f"{name} agrees to {psnr_db:.1f} dB", verdict
 
 
-def _dtype(patient: ModelCheck, dtype: Dtype) -> Finding:
+def _dtype(patient: ModelCheck, dtype: Dtype) -> tuple[str, str]:
     device = dataclasses.replace(patient.device, dtype=dtype)
     decoded = patient.round_trip(patient.model.load(device.choose()))
     psnr_db = patient.against(decoded)
     lost = patient.against(patient.decoded, patient.frames) - patient.against(decoded, patient.frames)
-    verdict = OK if psnr_db >= NEAR_DB else FAIL
-    return Finding(dtype.name, f"{psnr_db:.1f} dB against float32, {lost:.2f} dB lost", verdict)
+    return f"{psnr_db:.1f} dB against float32, {lost:.2f} dB lost", OK if psnr_db >= NEAR_DB else FAIL
 
 
 def machine() -> Iterator[Finding]:
@@ -215,24 +181,23 @@ def machine() -> Iterator[Finding]:
     yield Finding("cpu threads", str(torch.get_num_threads()), OK)
 
 
-@command("doctor", CONFIG_GROUPS, HELP)
-def main(config: DictConfig) -> None:
+@command_of_options(
+    "doctor",
+    "Look at this machine, and at a model on it.\n\nChoose one of each",
+    *("model", "device", "doctor"),
+)
+def main(model: Model, device: Device, doctor: Doctor) -> None:
     """Examine what the command line composed."""
-    with one_line_mistakes():
-        refuse_unknown("", config, {"seed", *CONFIG_GROUPS})
-        doctor = option_from(Doctor, config, "doctor")
-        device = option_from(Device, config, "device")
-        model = option_from(Model, config, "model")  # type: ignore[type-abstract]
-        announce("torch", "diffusers")
-        findings = [_said(finding) for finding in machine()]
-        log.info("device: %s", device.choose())
-        findings += [_said(finding) for finding in run_checks(ModelCheck(model, device, doctor))]
-        failed = [finding.what for finding in findings if finding.verdict == FAIL]
-        log.info("all is well" if not failed else f"failed: {', '.join(failed)}")
+    announce("torch", "diffusers")
+    findings = [_logged(finding) for finding in machine()]
+    log.info("device: %s", device.choose())
+    findings += [_logged(finding) for finding in run_checks(ModelCheck(model, device, doctor))]
+    failed = [finding.what for finding in findings if finding.verdict == FAIL]
+    log.info("all is well" if not failed else f"failed: {', '.join(failed)}")
     if failed:
         raise SystemExit(1)
 
 
-def _said(finding: Finding) -> Finding:
+def _logged(finding: Finding) -> Finding:
     log.info("%-20s %-70s %s", *finding)
     return finding

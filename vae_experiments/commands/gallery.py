@@ -15,45 +15,30 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
 
-from vae_experiments.cli.app import command
-from vae_experiments.cli.config import option_from, refuse_unknown
-from vae_experiments.cli.entry import one_line_mistakes
+from vae_experiments.cli.app import command_of_options
 from vae_experiments.cli.settings_help import grouped, sentence
 from vae_experiments.errors import SettingError, closest
 from vae_experiments.files import write_csv, write_text
 from vae_experiments.manipulations import ChainStep, chain
-from vae_experiments.models import Model
 from vae_experiments.options import Option, kinds, setting
-from vae_experiments.pipeline.metrics import Fidelity
+from vae_experiments.pipeline.metrics import psnr_db_of
 from vae_experiments.pipeline.runner import with_bent_decoder
 from vae_experiments.pipeline.second_video import clip_of
-from vae_experiments.runtime.device import Device
 from vae_experiments.runtime.progress import Progress, announce, waiting
-from vae_experiments.sources import Source
 from vae_experiments.tensors import to_pixels
 from vae_experiments.writers import Tile, write_gallery
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from omegaconf import DictConfig
-
     from vae_experiments.manipulations import Clip
-    from vae_experiments.models import Autoencoder
+    from vae_experiments.models import Autoencoder, Model
+    from vae_experiments.runtime.device import Device
+    from vae_experiments.sources import Source
     from vae_experiments.tensors import Latents, Pixels
 
 log = logging.getLogger(__name__)
-CONFIG_GROUPS = ("model", "device", "source", "gallery")
 PICTURE, NUMBERS, TABLE = "gallery.png", "strengths.csv", "strengths.md"
-HELP = """Show every manipulation at three strengths on one clip.
-
-Choose one of each:
-
-CHOICES
-
-and change any setting, key=value:
-
-$CONFIG"""
 
 
 class Gallery(Option, group="gallery", single=True):
@@ -78,11 +63,11 @@ class Gallery(Option, group="gallery", single=True):
         for name in self.names:
             if name not in known:
                 raise self.error_for("names", f"there is no {name}", closest(name, known))
-        wanted = set(self.names or known)
-        groups = {
-            title: {n: k for n, k in kinds_.items() if n in wanted} for title, kinds_ in grouped().items()
+        shown = {
+            title: {name: kind for name, kind in members.items() if name in (self.names or known)}
+            for title, members in grouped().items()
         }
-        return {title: kinds_ for title, kinds_ in groups.items() if kinds_}
+        return {title: members for title, members in shown.items() if members}
 
 
 class Shown(NamedTuple):
@@ -111,8 +96,10 @@ class Studio:
 
     def show(self, name: str, kind: type[ChainStep], value: object) -> Shown | None:
         """Apply one manipulation, and measure and picture what comes out; None where this clip does not allow it."""
-        key, _ = kind.gallery_values
-        settings: dict[str, Any] = {**self._companions(kind), key: value}
+        key = kind.gallery_values[0]
+        # Of two further videos, the second one stays as it is.
+        paths = [field.name for field in fields(kind) if field.name.endswith("path") and field.default]
+        settings: dict[str, Any] = {**dict.fromkeys(paths[:1], self.gallery.companion), key: value}
         manipulation = kind(**settings)
         try:
             manipulation.check(self.clip)
@@ -121,10 +108,7 @@ class Studio:
             return None
         pixels = self._decoded([manipulation])
         count = min(len(pixels), len(self.reconstructed))
-        fidelity = Fidelity()
-        fidelity.update(self.reconstructed[:count], pixels[:count])
-        psnr_db = fidelity.summary()["psnr_db"]
-        assert psnr_db is None or isinstance(psnr_db, float)
+        psnr_db = psnr_db_of(self.reconstructed[:count], pixels[:count])
         return Shown(name, key, value, psnr_db, self.frame(pixels))
 
     def frame(self, pixels: Pixels) -> Pixels:
@@ -133,11 +117,6 @@ class Studio:
         frame: Pixels = pixels[min(number, len(pixels) - 1)]
         return frame
 
-    def _companions(self, kind: type[ChainStep]) -> dict[str, str]:
-        """Name the second video; of two, the second one stays as it is."""
-        paths = [field.name for field in fields(kind) if field.name.endswith("path") and field.default]
-        return dict.fromkeys(paths[:1], self.gallery.companion)
-
     def _decoded(self, links: Sequence[ChainStep]) -> Pixels:
         import numpy as np
         import torch
@@ -145,8 +124,7 @@ class Studio:
         count = self.gallery.batch_size
         changed = chain(links, iter(torch.split(self.latents, count)), self.clip)
         network = with_bent_decoder(self.autoencoder, links)
-        pixels = [to_pixels(frames) for frames in network.decode(changed, self.size)]
-        return np.concatenate(pixels)
+        return np.concatenate([to_pixels(frames) for frames in network.decode(changed, self.size)])
 
 
 def write(folder: Path, groups: dict[str, dict[str, type[ChainStep]]], studio: Studio) -> None:
@@ -181,20 +159,18 @@ def table_row(name: str, kind: type[ChainStep], psnrs: Sequence[float | None]) -
     return f"| `{name}` | {sentence(kind)} | `{key}` {steps} | {numbers} |"
 
 
-@command("gallery", CONFIG_GROUPS, HELP)
-def main(config: DictConfig) -> None:
+@command_of_options(
+    "gallery",
+    "Show every manipulation at three strengths on one clip.\n\nChoose one of each",
+    *("model", "device", "source", "gallery"),
+)
+def main(model: Model, device: Device, source: Source, gallery: Gallery) -> None:
     """Make the gallery that the command line composed."""
-    with one_line_mistakes():
-        refuse_unknown("", config, {"seed", *CONFIG_GROUPS})
-        folder = Path(HydraConfig.get().runtime.output_dir)
-        gallery = option_from(Gallery, config, "gallery")
-        groups = gallery.members()
-        source = option_from(Source, config, "source")  # type: ignore[type-abstract]
-        model = option_from(Model, config, "model")  # type: ignore[type-abstract]
-        device = option_from(Device, config, "device")
-        announce("torch", "diffusers")
-        chosen = device.choose()
-        with waiting("loading the model and encoding the clip"):
-            studio = Studio(gallery, source, model.load(chosen))
-        write(folder, groups, studio)
-        log.info("%s; its numbers are in %s and %s beside it", folder / PICTURE, NUMBERS, TABLE)
+    groups = gallery.members()
+    announce("torch", "diffusers")
+    chosen = device.choose()
+    with waiting("loading the model and encoding the clip"):
+        studio = Studio(gallery, source, model.load(chosen))
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    write(folder, groups, studio)
+    log.info("%s; its numbers are in %s and %s beside it", folder / PICTURE, NUMBERS, TABLE)

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vae_experiments.cli.arguments import Parser, status_of
+from vae_experiments.cli.entry import Parser, status_of
 from vae_experiments.cli.hydra_setup import reserve_folder
 from vae_experiments.errors import WriteError, system_reason
 from vae_experiments.sweep import write_sweep
@@ -29,9 +29,8 @@ def main(words: Sequence[str] | None = None) -> int:
         prog="vae-experiments report",
         description="Write sweep.html, sweep.csv and their pictures over the jobs of sweeps, or over several runs.",
     )
-    parser.add_argument(
-        "sweeps", metavar="DIR", nargs="+", type=Path, help="folder of a sweep, or of one of several runs"
-    )
+    sweeps = "folder of a sweep, or of one of several runs"
+    parser.add_argument("sweeps", metavar="DIR", nargs="+", type=Path, help=sweeps)
     into = "where the page goes; the sweep's own folder, or for several sweeps a new one in outputs/reports/"
     parser.add_argument("--into", metavar="FOLDER", type=Path, help=into)
     asked = parser.parse_args(words)
@@ -47,17 +46,12 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _target(requested: Path | None, sweeps: Sequence[Path]) -> Path:
-    """Make the folder that the page goes to.
-
-    Raises:
-        WriteError: it cannot be made.
-    """
+    """Make the folder that the page goes to."""
     if requested is None and len(sweeps) == 1:
         return sweeps[0]
-    now = datetime.now().astimezone()
     try:
         if requested is None:
-            return reserve_folder(Path("outputs/reports") / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}")
+            return reserve_folder(Path(f"outputs/reports/{datetime.now().astimezone():%Y-%m-%d/%H-%M-%S}"))
         requested.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise WriteError(f"cannot make {error.filename} ({system_reason(error)})", ELSEWHERE) from error

@@ -86,6 +86,13 @@ class Fidelity:
         }
 
 
+def psnr_db_of(original: Pixels, other: Pixels) -> float | None:
+    """Return the PSNR in dB of one whole video against another, uint8 ``T H W 3``; None where they are the same."""
+    fidelity = Fidelity()
+    fidelity.update(original, other)
+    return fidelity.summary()["psnr_db"]
+
+
 def as_table(fidelities: Mapping[str, Fidelity], frames: int, begins: Callable[[int], Fraction]) -> str:
     """Write when each frame begins and the numbers of every video as CSV, a row a frame.
 
