@@ -23,10 +23,15 @@ from vae_experiments.manipulations.chain import schedule_times
 from vae_experiments.models import load_cached
 from vae_experiments.models.framewise import Framewise
 from vae_experiments.options import kinds
-from vae_experiments.pipeline.calibration import Sample, Target, calibrated
-from vae_experiments.pipeline.calibration.sample import picked
-from vae_experiments.pipeline.calibration.search import MOST_DECODES, search
-from vae_experiments.pipeline.calibration.target import Trial
+from vae_experiments.pipeline.calibration import (
+    MOST_DECODES,
+    Sample,
+    Target,
+    Trial,
+    calibrated,
+    picked,
+    search,
+)
 from vae_experiments.pipeline.metrics import psnr_db
 from vae_experiments.pipeline.second_video import clip_of
 from vae_experiments.schedules import Timeline, parse_schedule

@@ -120,11 +120,7 @@ class Device(Option, group="device", single=True):
             os.environ["PYTORCH_MPS_HIGH_WATERMARK_RATIO"] = f"{self.mps_memory:g}"
         import torch
 
-        found = {
-            "cuda": torch.cuda.is_available(),
-            "mps": torch.backends.mps.is_available(),
-            "cpu": True,
-        }
+        found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
         give_threads_back()
         if self.threads:
             _torchs_own_threads.append(torch.get_num_threads())

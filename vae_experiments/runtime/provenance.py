@@ -11,16 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = (
-    "torch",
-    "diffusers",
-    "hydra-core",
-    "omegaconf",
-    "av",
-    "numpy",
-    "pillow",
-    "safetensors",
-)
+PACKAGES = ("torch", "diffusers", "hydra-core", "omegaconf", "av", "numpy", "pillow", "safetensors")
 
 
 def provenance() -> dict[str, Any]:
