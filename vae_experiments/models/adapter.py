@@ -11,7 +11,6 @@ from vae_experiments.errors import ModelError
 from vae_experiments.models.autoencoder import Autoencoder
 from vae_experiments.models.chunking import EACH, MismatchError, TimeCompression
 from vae_experiments.models.execution import HALVES, BatchExecutor
-from vae_experiments.models.memory_estimate import Forecast
 from vae_experiments.models.normalisation import Normalisation
 from vae_experiments.models.tiling import Tiles, Tiling, tile_cells
 from vae_experiments.runtime.seeding import normal_frames
@@ -104,7 +103,7 @@ class Adapter(Autoencoder):
                 number of frames than its config says, or its normalisation has other channels.
         """
         self.stride, self.latent_channels = self._probed()
-        self.executor.stride, self.executor.forecast = self.stride, Forecast()
+        self.executor.stride, self.executor.is_probing = self.stride, False
         self.normalisation = Normalisation.of(self.network, self.folder)
         self.normalisation.check(self.latent_channels, self.folder)
 

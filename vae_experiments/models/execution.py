@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from dataclasses import replace
+from functools import partial
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vae_experiments.errors import DeviceError
 from vae_experiments.models.tiling import SMALLEST_TILE, TiledPass, Tiling
-from vae_experiments.runtime.memory import ran_out_of_memory
+from vae_experiments.runtime.memory import free_memory_bytes, ran_out_of_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
+    import torch
     from torch import Tensor
 
-    from vae_experiments.models.memory_estimate import Forecast
     from vae_experiments.models.tiling import Call
     from vae_experiments.runtime.device import DeviceChoice
 
 log = logging.getLogger(__name__)
 HALVES = ("encode", "decode")
+INSIDE = 2
+"""What convolutions need inside, beyond the tensors that torch sees: measured on the CPU, the whole was 1.02
+to 2.0 times the tensors (2-D networks up to 1.3, Mochi 1.6, Wan 2.0)."""
+
+
+class Footprint(NamedTuple):
+    """What a half's tensors take for each number that goes in, in bytes."""
+
+    working: float
+    remembered: float
+    """Beside that, and until the next group."""
 
 
 class BatchExecutor:
@@ -52,7 +65,10 @@ class BatchExecutor:
         self.is_framewise, self.tiling, self.tile = is_framewise, tiling, tile
         # Channels last is for pictures.
         self.memory_format = chosen.memory_format if is_framewise else torch.contiguous_format
-        _leave_whole(network)
+        # What cuts a batch or a clip up behind our back, some of it on by default.
+        for cut in ("use_slicing", "use_tiling", "use_framewise_encoding", "use_framewise_decoding"):
+            if getattr(network, cut, False):
+                setattr(network, cut, False)
         # Past diffusers' own ``to``, which warns of every dtype; no class here keeps parts in float32.
         moved = torch.nn.Module.to(network, chosen.device, chosen.dtype, memory_format=self.memory_format)  # type: ignore[call-overload]
         self.network: Any = moved.eval().requires_grad_(False)
@@ -64,8 +80,13 @@ class BatchExecutor:
         """The side of the tiles that each half takes, once it takes any; replaced and never changed, for copies have it too."""
         self.stride = 1
         """How many pixels a latent cell stands for; 1 as long as that is not known."""
-        self.forecast: Forecast | None = None
-        """None as long as the stride is not known, by which small groups are cut."""
+        self.is_probing = True
+        """Whether the blank frames go through that tell what kind of network this is."""
+        self.footprints: dict[str, Footprint] = {}
+        """What each half takes, measured on the blank frames; on the CPU alone, where a process that takes too much
+        is killed, and not where it is compiled: torch does not use what it compiled once its tensors were counted."""
+        self.fitting: set[tuple[str, torch.Size, int | None]] = set()
+        """Half, shape and side of the tiles for which there was memory enough."""
         self.most: int | None = None
         """How many may go through at once, after memory was not enough for more."""
 
@@ -82,20 +103,29 @@ class BatchExecutor:
         import torch
 
         results: list[Tensor] = []
+        done = 0
+        called = partial(self._called, tiled_pass.half)
         with torch.inference_mode():
-            for batch in self._batches(group):
-                results += self._sent(tiled_pass, batch, first)
-                first += len(batch)
+            while done < len(group):
+                batch = group[done : done + self._at_once(group)]
+                try:
+                    if self._foresees_trouble(tiled_pass, batch) and self._makes_room(tiled_pass, batch):
+                        continue
+                    results.append(tiled_pass.send(batch, first + done, called))
+                    done += len(batch)
+                except (RuntimeError, MemoryError) as error:
+                    if not ran_out_of_memory(error):
+                        raise
+                    if not self._makes_room(tiled_pass, batch):
+                        raise self._too_large(tiled_pass, batch) from error
         # A tensor made under inference_mode cannot be changed or trained on later; this copy can.
         return torch.cat(results)
 
-    def _batches(self, group: Tensor) -> Sequence[Tensor]:
-        """Cut a group into what goes through at once; in exact mode frame by frame, since sums depend on the batch."""
-        import torch
-
+    def _at_once(self, group: Tensor) -> int:
+        """Return how much of a group goes through at once; in exact mode one, since sums depend on the batch."""
         if not self.is_framewise:
-            return [group]
-        return torch.split(group, 1 if self.chosen.exact else min(len(group), self.most or len(group)))
+            return len(group)
+        return 1 if self.chosen.exact else self.most or len(group)
 
     def _compile(self) -> None:
         """Let torch compile encoder and decoder when they are first called.
@@ -113,44 +143,34 @@ class BatchExecutor:
             if hasattr(self.network, name):
                 getattr(self.network, name).compile()
 
-    def _sent(self, tiled_pass: TiledPass, batch: Tensor, first: int) -> list[Tensor]:
-        """Send a batch through the network, in halves or in tiles where memory is not enough for all of it."""
-        import torch
-
-        if self.most and len(batch) > self.most:
-            parts = torch.split(batch, self.most)
-            numbers = range(first, first + len(batch), self.most)
-            return [
-                out
-                for part, at in zip(parts, numbers, strict=True)
-                for out in self._sent(tiled_pass, part, at)
-            ]
-        try:
-            if self._foresees_trouble(tiled_pass, batch) and self._makes_room(tiled_pass, batch):
-                return self._sent(tiled_pass, batch, first)
-            return [tiled_pass.send(batch, first, self._called)]
-        except (RuntimeError, MemoryError) as error:
-            if not ran_out_of_memory(error):
-                raise
-            if not self._makes_room(tiled_pass, batch):
-                raise self._too_large(tiled_pass, len(batch)) from error
-        return self._sent(tiled_pass, batch, first)
-
-    def _called(self, call: Call, batch: Tensor, first: int) -> Tensor:
+    def _called(self, half: str, call: Call, batch: Tensor, first: int) -> Tensor:
         """Take a batch to the device, through the network, and back as float32."""
         with self.turn:
             self._follow()
             moved = batch.to(self.chosen.device, self.chosen.dtype, memory_format=self.memory_format)
-            return call(moved, first).to("cpu").float()
+            if not self.is_probing or self.chosen.device.type != "cpu" or self.chosen.compiled:
+                return call(moved, first).to("cpu").float()
+            result, *taken = measured(lambda: call(moved, first))
+            before = self.footprints.get(half, (0, 0))
+            # A clip's first group may be a single frame: what a later one takes counts if it is more.
+            pairs = zip(taken, before, strict=True)
+            self.footprints[half] = Footprint(*(max(count / moved.numel(), most) for count, most in pairs))
+            return result.float()
 
     def _foresees_trouble(self, tiled_pass: TiledPass, batch: Tensor) -> bool:
-        """Whether there will be too little memory: asked on the CPU, where a process that takes too much is killed.
-
-        Not asked of a compiled network: torch does not use what it compiled once its tensors were counted.
-        """
+        """Whether there will be too little memory, where that could be measured."""
+        footprint = self.footprints.get(tiled_pass.half)
         large = max(batch.shape[-2:]) * self.stride // tiled_pass.scale > SMALLEST_TILE
-        asked = large and self.chosen.device.type == "cpu" and not self.chosen.compiled
-        return asked and self.forecast is not None and not self.forecast.fits(tiled_pass, batch, self._called)
+        same = (tiled_pass.half, batch.shape, tiled_pass.side)
+        if footprint is None or not large or self.is_probing or same in self.fitting:
+            return False
+        of_one_tile = tiled_pass.tiles(batch).largest * INSIDE * footprint.working
+        wanted = int(batch.numel() * (of_one_tile + footprint.remembered))
+        free = free_memory_bytes(wanted)
+        if free is not None and free < wanted:
+            return True
+        self.fitting.add(same)
+        return False
 
     def _makes_room(self, tiled_pass: TiledPass, batch: Tensor) -> bool:
         """Send less through at once from now on, or go on on the CPU where that was allowed; False if it cannot be."""
@@ -158,15 +178,14 @@ class BatchExecutor:
             self.most = len(batch) // 2
             log.warning("out of memory at batch size %d; retrying with %d", len(batch), self.most)
             return True
-        side = self._smaller_side(tiled_pass, batch)
-        if side:
+        if side := self._smaller_side(tiled_pass, batch):
             tiled_pass.begin_again(side)
             if self.sides.get(tiled_pass.half) != side:
                 self.sides = {**self.sides, tiled_pass.half: side}
                 log.warning(
                     "out of memory when asked to %s %s at once; retrying with %s (model.tiling=auto)",
                     tiled_pass.half,
-                    "one frame" if len(batch) == 1 else "a group of frames",
+                    _called_what_it_is(batch),
                     tiled_pass.tiles(batch).described(self.stride),
                 )
             return True
@@ -209,18 +228,61 @@ class BatchExecutor:
             side //= 2
         return side if side >= SMALLEST_TILE else None
 
-    def _too_large(self, tiled_pass: TiledPass, count: int) -> DeviceError:
-        what = "one frame" if count == 1 else "a group of frames"
+    def _too_large(self, tiled_pass: TiledPass, batch: Tensor) -> DeviceError:
         helps = self.tiling is Tiling.off or not tiled_pass.can_begin_again
         tiling = "model.tiling=on, " if helps else ""
         return DeviceError(
-            f"device: out of memory for {what}",
+            f"device: out of memory for {_called_what_it_is(batch)}",
             f"use {tiling}a smaller source.size, device.dtype=bfloat16 or another device",
         )
 
 
-def _leave_whole(network: Any) -> None:
-    """Switch off what cuts a batch or a clip up behind the executor's back, some of it on by default."""
-    for cut in ("use_slicing", "use_tiling", "use_framewise_encoding", "use_framewise_decoding"):
-        if getattr(network, cut, False):
-            setattr(network, cut, False)
+def _called_what_it_is(batch: Tensor) -> str:
+    return "one frame" if len(batch) == 1 else "a group of frames"
+
+
+def measured(work: Callable[[], Tensor]) -> tuple[Tensor, int, int]:
+    """Do some work, and count the bytes of its tensors: alive at once while it is done, and kept beside its result.
+
+    What is kept until the end is left out of the first count.
+    """
+    from torch import Tensor
+    from torch.utils._python_dispatch import TorchDispatchMode
+    from torch.utils._pytree import tree_leaves
+
+    alive: dict[int, weakref.ref[Any]] = {}
+    now = most = 0
+
+    def storages(values: Any) -> dict[int, Any]:
+        tensors = (value for value in tree_leaves(values) if isinstance(value, Tensor))
+        return {id(storage): storage for storage in (tensor.untyped_storage() for tensor in tensors)}
+
+    def enter(key: int, storage: Any) -> None:
+        nonlocal now, most
+        size = storage.nbytes()
+
+        def leave(_: object) -> None:
+            nonlocal now
+            now -= size
+            alive.pop(key, None)
+
+        alive[key] = weakref.ref(storage, leave)
+        now += size
+        most = max(most, now)
+
+    class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
+        def __torch_dispatch__(
+            self, operation: Any, _types: Any, arguments: Any = (), named: Any = None
+        ) -> Any:
+            results = operation(*arguments, **(named or {}))
+            given = storages(arguments)
+            for key, storage in storages(results).items():
+                # A view of what was there before, a weight say, takes nothing.
+                if key not in given and key not in alive:
+                    enter(key, storage)
+            return results
+
+    with Counter():  # type: ignore[no-untyped-call]
+        result = work()
+    kept = now - sum(storage.nbytes() for key, storage in storages(result).items() if key in alive)
+    return result, most - kept, kept

@@ -8,7 +8,9 @@ tiled in the same way, in space alone, and each tile of a clip has its own memor
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections import defaultdict
+from itertools import pairwise, product
+from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from vae_experiments.options import Choice
@@ -43,6 +45,10 @@ class Span(NamedTuple):
     before: int
     after: int
 
+    def places(self, scale: int) -> slice:
+        """Return where it lies among ``scale`` places a cell."""
+        return slice(self.start * scale, self.end * scale)
+
     def shares(self, scale: int) -> Tensor:
         """Return how much the tile counts, from 0 to 1, at each of ``scale`` places a cell."""
         import torch
@@ -76,10 +82,8 @@ def spans(cells: int, most: int) -> list[Span]:
     count = -(-(cells - overlap) // (most - overlap))
     side = -(-(cells + (count - 1) * overlap) // count)
     starts = [round(number * (cells - side) / (count - 1)) for number in range(count)]
-    shared = [0, *(start + side - after for start, after in pairwise(starts)), 0]
-    return [
-        Span(start, start + side, shared[number], shared[number + 1]) for number, start in enumerate(starts)
-    ]
+    shared = pairwise([0, *(start + side - after for start, after in pairwise(starts)), 0])
+    return [Span(start, start + side, *beside) for start, beside in zip(starts, shared, strict=True)]
 
 
 def tile_cells(side: int | None, stride: int) -> int | None:
@@ -99,11 +103,10 @@ class Tiles:
         self.columns = spans(width, most or width)
 
     @property
-    def most_cells(self) -> int:
-        """Count the cells of the largest tile."""
-        return max(row.end - row.start for row in self.rows) * max(
-            column.end - column.start for column in self.columns
-        )
+    def largest(self) -> float:
+        """How much of the whole the largest tile is, from 0 to 1."""
+        sides = (max(span.end - span.start for span in spans) for spans in (self.rows, self.columns))
+        return prod(sides) / prod(self.cells)
 
     def __len__(self) -> int:
         return len(self.rows) * len(self.columns)
@@ -111,28 +114,22 @@ class Tiles:
     def cut(self, whole: Tensor) -> Iterator[Tensor]:
         """Yield the tiles of frames ``T 3 H W`` or of latents ``T C h w``, row after row."""
         scale = whole.shape[-1] // self.cells[1]
-        for row in self.rows:
-            for column in self.columns:
-                yield whole[
-                    ...,
-                    row.start * scale : row.end * scale,
-                    column.start * scale : column.end * scale,
-                ]
+        for row, column in product(self.rows, self.columns):
+            yield whole[..., row.places(scale), column.places(scale)]
 
     def joined(self, results: Iterable[Tensor]) -> Tensor:
         """Blend what became of the tiles, in the same order, on the CPU."""
         import torch
 
         whole: Tensor | None = None
-        places = ((row, column) for row in self.rows for column in self.columns)
-        for (row, column), result in zip(places, results, strict=True):
+        for (row, column), result in zip(product(self.rows, self.columns), results, strict=True):
             if len(self) == 1:
                 return result
             scale = result.shape[-1] // (column.end - column.start)
             if whole is None:
                 height, width = self.cells
                 whole = torch.zeros(*result.shape[:2], height * scale, width * scale)
-            place = whole[..., row.start * scale : row.end * scale, column.start * scale : column.end * scale]
+            place = whole[..., row.places(scale), column.places(scale)]
             place += result * row.shares(scale)[:, None] * column.shares(scale)
         assert whole is not None
         return whole
@@ -152,38 +149,31 @@ class TiledPass:
     """Takes a clip through one half of a network, whole or each tile by a call that remembers that tile.
 
     As long as memory was not seen to be enough for a later group of the clip, which may be larger than
-    the first, the group before it is kept, so that smaller tiles can be taken through it and
-    remember it as well.
+    the first, that one is kept, so that smaller tiles can be taken through it and remember it as well.
     """
 
     def __init__(
         self, half: str, begin: Callable[[], Call], stride: int, remembers: bool, side: int | None
     ) -> None:
-        self.half, self.begin, self.stride, self.remembers = half, begin, stride, remembers
+        self.half, self.stride, self.remembers = half, stride, remembers
         self.side = side
         """The side of a tile, in pixels; None for whole frames."""
-        self.calls: dict[int, Call] = {}
-        self.past: list[tuple[Tensor, int]] | None = []
-        self.owed: list[tuple[Tensor, int]] = []
-
-    @property
-    def scale(self) -> int:
+        self.scale = stride if half == "encode" else 1
         """How many places of an input lie along one latent cell."""
-        return self.stride if self.half == "encode" else 1
-
-    @property
-    def can_begin_again(self) -> bool:
-        """Whether all that its calls remember is still known."""
-        return self.past is not None
-
-    def begin_again(self, side: int) -> None:
-        """Forget all calls, and take what they have seen through tiles of another side first."""
-        assert self.past is not None
-        self.side, self.calls, self.owed = side, {}, list(self.past)
+        self.calls: defaultdict[int, Call] = defaultdict(begin)
+        self.begin_anew()
 
     def begin_anew(self) -> None:
         """Know that the network takes the next group for the beginning of a clip."""
-        self.past, self.owed = [], []
+        self.past: tuple[Tensor, int] | None = None
+        self.can_begin_again = True
+        """Whether all that its calls remember is still known."""
+
+    def begin_again(self, side: int) -> None:
+        """Forget all calls, and take what they have seen through tiles of another side first."""
+        assert self.can_begin_again
+        self.side = side
+        self.calls.clear()
 
     def tiles(self, group: Tensor) -> Tiles:
         """Return how a group is cut."""
@@ -192,21 +182,16 @@ class TiledPass:
 
     def send(self, group: Tensor, first: int, called: Callable[[Call, Tensor, int], Tensor]) -> Tensor:
         """Take the next group through, tile after tile, each on the device by ``called``."""
-        while self.owed:
-            self._sent(*self.owed[0], called)
-            self.owed.pop(0)
+        if self.past and not self.calls:
+            self._sent(*self.past, called)
         results = self._sent(group, first, called)
-        if self.remembers and self.past is not None:
-            self.past = None if self.past else [(group, first)]
+        if self.remembers:
+            self.can_begin_again = self.can_begin_again and self.past is None
+            self.past = (group, first) if self.can_begin_again else None
         return results
 
     def _sent(self, group: Tensor, first: int, called: Callable[[Call, Tensor, int], Tensor]) -> Tensor:
         tiles = self.tiles(group)
-
-        def results() -> Iterator[Tensor]:
-            for number, tile in enumerate(tiles.cut(group)):
-                if number not in self.calls:
-                    self.calls[number] = self.begin()
-                yield called(self.calls[number], tile, first)
-
-        return tiles.joined(results())
+        return tiles.joined(
+            called(self.calls[number], tile, first) for number, tile in enumerate(tiles.cut(group))
+        )
