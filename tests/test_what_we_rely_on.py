@@ -29,7 +29,7 @@ RELIED_ON = {
     "hydra._internal.core_plugins.file_config_source.FileConfigSource._normalize_file_name": [
         "cli/trusted_config.py"
     ],
-    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper.split_arguments": ["cli/sweep_folders.py"],
+    "hydra._internal.core_plugins.basic_sweeper.BasicSweeper.split_arguments": ["cli/multirun.py"],
     "hydra.plugins.config_source.ConfigSource._get_header_dict": ["cli/trusted_config.py"],
     "hydra.core.config_store.ConfigStore.repo": ["cli/hydra_setup.py", "cli/trusted_config.py"],
     "hydra.core.utils._save_config": ["cli/hydra_setup.py"],

@@ -199,8 +199,8 @@ def _prepare() -> None:
     logging.raiseExceptions = False
     words = sys.argv[1:]
     if any(len(word) > 2 and UNPICKLES.startswith(word.partition("=")[0]) for word in words):
-        cure = "use --config-path RUN/.hydra --config-name config"
-        complain(f"{UNPICKLES} would run whatever code its file holds; {cure}")
+        hint = "use --config-path RUN/.hydra --config-name config"
+        complain(f"{UNPICKLES} would run whatever code its file holds; {hint}")
         _end(UNREADABLE)
     words = [word if word.startswith("-") else quoted(word) for word in words]
     # Hydra refuses what follows a flag that stands between settings.

@@ -39,18 +39,7 @@ IN_A_FILE = re.compile(
     r"In '(.+?)': \w+ raised while composing config:\n(.*)\n\s+full_key: (\S+)\n\s+object_type=(\w+)"
 )
 GROUPS = ("source", "model")
-COMMANDS = (
-    "train",
-    "web",
-    "analysis",
-    "benchmark",
-    "doctor",
-    "download",
-    "gallery",
-    "cache",
-    "report",
-    "compare",
-)
+COMMANDS = re.compile("train|web|analysis|benchmark|doctor|download|gallery|cache|report|compare")
 TYPOGRAPHIC = str.maketrans(
     dict.fromkeys("\u2018\u2019\u201a\u201b\u2032", "'")
     | dict.fromkeys("\u201c\u201d\u201e\u201f\u2033", '"')
@@ -87,19 +76,19 @@ def no_name_of_a_choice() -> str:
     groups = {*option_groups(), "experiment", ""}
     typed = [word.lstrip("+").partition("=") for word in sys.argv[1:]]
     wrong = [f"{key}={value}" for key, _, value in typed if key in groups and NO_NAME.search(value)]
-    rule = "must be the name of a choice, or a list of names"
-    return (
-        f"{wrong[0] if wrong else 'a group'}: {rule}; as in manipulation=none or 'manipulation=[noise,blur]'"
+    rule, examples = (
+        "must be the name of a choice, or a list of names",
+        "manipulation=none or 'manipulation=[noise,blur]'",
     )
+    return f"{wrong[0] if wrong else 'a group'}: {rule}; as in {examples}"
 
 
 def _unreadable(word: str, error: OverrideParseException) -> str:
     """Return why Hydra's grammar cannot read a word, and how it is typed."""
     plain = word.translate(TYPOGRAPHIC)
     if plain != word:
-        return (
-            f"cannot read {word!r}: has quotes, dashes or spaces of a text editor; type plain ones: {plain}"
-        )
+        problem = "has quotes, dashes or spaces of a text editor"
+        return f"cannot read {word!r}: {problem}; type plain ones: {plain}"
     if "=" not in word:
         return f"cannot read {word!r}: a setting is typed as KEY=VALUE, {_for_a_word(word)}"
     line = _first_line(error)
@@ -111,47 +100,45 @@ def _unreadable(word: str, error: OverrideParseException) -> str:
 def _failed_file(error: OSError) -> str:
     """Return what the system says of a file that nobody asked about by itself."""
     what = f"cannot use {error.filename}" if error.filename is not None else "a file cannot be used"
-    hint = (
-        "free some space"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT)
-        else "choose another folder with hydra.run.dir=FOLDER"
-    )
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    hint = "free some space" if is_full else "choose another folder with hydra.run.dir=FOLDER"
     return f"{what} ({system_reason(error)}); {hint}"
 
 
 def unknown_setting(address: str, key: str, value: Any, known: Iterable[str]) -> SettingError:
     """Make the error for a key that is not there, with the one that was probably meant."""
+    setting = dotted(address, key)
     if not address and key in kinds("manipulation"):
-        return SettingError(key, value, f"{key} is not part of this run", f"add it with manipulation={key}")
-    owners = (
-        [
-            kind
-            for kind, option in kinds(address).items()
-            if any(key == name for name, _, _ in option.settings())
-        ]
-        if address in GROUPS
-        else []
-    )
-    if owners:
+        return _absent(key, value, key)
+    options = kinds(address) if address in GROUPS else {}
+    if owners := [kind for kind, option in options.items() if key in _settings(option)]:
         rule = f"this {address} has no such setting, {address}={' and '.join(owners)} has"
-        return SettingError(dotted(address, key), value, rule, f"add {address}={owners[0]}")
+        return SettingError(setting, value, rule, f"add {address}={owners[0]}")
     if new := RENAMED.get(address, {}).get(key):
-        return SettingError(
-            dotted(address, key), value, "has another name now", f"type {dotted(address, new)}"
-        )
+        return SettingError(setting, value, "has another name now", f"type {dotted(address, new)}")
     rule = f"{address} has no such setting" if address else "no such setting in this run"
-    names = set(known) - {"kind", "hydra", "run"}
-    return SettingError(dotted(address, key), value, rule, closest(key, names))
+    return SettingError(setting, value, rule, closest(key, set(known) - {"kind", "hydra", "run"}))
+
+
+def _absent(setting: str, value: Any, name: str) -> SettingError:
+    return SettingError(setting, value, f"{name} is not part of this run", f"add it with manipulation={name}")
+
+
+def _settings(option: type[Option]) -> list[str]:
+    return [name for name, _, _ in option.settings()]
 
 
 def type_mistake(error: OmegaConfBaseException, address: str, values: Mapping[str, Any]) -> SettingError:
     """Turn OmegaConf's refusal of a value into a sentence about the setting."""
     key = str(error.full_key or error.key).removeprefix(f"{address}.").partition("[")[0]
     message = str(error.msg or error).splitlines()[0]
-    rule = next((rule for sign, rule in TYPE_RULES.items() if sign in message), message)
-    if "expected one of" in message:
-        rule = f"must be one of {message.partition('[')[2].rstrip(']')}"
+    choices = message.partition("[")[2].rstrip("]")
+    rule = f"must be one of {choices}" if "expected one of" in message else _type_rule(message)
     return SettingError(dotted(address, key), values.get(key, ""), rule, "leave it out for the default")
+
+
+def _type_rule(message: str) -> str:
+    return next((rule for sign, rule in TYPE_RULES.items() if sign in message), message)
 
 
 def _missing_choice(error: MissingConfigException) -> str:
@@ -182,25 +169,17 @@ def _composition_mistake(error: ConfigCompositionException) -> str:
     address, _, key = place.rpartition(".")
     if not isinstance(cause, ConfigKeyError | ConfigAttributeError):
         return str(type_mistake(cause, address, {key: value}))
-    node = cause.parent_node
-    known = [str(name) for name in node] if node is not None and hasattr(node, "__iter__") else []
-    if isinstance(cause.object_type, type) and issubclass(cause.object_type, Option):
-        known = [name for name, _, _ in cause.object_type.settings()]
     wrong = str(cause.key or key)
     where = str(cause.full_key or setting).rpartition(".")[0]
     if not where and wrong in kinds("manipulation"):
-        return str(
-            SettingError(
-                setting, value, f"{wrong} is not part of this run", f"add it with manipulation={wrong}"
-            )
-        )
+        return str(_absent(setting, value, wrong))
     if where.startswith("manipulation."):
-        name = where.removeprefix("manipulation.")
-        return str(
-            SettingError(
-                setting, value, "a manipulation is set under its own name", f"type {name}.{wrong}={value}"
-            )
-        )
+        hint = f"type {where.removeprefix('manipulation.')}.{wrong}={value}"
+        return str(SettingError(setting, value, "a manipulation is set under its own name", hint))
+    if isinstance(cause.object_type, type) and issubclass(cause.object_type, Option):
+        known = _settings(cause.object_type)
+    else:
+        known = [str(name) for name in cause.parent_node] if hasattr(cause.parent_node, "__iter__") else []
     return str(unknown_setting(where, wrong, value, known))
 
 
@@ -212,28 +191,23 @@ def _mistake_in_a_file(error: ConfigCompositionException) -> str:
     file, problem, place, owner = found.groups()
     if problem.startswith("Key "):
         options = [option for group in option_groups() for option in kinds(group).values()]
-        known = [name for option in options if option.__name__ == owner for name, _, _ in option.settings()]
+        known = [name for option in options if option.__name__ == owner for name in _settings(option)]
         hint = closest(place.rpartition(".")[2], known) if known else "take it out of that file"
         return f"{place} in {file}.yaml: no such setting; {hint}"
-    rule = next((rule for sign, rule in TYPE_RULES.items() if sign in problem), problem)
-    return f"{place} in {file}.yaml: {rule}; correct it in that file"
+    return f"{place} in {file}.yaml: {_type_rule(problem)}; correct it in that file"
 
 
 def _for_a_word(word: str) -> str:
     """Return what was probably meant by a word without an equals sign."""
-    if word in COMMANDS:
+    if COMMANDS.fullmatch(word):
         return f"and a command as vae-experiments {word}"
     block, dot, _ = word.partition(".")
     if dot and block in {*option_groups(), *kinds("manipulation")} and not _is_there(word):
         return f"as in {word}=..."
-    if not any(word in kinds(group) for group in (*GROUPS, "manipulation")) and _names_a_file(word):
+    homes = [group for group in ("source", "manipulation", "model") if word in kinds(group)]
+    if not homes and (_is_there(word) or re.search(r"\.(?!\d*$)\w+$", word)):
         return f"as in source=video {shlex.quote(f'source.path={word}')}"
-    group = next((group for group in ("source", "manipulation") if word in kinds(group)), "model")
-    return f"as in {group}={word}" if word.isidentifier() else "as in noise.scale=0.5"
-
-
-def _names_a_file(word: str) -> bool:
-    return _is_there(word) or re.search(r"\.(?!\d*$)\w+$", word) is not None
+    return f"as in {[*homes, 'model'][0]}={word}" if word.isidentifier() else "as in noise.scale=0.5"
 
 
 def _is_there(word: str) -> bool:
@@ -256,7 +230,8 @@ def _other_mistake(error: BaseException) -> str:
     line = _first_line(error)
     if line.startswith("Ambiguous value for argument 'manipulation="):
         names = line.partition("=")[2].partition("'")[0]
-        return f"manipulation={names}: must be one name, or a list; 'manipulation=[{names}]' is a chain, and with -m in front each is a run"
+        hint = f"'manipulation=[{names}]' is a chain, and with -m in front each is a run"
+        return f"manipulation={names}: must be one name, or a list; {hint}"
     if line.startswith("Ambiguous value"):
         key, _, value = line.partition("'")[2].rpartition("'")[0].partition("=")
         return f"{line}; add -m in front for a sweep, or put the value in quotes twice: {key}='\"{value}\"'"

@@ -2,15 +2,27 @@
 
 The class is the schema and the schema is the object: every registered option stands in Hydra's
 ConfigStore under ``hydra/schema/<group>/<kind>``, and a yaml file fills it.
+
+Other packages bring options too. One that is installed with
+
+    [project.entry-points."vae_experiments"]
+    solarize = "solarize"
+
+is imported at the start, so that its subclasses of ``Manipulation`` (or of any other option) are
+registered, and the folder ``conf`` beside the module joins Hydra's search path, so that its
+``conf/manipulation/solarize.yaml`` can be chosen like our own.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
+import logging
 import os
 import re
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -22,9 +34,8 @@ from hydra.experimental.callback import Callback
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from vae_experiments.cli.plugins import plugin_confs
-from vae_experiments.cli.settings_help import HELP_FLAGS, asked_for, explain, listed
-from vae_experiments.cli.trusted_config import Loader, guard_hydra
+from vae_experiments.cli.settings_help import explain, listed
+from vae_experiments.cli.trusted_config import Loader, as_written, guard_hydra
 from vae_experiments.errors import SettingError
 from vae_experiments.files import write_text
 from vae_experiments.messages import Printable
@@ -38,11 +49,13 @@ if TYPE_CHECKING:
 
     from vae_experiments.options import Option
 
+log = logging.getLogger(__name__)
 PACKAGE = Path(__file__).resolve().parents[1]
 CONF = next(place / "conf" for place in (PACKAGE, PACKAGE.parent) if (place / "conf").is_dir())
 """In the package where it was installed from a wheel, and beside it in a checkout."""
 ENGINES = CONF / "engines"
 """Our defaults for Hydra's launchers; a folder of its own, which a rerun from a saved config finds as well."""
+HELP_FLAGS = {"--help", "-h"}
 CONFIG_GROUPS = ("run", "model", "device", "source", "manipulation", "output", "cache", "sweep", "target")
 
 
@@ -62,16 +75,14 @@ class ReserveRunFolder(Callback):
 
     def _reserve(self, config: DictConfig, node: DictConfig, setting: str) -> None:
         requested = Path(node.dir)
-        if is_typed(config, setting):
-            if (requested / FINISHED).exists() or any(requested.glob(f"*/{FINISHED}")):
-                mistake = SettingError(
-                    setting, requested, "holds a finished run already", "choose another folder"
-                )
-                # Hydra turns an exception of a callback into a warning and continues.
-                raise SystemExit(f"error: {mistake}")
-            return
-        with open_dict(node):
-            node.dir = str(reserve_folder(requested))
+        if not is_typed(config, setting):
+            with open_dict(node):
+                node.dir = str(reserve_folder(requested))
+        elif (requested / FINISHED).exists() or any(requested.glob(f"*/{FINISHED}")):
+            rule = "holds a finished run already"
+            mistake = SettingError(setting, requested, rule, "choose another folder")
+            # Hydra turns an exception of a callback into a warning and continues.
+            raise SystemExit(f"error: {mistake}")
 
 
 def is_typed(config: DictConfig, setting: str) -> bool:
@@ -83,7 +94,7 @@ def is_typed(config: DictConfig, setting: str) -> bool:
 
 def typed_words(hydra: Any, *kinds_of_words: str) -> list[str]:
     """Return what was typed of ``hydra`` or ``task``, its references as they were typed: they may lead nowhere here."""
-    words: Any = OmegaConf.to_container(hydra.overrides, resolve=False)
+    words = as_written(hydra.overrides)
     return [str(word) for kind in kinds_of_words for word in words[kind]]
 
 
@@ -107,6 +118,19 @@ def save_whole(cfg: DictConfig, filename: str, output_dir: Path) -> None:
     """Write a config of a run as Hydra does, but whole or not at all."""
     output_dir.mkdir(parents=True, exist_ok=True)
     write_text(output_dir / filename, OmegaConf.to_yaml(cfg))
+
+
+@functools.cache
+def plugin_confs() -> tuple[Path, ...]:
+    """Import every plugin and list the folders of their yaml files; a broken one is said, and left out."""
+    files = []
+    for point in entry_points(group="vae_experiments"):
+        try:
+            files.append(getattr(point.load(), "__file__", None))
+        except Exception as error:
+            log.warning("the plugin %s cannot be imported (%s); it is left out", point.name, error)
+    confs = [Path(file).parent / "conf" for file in files if file]
+    return tuple(conf for conf in confs if conf.is_dir())
 
 
 class PluginConfs(SearchPathPlugin):
@@ -141,12 +165,10 @@ class Composer(Loader):
         """Compose a config."""
         config = super().load_configuration(*words, **named)
         if HELP_FLAGS & set(sys.argv):
-            settings = OmegaConf.to_container(
-                OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-            )
-            assert isinstance(settings, dict), settings
+            own = [str(key) for key in config if key != "hydra"]
+            settings: Any = OmegaConf.to_container(OmegaConf.masked_copy(config, own))
             text = str(config.hydra.help.template)
-            config.hydra.help.template = text.replace("$CONFIG", listed(settings).replace("$", "$$"))  # type: ignore[arg-type]
+            config.hydra.help.template = text.replace("$CONFIG", listed(settings).replace("$", "$$"))
         return config
 
 
@@ -189,12 +211,10 @@ JOB_LOGGING: dict[str, Any] = {
     },
     "disable_existing_loggers": False,
 }
-HYDRA_LOGGING = {
-    "version": 1,
-    "formatters": {"line": JOB_LOGGING["formatters"]["line"]},
+HYDRA_LOGGING = JOB_LOGGING | {
     "handlers": {"console": JOB_LOGGING["handlers"]["console"]},
     "root": {"level": "INFO", "handlers": ["console"]},
-    "disable_existing_loggers": False,
+    "loggers": {},
 }
 """What Hydra itself says of a sweep looks like what its jobs say."""
 HELP = """Take a video through the latent space of an autoencoder.
@@ -215,27 +235,29 @@ For example:
   python run.py -m noise.scale=0.1,0.5,1 seed=0,1        a sweep: one page over six runs"""
 
 
+def _files(pattern: str) -> list[Path]:
+    """List our own yaml files of that name, and then those of plugins."""
+    return [file for conf in (CONF, *plugin_confs()) for file in conf.glob(pattern)]
+
+
 def _choices(groups: Sequence[str]) -> Iterator[str]:
     """List what can be chosen of each group; Hydra would list the groups of every command."""
     for group in groups:
-        names = sorted(
-            file.stem for conf in (CONF, *plugin_confs()) for file in (conf / group).glob("*.yaml")
-        )
-        if names:
+        if names := sorted(file.stem for file in _files(f"{group}/*.yaml")):
             yield f"{group}: {', '.join(names)}"
 
 
 def _kinds_asked_for(groups: Sequence[str]) -> Iterator[tuple[str, type[Option]]]:
-    """Find the class behind each choice that ``--help`` stands beside, and where its settings are typed."""
-    for group, choice in asked_for(sys.argv):
-        if group not in groups or not choice.isidentifier():
-            continue
-        files = [
-            file for conf in (CONF, *plugin_confs()) if (file := conf / group / f"{choice}.yaml").exists()
-        ]
-        schema = re.search(rf"/hydra/schema/{group}/(\w+)", files[0].read_text("utf-8")) if files else None
-        if schema and schema[1] in kinds(group):
-            yield (choice if group == "manipulation" else group), kinds(group)[schema[1]]
+    """Find the classes behind ``source=video 'manipulation=[noise,blur]' --help``, and where their settings are typed."""
+    typed = [word.lstrip("+").partition("=") for word in sys.argv] if HELP_FLAGS & set(sys.argv) else []
+    for group, _, names in typed:
+        for name in map(str.strip, names.strip("[]").split(",")):
+            if group not in groups or not name.isidentifier():
+                continue
+            text = "".join(file.read_text("utf-8") for file in _files(f"{group}/{name}.yaml")[:1])
+            schema = re.search(rf"/hydra/schema/{group}/(\w+)", text)
+            if schema and schema[1] in kinds(group):
+                yield (name if group == "manipulation" else group), kinds(group)[schema[1]]
 
 
 def _make_room_for_our_launchers(store: ConfigStore) -> None:
@@ -273,19 +295,18 @@ def register(
     store.store(group="hydra/help", name="plain", node=HelpConf(template=text))
     ours = {"job_logging": "plain", "hydra_logging": "plain", "help": "plain"}
     groups = [
-        {group: ours.get(group, choice) for group, choice in default.items()}
+        {**default, **{name: ours[name] for name in default if name in ours}}
         for default in HydraConf().defaults
     ]
     # A launcher may say how many jobs the sweeper gives it at once.
     groups.sort(key=lambda default: "launcher" in default)
+    callback = f"{folder_callback.__module__}.{folder_callback.__name__}"
     defaults = HydraConf(
         defaults=groups,
         run=RunDir("outputs/${now:%Y-%m-%d}/${now:%H-%M-%S}"),
         sweep=SweepDir("outputs/sweeps/${now:%Y-%m-%d}/${now:%H-%M-%S}", "${hydra.job.num}"),
         output_subdir=folder_callback.config_folder,
-        callbacks={
-            "reserve_folder": {"_target_": f"{folder_callback.__module__}.{folder_callback.__name__}"}
-        },
+        callbacks={"reserve_folder": {"_target_": callback}},
     )
     store.store(group="hydra", name="config", node=defaults, provider="hydra")
     store.repo = Shared(store.repo)

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import json
-import logging
+import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vae_experiments.cli.hydra_errors import mistake_of
 from vae_experiments.cli.hydra_setup import ReserveRunFolder, is_typed, typed_words
 from vae_experiments.cli.run_folders import FREE, RESERVED, RUN, SWEEP, refuse_others, reserve_run
-from vae_experiments.cli.sweep_folders import planned, refuse_shared_folders
+from vae_experiments.cli.trusted_config import as_written
 from vae_experiments.cli.video_sets import take_each_video
 from vae_experiments.errors import SettingError, VaeExperimentsError
 from vae_experiments.files import digest_of, write_error
@@ -28,7 +34,6 @@ from vae_experiments.yaml_files import LARGEST, read_yaml
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-log = logging.getLogger(__name__)
 RECORD = "multirun.yaml"
 """Where Hydra writes down what a sweep was asked for."""
 PAGE = (
@@ -41,6 +46,8 @@ PAGE = (
     "batch_size.png",
 )
 """What a sweep writes beside its jobs."""
+NUMBERED = "${hydra.job.num}"
+SUBDIR = "hydra.sweep.subdir"
 
 
 class Resume(Choice):
@@ -72,9 +79,8 @@ class Sweep(Option, group="sweep", single=True):
         if found is None and name.startswith("psnr_db"):
             return float("inf")
         if found is None:
-            raise self.error_for(
-                "objective", f"{name} has no value in this run", "choose another, such as psnr_db"
-            )
+            rule = f"{name} has no value in this run"
+            raise self.error_for("objective", rule, "choose another, such as psnr_db")
         if isinstance(found, bool) or not isinstance(found, int | float):
             raise self.error_for("objective", "is no number of metrics.json", "such as reconstructed.ssim")
         return float(found)
@@ -100,7 +106,7 @@ class SweepFolder(ReserveRunFolder):
         with ending_in_one_line():
             _refuse_another_config_folder(config)
             take_each_video(config)
-            refuse_shared_folders(config)
+            _refuse_shared_folders(config)
             folder = _folder_to_resume(config)
             if folder is None:
                 self._reserve(config, config.hydra.sweep, SWEEP)
@@ -114,15 +120,20 @@ class SweepFolder(ReserveRunFolder):
             with open_dict(config):
                 config.hydra.sweep.dir = str(folder)
                 config.hydra.overrides.hydra = [*typed_words(config.hydra, "hydra"), *overrides]
-            refuse_others(planned(config))
+            refuse_others(_planned(config))
             promise("the sweep ends, finished jobs stay")
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Write the page; the exit status says whether every job is finished."""
+        from vae_experiments.sweep.jobs import Status, read_jobs
+
         with ending_in_one_line():
             folder = Path(config.hydra.sweep.dir)
             finished = conclude(folder)
-            check_objective(Sweep(objective=str(config.sweep.objective)), folder)
+            sweep = Sweep(objective=str(config.sweep.objective))
+            for job in read_jobs([folder]):
+                if job.status is Status.finished:
+                    sweep.value(dict(job.metrics))  # which stops at an objective that no finished job has
         if not finished:
             raise SystemExit(1)
 
@@ -140,12 +151,53 @@ def ending_in_one_line() -> Iterator[None]:
 
 def _refuse_another_config_folder(config: DictConfig) -> None:
     """Stop where a run would not keep its config, by which it is known, or would keep it among other files."""
-    place = OmegaConf.to_container(config.hydra, resolve=False)["output_subdir"]  # type: ignore[index,call-overload]
+    place = as_written(config.hydra)["output_subdir"]
     if place not in (RESERVED, CONFIG_FOLDER):
-        value = "null" if place is None else place
-        raise SettingError(
-            "hydra.output_subdir", value, f"a run keeps its config in {CONFIG_FOLDER}", "leave it out"
-        )
+        rule = f"a run keeps its config in {CONFIG_FOLDER}"
+        raise SettingError("hydra.output_subdir", "null" if place is None else place, rule, "leave it out")
+
+
+def _refuse_shared_folders(config: DictConfig) -> None:
+    """Stop where two jobs of a sweep would write into one folder."""
+    pattern = str(as_written(config.hydra.sweep)["subdir"])
+    seen: dict[str, int] = {}
+    for number, job in enumerate(_jobs(config)) if pattern != NUMBERED else ():
+        place = os.path.normpath(str(OmegaConf.select(job, SUBDIR)))
+        if place in seen:
+            rule = f"jobs {seen[place]} and {number} would share the folder {place}"
+            raise SettingError(SUBDIR, pattern, rule, f"add {NUMBERED}, as in '{pattern}_{NUMBERED}'")
+        seen[place] = number
+
+
+def _planned(config: DictConfig) -> list[tuple[Path, DictConfig]]:
+    """Compose the jobs whose folders are there already, each with its folder."""
+    folder = Path(config.hydra.sweep.dir)
+    if not any(path.is_dir() for path in folder.iterdir()):
+        return []
+    places = ((folder / str(OmegaConf.select(job, SUBDIR)), job) for job in _jobs(config))
+    return [(place, job) for place, job in places if place.exists()]
+
+
+def _jobs(config: DictConfig) -> Iterator[DictConfig]:
+    """Compose every job, as Hydra will; a sweeper that decides on the way has none beforehand."""
+    if not str(config.hydra.sweeper.get("_target_")).endswith(f".{BasicSweeper.__name__}"):
+        return
+    loader = GlobalHydra.instance().config_loader()
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+    before = HydraConfig.instance().cfg
+    try:
+        parser = OverridesParser.create(config_loader=loader)
+        words = parser.parse_overrides([*params, *typed_words(config.hydra, "task")])
+        for number, job in enumerate(BasicSweeper.split_arguments(words, None)[0]):
+            composed = loader.load_sweep_config(config, list(job))
+            with open_dict(composed):
+                composed.hydra.job.id = composed.hydra.job.num = number
+            HydraConfig.instance().set_config(composed)
+            yield composed
+    except HydraException:
+        return  # Hydra composes them again, and says it better
+    finally:
+        HydraConfig.instance().cfg = before
 
 
 def conclude(folder: Path) -> bool:
@@ -161,46 +213,27 @@ def conclude(folder: Path) -> bool:
     return summary.finished == summary.jobs
 
 
-def check_objective(sweep: Sweep, folder: Path) -> None:
-    """Stop at an objective that no finished job has.
-
-    Raises:
-        SettingError: there is no such number.
-    """
-    from vae_experiments.sweep.jobs import Status, read_jobs
-
-    for job in read_jobs([folder]):
-        if job.status is Status.finished:
-            sweep.value(dict(job.metrics))
-
-
 def _folder_to_resume(config: DictConfig) -> Path | None:
     """Find the folder of the sweep that is to go on: the one that was typed, or the last of its kind."""
     requested = Path(config.hydra.sweep.dir)
     if is_typed(config, SWEEP):
-        return _checked(requested, config)
+        others = (requested / FINISHED).exists() or any(requested.glob(f"*/{FINISHED}"))
+        if others and _recorded(requested) != _asked(config):
+            raise RefusedError(SWEEP, requested, "holds a finished run already", "choose another folder")
+        return requested
     if str(config.sweep.get("resume")) != Resume.last.name:
         return None
-    before = {
-        file.parent for name in (RECORD, RESERVATION) for file in requested.parent.parent.glob(f"*/*/{name}")
-    }
+    sweeps = requested.parent.parent
+    before = {file.parent for name in (RECORD, RESERVATION) for file in sweeps.glob(f"*/*/{name}")}
     for folder in sorted(before, key=_age):
         recorded = _recorded(folder)
         if recorded == _asked(config):
             return folder
         if recorded is None:
-            problem = f"cannot tell what {folder} was asked for, its {RECORD} is damaged"
-            raise SettingError("sweep.resume", "last", problem, f"type {SWEEP}=FOLDER, or delete that file")
-    problem = f"finds no sweep of these settings in {requested.parent.parent}"
-    raise SettingError("sweep.resume", "last", problem, "leave it out the first time")
-
-
-def _checked(folder: Path, config: DictConfig) -> Path:
-    """Return the folder that was typed, unless runs of others lie in it."""
-    others = (folder / FINISHED).exists() or any(folder.glob(f"*/{FINISHED}"))
-    if others and _recorded(folder) != _asked(config):
-        raise RefusedError(SWEEP, folder, "holds a finished run already", "choose another folder")
-    return folder
+            rule = f"cannot tell what {folder} was asked for, its {RECORD} is damaged"
+            raise SettingError("sweep.resume", "last", rule, f"type {SWEEP}=FOLDER, or delete that file")
+    rule = f"finds no sweep of these settings in {sweeps}"
+    raise SettingError("sweep.resume", "last", rule, "leave it out the first time")
 
 
 def _age(folder: Path) -> tuple[float, str]:
@@ -216,27 +249,19 @@ def _asked(config: DictConfig) -> str:
 
 def _recorded(folder: Path) -> str | None:
     """Return what the sweep in a folder was asked for; None where nobody knows."""
-    try:
-        reserved = json.loads((folder / RESERVATION).read_bytes())
-        return str(reserved["settings"])
-    except (OSError, ValueError, LookupError, TypeError):
-        pass
-    try:
-        before = read_yaml(folder / RECORD, most=LARGEST)
-        return _digest(before["hydra"]["overrides"]["task"])
-    except (VaeExperimentsError, LookupError, TypeError):
-        return None
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        return str(json.loads((folder / RESERVATION).read_bytes())["settings"])
+    with contextlib.suppress(VaeExperimentsError, LookupError, TypeError):
+        return _digest(read_yaml(folder / RECORD, most=LARGEST)["hydra"]["overrides"]["task"])
+    return None
 
 
 def _digest(words: Iterable[Any]) -> str:
-    return digest_of(
-        [word for word in map(str, words) if word.partition("=")[0].partition(".")[0] not in FREE]
-    )
+    return digest_of([word for word in map(str, words) if re.split("[.=]", word)[0] not in FREE])
 
 
 def _swept(config: DictConfig) -> set[str]:
     """Name the settings of which a sweep takes several values: typed, or from a named experiment."""
-    typed = dict(word.split("=", 1) for word in typed_words(config.hydra, "task") if "=" in word)
-    params = config.hydra.sweeper.get("params") or {}
-    wanted = {**{str(key): str(value) for key, value in params.items()}, **typed}
-    return {key for key, value in wanted.items() if "," in value or "(" in value}
+    wanted = dict(config.hydra.sweeper.get("params") or {})
+    wanted |= dict(word.split("=", 1) for word in typed_words(config.hydra, "task") if "=" in word)
+    return {str(key) for key, value in wanted.items() if "," in str(value) or "(" in str(value)}

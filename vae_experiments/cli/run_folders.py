@@ -10,11 +10,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from vae_experiments.errors import VaeExperimentsError
-from vae_experiments.files import digest_of, is_complete, read_sums, write_json
+from vae_experiments.files import digest_of, is_complete, read_sums
 from vae_experiments.pipeline.folder_lock import (
     CONFIG_FOLDER,
     ELSEWHERE,
-    FAILURE,
     RefusedError,
     Reservation,
     held,
@@ -56,8 +55,11 @@ def reserve_run(
     if source and here in ((place := Path(str(source)).resolve()), *place.parents):
         raise RefusedError(setting, folder, "holds the source", "choose another folder")
     settings, names = settings_of(config), _names(config, written)
-    is_free = (lambda: _can_be_mended(folder, settings)) if setting == SWEEP else (lambda: False)
-    reservation = take(folder, settings, names, setting, lambda: saved_settings(folder), is_free)
+    reservation = take(
+        *(folder, settings, names, setting),
+        saved=lambda: saved_settings(folder),
+        is_free=lambda: setting == SWEEP and _can_be_mended(folder, settings),
+    )
     reservation.clear(names)
     return reservation
 
@@ -86,13 +88,8 @@ def refuse_others(jobs: Sequence[tuple[Path, DictConfig]]) -> None:
     for folder, config in jobs:
         settings = settings_of(config)
         problem = obstacle(folder, settings, _names(config), lambda place=folder: saved_settings(place))  # type: ignore[misc]
-        if problem and saved_settings(folder) != settings and not _can_be_mended(folder, settings):
+        if problem and not _can_be_mended(folder, settings):
             raise RefusedError(SWEEP, folder, problem, ELSEWHERE)
-
-
-def fail_job(folder: Path, sentence: str) -> None:
-    """Write down why a job failed, for the page of its sweep."""
-    write_json(folder / FAILURE, {"sentence": sentence})
 
 
 def settings_of(config: DictConfig) -> str:

@@ -17,9 +17,8 @@ from vae_experiments.schedules import GRAMMAR
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from vae_experiments.options import Option, Rule
+    from vae_experiments.options import Option
 
-HELP_FLAGS = {"--help", "-h"}
 WIDEST = 40
 """Letters of a setting and its default that the meanings of the others make room for."""
 COMMAND = "python -m vae_experiments.cli.settings_help > docs/manipulations.md"
@@ -39,6 +38,8 @@ GROUPS = {
     "network_bending": "Two videos, and the decoder's weights",
 }
 """What each module of manipulations is about, in the order in which people read of them."""
+FOREIGN = "From other packages"
+COMMON = {key for key, _, _ in Manipulation.settings()}
 
 
 def sentence(kind: type[Option]) -> str:
@@ -53,9 +54,8 @@ def grouped() -> dict[str, dict[str, type[ChainStep]]]:
     groups: dict[str, dict[str, type[ChainStep]]] = {title: {} for title in GROUPS.values()}
     for name, kind in kinds("manipulation").items():
         assert issubclass(kind, ChainStep), kind
-        title = GROUPS.get(kind.__module__.rpartition(".")[2], "From other packages")
-        groups.setdefault(title, {})[name] = kind
-    return {title: dict(members) for title, members in groups.items() if members}
+        groups.setdefault(GROUPS.get(kind.__module__.rpartition(".")[2], FOREIGN), {})[name] = kind
+    return {title: members for title, members in groups.items() if members}
 
 
 def explain(chosen: Iterable[tuple[str, type[Option]]]) -> str:
@@ -66,7 +66,7 @@ def explain(chosen: Iterable[tuple[str, type[Option]]]) -> str:
     """
     lines: list[str] = []
     for address, kind in chosen:
-        rows = [(f"{address}.{key}={value}", meaning) for key, value, meaning in _rows(kind)]
+        rows = [(f"{address}.{key}={value}", meaning) for key, value, meaning in rows_of(kind)]
         width = min(max((len(typed) for typed, _ in rows), default=0), WIDEST) + 2
         lines += ["", f"{kind.kind}: {sentence(kind)}", ""]
         lines += [f"  {typed:{width}}{meaning}" for typed, meaning in rows]
@@ -95,74 +95,50 @@ def listed(config: Mapping[str, Any]) -> str:
     return "\n".join(rows)
 
 
-def asked_for(words: Sequence[str]) -> list[tuple[str, str]]:
-    """Name group and choice of what ``source=video 'manipulation=[noise,blur]' --help`` asks about."""
-    if not HELP_FLAGS & set(words):
-        return []
-    typed = [word.lstrip("+").partition("=") for word in words if not word.startswith("-")]
-    return [
-        (group, choice.strip()) for group, _, choices in typed for choice in choices.strip("[]").split(",")
-    ]
-
-
 def reference() -> str:
     """Write the reference of all manipulations as Markdown."""
-    lines = ["# Manipulations", "", f"Made by `{COMMAND}`.", "", *_common()]
+    lines = ["# Manipulations", "", f"Made by `{COMMAND}`.", ""]
+    lines += ["Every manipulation but `retime` and `bend` also takes:", ""]
+    lines += [*table("<name>", [row for row in rows_of(Manipulation) if row[0] in COMMON]), ""]
+    lines += [f'Where a setting says "or a schedule", {GRAMMAR}. Put the value in quotes for the shell: ']
+    lines += ["`noise.scale='ramp(0,1)'`.", ""]
     for title, members in grouped().items():
-        if title == "From other packages":
+        if title == FOREIGN:
             continue
         lines += [f"## {title}", ""]
         for name, kind in members.items():
-            lines += [f"### {name}", "", *_paragraphs(kind), ""]
-            common = _common_settings() if issubclass(kind, Manipulation) else set()
-            own = [row for row in _rows(kind) if row[0] not in common]
-            lines += [*_table(name, own), ""] if own else []
+            lines += [f"### {name}", "", _described(kind), ""]
+            common = COMMON if issubclass(kind, Manipulation) else set()
+            own = [row for row in rows_of(kind) if row[0] not in common]
+            lines += [*table(name, own), ""] if own else []
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _common() -> Iterator[str]:
-    yield "Every manipulation but `retime` and `bend` also takes:"
-    yield ""
-    yield from _table("<name>", [row for row in _rows(Manipulation) if row[0] in _common_settings()])
-    yield ""
-    yield f'Where a setting says "or a schedule", {GRAMMAR}. Put the value in quotes for the shell: '
-    yield "`noise.scale='ramp(0,1)'`."
-    yield ""
-
-
-def _common_settings() -> set[str]:
-    return {key for key, _, _ in Manipulation.settings()}
-
-
-def _rows(kind: type[Option]) -> Iterator[tuple[str, str, str]]:
+def rows_of(kind: type[Option]) -> Iterator[tuple[str, str, str]]:
     """Yield name, default and meaning of each setting."""
+    scheduled = kind.scheduled()
     for key, value, rule in kind.settings():
-        yield key, shown(value), _meaning(kind, key, value, rule)
+        meaning = [rule.help if not rule.unit or rule.unit in rule.help else f"{rule.help}, in {rule.unit}"]
+        if isinstance(value, Enum):
+            meaning.append(f"one of {', '.join(choice.name for choice in type(value))}")
+        bounds = str(rule).removesuffix(rule.unit).strip()
+        meaning += [bounds] if bounds and not isinstance(value, list) else []
+        meaning += ["or a schedule"] if key in scheduled else []
+        yield key, shown(value), "; ".join(meaning)
 
 
-def _meaning(kind: type[Option], key: str, value: Any, rule: Rule) -> str:
-    parts = [rule.help if not rule.unit or rule.unit in rule.help else f"{rule.help}, in {rule.unit}"]
-    if isinstance(value, Enum):
-        parts.append(f"one of {', '.join(choice.name for choice in type(value))}")
-    bounds = str(rule).removesuffix(rule.unit).strip()
-    parts += [bounds] if bounds and not isinstance(value, list) else []
-    parts += ["or a schedule"] if key in kind.scheduled() else []
-    return "; ".join(parts)
+def table(address: str, rows: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Return settings, by where they are typed, as a table in Markdown."""
+    lines = [f"| `{address}.{key}` | {value or '-'} | {meaning} |" for key, value, meaning in rows]
+    return ["| setting | default | meaning |", "|---|---|---|", *lines]
 
 
-def _table(name: str, rows: Sequence[tuple[str, str, str]]) -> Iterator[str]:
-    yield "| setting | default | meaning |"
-    yield "|---|---|---|"
-    for key, value, meaning in rows:
-        yield f"| `{name}.{key}` | {value or '-'} | {meaning} |"
-
-
-def _paragraphs(kind: type[ChainStep]) -> list[str]:
+def _described(kind: type[ChainStep]) -> str:
     text = (inspect.getdoc(kind) or "").replace("``", "`").replace("*", r"\*")
     code = text.split("`")
     # Stars inside code stay as they are.
     code[1::2] = [part.replace(r"\*", "*") for part in code[1::2]]
-    return ["`".join(code)]
+    return "`".join(code)
 
 
 if __name__ == "__main__":

@@ -140,6 +140,11 @@ class Loader(ConfigLoaderImpl):
         super()._process_config_searchpath(config_name, parsed_overrides, repo)
 
 
+def as_written(node: Any) -> Any:
+    """Return the plain values of a node; a reference stays as it is written, since it may lead nowhere here."""
+    return OmegaConf.to_container(node, resolve=False)
+
+
 def guard_hydra(loader: type[Loader]) -> None:
     """Have every config of this process read and composed under the rules above."""
     vars(hydra_application)["ConfigLoaderImpl"] = loader
@@ -166,7 +171,7 @@ def refuse_code(config: DictConfig, sources: Iterable[ConfigSource] = ()) -> Non
         SettingError: it names code, a command or a place that a config may not name.
     """
     typed = [str(word).lstrip("+~").partition("=")[0] for word in config.hydra.overrides.hydra]
-    callbacks = OmegaConf.to_container(config.hydra, resolve=False)["callbacks"]  # type: ignore[call-overload, index]
+    callbacks = as_written(config.hydra)["callbacks"]
     ours = OmegaConf.to_container(ConfigStore.instance().repo["hydra"]["config.yaml"].node.callbacks)
     if callbacks != ours:
         raise _refused("hydra.callbacks", callbacks, NO_CODE)
@@ -192,9 +197,11 @@ def refuse_code(config: DictConfig, sources: Iterable[ConfigSource] = ()) -> Non
 def _params(config: DictConfig) -> dict[str, Any]:
     """Return what a yaml sweeps, settings and their values, unresolved."""
     params = OmegaConf.select(config, "hydra.sweeper.params")
-    plain = OmegaConf.to_container(params, resolve=False) if isinstance(params, DictConfig) else {}
-    assert isinstance(plain, dict), plain
-    return {str(key): value for key, value in plain.items()}
+    return (
+        {str(key): value for key, value in as_written(params).items()}
+        if isinstance(params, DictConfig)
+        else {}
+    )
 
 
 def _read_as_typed(config: DictConfig) -> None:
@@ -255,7 +262,7 @@ def _stored() -> set[tuple[str, str]]:
         repo.get("schema", {}).get("launcher", {}),
         *(repo.get(name, {}) for name in (*ENGINES, *LOGGING)),
     ]
-    return {pair for block in blocks for pair in _pairs(block)}
+    return {pair for block in blocks for pair in _pairs("", block)}
 
 
 def _installed(sources: Iterable[ConfigSource]) -> set[tuple[str, str]]:
@@ -267,22 +274,19 @@ def _installed(sources: Iterable[ConfigSource]) -> set[tuple[str, str]]:
         for group in (f"hydra/{name}" for name in (*ENGINES, *LOGGING))
         if source.is_group(group)
         for name in source.list(group, ObjectType.CONFIG)
-        for pair in _pairs(source.load_config(f"{group}/{name}").config)
+        for pair in _pairs("", source.load_config(f"{group}/{name}").config)
     }
 
 
-def _pairs(block: Any) -> Iterator[tuple[str, str]]:
+def _pairs(key: str, value: Any) -> Iterator[tuple[str, str]]:
     """Yield each value of a block, however deep, with its key."""
-    if isinstance(block, ConfigNode):
-        block = block.node
-    if isinstance(block, Container):
-        block = OmegaConf.to_container(block, resolve=False)
-    if isinstance(block, dict | list):
-        for key, value in block.items() if isinstance(block, dict) else enumerate(block):
-            if isinstance(value, dict | list | Container | ConfigNode):
-                yield from _pairs(value)
-            else:
-                yield str(key), str(value)
+    value = value.node if isinstance(value, ConfigNode) else value
+    value = as_written(value) if isinstance(value, Container) else value
+    if isinstance(value, dict | list):
+        for name, below in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _pairs(str(name), below)
+    else:
+        yield key, str(value)
 
 
 def _refused(setting: str, value: object, rule: str) -> SettingError:

@@ -6,20 +6,18 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
 from vae_experiments.cli.hydra_setup import CONF
+from vae_experiments.cli.settings_help import rows_of, table
 from vae_experiments.models import Hub, Model
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from vae_experiments.options import shown
 
 COMMAND = "python -m vae_experiments.commands.model_catalog > docs/models.md"
 SCHEMA = "/hydra/schema/model/hub@_here_"
 SMALL_MB = 400
-UNKNOWN = "-"
+HEADER = "| model | what it is | repository | channels | stride | frames to a latent | MB | licence | gated |"
 INTRODUCTION = f"""# Models on the Hugging Face hub
 
 Made by `{COMMAND}` from the files in `conf/model/`.
@@ -51,10 +49,10 @@ those who accept their terms there. For any other one, in a folder of a reposito
 """
 
 
-def hubs(folder: Path = CONF / "model") -> dict[str, Hub]:
+def hubs() -> dict[str, Hub]:
     """Read the models on the hub by the names that select them; those that are named by hand are left out."""
     found = {}
-    for file in sorted(folder.glob("*.yaml")):
+    for file in sorted((CONF / "model").glob("*.yaml")):
         values = OmegaConf.load(file)
         assert isinstance(values, DictConfig), file
         if SCHEMA not in values.pop("defaults", []) or OmegaConf.is_missing(values, "repository"):
@@ -73,40 +71,21 @@ def small(known: dict[str, Hub]) -> dict[str, Hub]:
 
 def page() -> str:
     """Write the page of all models on the hub, and of their settings, as Markdown."""
-    lines = [INTRODUCTION, "## Models", "", *_table(), "", "## Settings", "", *_settings()]
-    return "\n".join(lines) + "\n"
-
-
-def _table() -> list[str]:
-    rows = [
-        "| model | what it is | repository | channels | stride | frames to a latent | MB | licence | gated |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    lines = [INTRODUCTION, "## Models", "", HEADER, "|---|---|---|---|---|---|---|---|---|"]
     for name, hub in hubs().items():
         title = (CONF / "model" / f"{name}.yaml").read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
         where = f"`{hub.repository}`" + (f", `{hub.subfolder}`" if hub.subfolder else "")
         facts = (hub.latent_channels, hub.stride, hub.time_stride, hub.size_mb, hub.licence, hub.gated)
-        rows.append("| " + " | ".join((f"`{name}`", title, where, *map(_shown, facts))) + " |")
-    return rows
-
-
-def _settings() -> list[str]:
-    rows = ["| setting | default | meaning |", "|---|---|---|"]
+        lines.append("| " + " | ".join((f"`{name}`", title, where, *map(_fact, facts))) + " |")
     every_models = {key for key, _, _ in Model.settings()}
-    for key, value, rule in Hub.settings():
-        if key in every_models:
-            continue
-        meaning = f"{rule.help}, in {rule.unit}" if rule.unit else rule.help
-        rows.append(f"| `model.{key}` | {_shown(value) or UNKNOWN} | {meaning} |")
-    return rows
+    own = [row for row in rows_of(Hub) if row[0] not in every_models]
+    return "\n".join([*lines, "", "## Settings", "", *table("model", own)]) + "\n"
 
 
-def _shown(value: object) -> str:
-    if value is None or value == "???":
-        return UNKNOWN
+def _fact(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return shown(value) or "-"
 
 
 if __name__ == "__main__":

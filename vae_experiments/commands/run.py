@@ -15,10 +15,11 @@ from vae_experiments.cli.config import experiment_from, sweep_from
 from vae_experiments.cli.entry import complain, one_line_mistakes, sentences, wants_trace, written_down
 from vae_experiments.cli.hydra_setup import typed_words
 from vae_experiments.cli.multirun import SweepFolder
-from vae_experiments.cli.run_folders import RUN, SWEEP, fail_job, finished_job, reserve_run
+from vae_experiments.cli.run_folders import RUN, SWEEP, finished_job, reserve_run
 from vae_experiments.errors import SettingError
+from vae_experiments.files import write_json
 from vae_experiments.messages import one_line
-from vae_experiments.pipeline.folder_lock import RefusedError
+from vae_experiments.pipeline.folder_lock import FAILURE, RefusedError
 from vae_experiments.runtime.interruption import check
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _run_job(config: DictConfig, folder: Path, typed: Sequence[str], job: str) -
         if wants_trace:
             raise
         complain(f"{sentence} ({job}: {words})")
-        fail_job(folder, one_line(sentence))
+        write_json(folder / FAILURE, {"sentence": one_line(sentence)})  # for the page of the sweep
         return float("nan")
     try:
         return sweep_from(config).value(metrics)

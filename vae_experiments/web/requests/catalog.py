@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from vae_experiments.cli.hydra_setup import CONF
-from vae_experiments.cli.plugins import plugin_confs
+from vae_experiments.cli.hydra_setup import CONF, plugin_confs
 from vae_experiments.errors import ModelError, SettingError
 from vae_experiments.models import Bundled, Hub
 from vae_experiments.options import Option, kind_named, snake_case
