@@ -40,15 +40,13 @@ RELIED_ON = {
     "omegaconf.base.Node._maybe_dereference_node": ["cli/trusted_config.py"],
     "omegaconf.base.Node._value": ["cli/trusted_config.py"],
     "omegaconf.resolvers.oc.env": ["cli/trusted_config.py"],
-    "torch.cpu._is_amx_tile_supported": ["runtime/device.py", "training/precision.py"],
+    "torch.cpu._is_amx_tile_supported": ["runtime/device.py", "training/train_step.py"],
     "torch.utils._python_dispatch.TorchDispatchMode": ["models/execution.py"],
     "torch.utils._pytree.tree_leaves": ["models/execution.py"],
     "diffusers.models.autoencoders.autoencoder_kl_wan.patchify": ["models/temporal/streaming.py"],
     "diffusers.models.autoencoders.autoencoder_kl_wan.unpatchify": ["models/temporal/streaming.py"],
     "diffusers.models.autoencoders.autoencoder_kl_wan.WanCausalConv3d": ["training/networks/build.py"],
-    "diffusers.models.autoencoders.autoencoder_kl_wan.WanResidualBlock": [
-        "training/networks/initialization.py"
-    ],
+    "diffusers.models.autoencoders.autoencoder_kl_wan.WanResidualBlock": ["training/networks/build.py"],
     "diffusers.AutoencoderVidTok._set_first_chunk": ["models/temporal/streaming.py"],
     "diffusers.AutoencoderVidTok._set_cache_offset": ["models/temporal/streaming.py"],
     "diffusers.AutoencoderKLKVAEVideo._make_encoder_cache": ["models/temporal/streaming.py"],

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from tests.analysis.clips import mixed, noise
-from vae_experiments.analysis.comparison import frechet_distance, mean_shifts
-from vae_experiments.analysis.statistics import Gaussian, gaussian
+from vae_experiments.analysis.statistics import Gaussian, frechet_distance, gaussian, mean_shifts
 
 
 def test_a_mean_shift_is_in_standard_deviations_of_both() -> None:

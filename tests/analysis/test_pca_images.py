@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.analysis.clips import mixed, noise
-from vae_experiments.analysis.pca_images import component_pictures, enlarged
+from vae_experiments.analysis.output import component_pictures, enlarged
 from vae_experiments.analysis.statistics import gaussian, principal_components
 from vae_experiments.tensors import Size
 

@@ -5,8 +5,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from vae_experiments.training.procedural.frames import SIDE, frame, palette
-from vae_experiments.training.procedural.shapes import Surfaces, outline, stamp
+from vae_experiments.training.procedural.frames import SIDE, Surfaces, frame, outline, palette, stamp
 from vae_experiments.training.procedural.textures import CANVAS, spectral_noise, texture
 
 

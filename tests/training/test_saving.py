@@ -20,9 +20,8 @@ from vae_experiments.pipeline.folder_lock import RESERVATION, RefusedError
 from vae_experiments.runtime.device import Device
 from vae_experiments.training import train
 from vae_experiments.training import trainer as trainer_module
-from vae_experiments.training.checkpoints import read_checkpoint
+from vae_experiments.training.checkpoints import LARGEST_SHARE, Pace, read_checkpoint
 from vae_experiments.training.data.options import Procedural
-from vae_experiments.training.pace import LARGEST_SHARE, Pace
 from vae_experiments.training.recipes import Autoencoder
 from vae_experiments.training.resuming import CHECKPOINT, SETTINGS, saved_settings
 from vae_experiments.training.trainer import MODEL, Trainer

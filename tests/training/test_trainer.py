@@ -20,15 +20,13 @@ from vae_experiments.tensors import Size
 from vae_experiments.training.checkpoints import read_checkpoint
 from vae_experiments.training.data.loader import Batches
 from vae_experiments.training.data.options import Folder, Procedural
-from vae_experiments.training.evaluation import mean_psnr_db, reconstruct
+from vae_experiments.training.export import mean_psnr_db, reconstruct
 from vae_experiments.training.networks.build import split_parameters
-from vae_experiments.training.networks.modules import StepRandom
-from vae_experiments.training.networks.vector_quantized import Quantised
-from vae_experiments.training.precision import settle_precision
+from vae_experiments.training.networks.modules import Quantised, StepRandom
 from vae_experiments.training.recipes import Autoencoder, Vae, VideoVae, Vqvae
 from vae_experiments.training.resuming import CHECKPOINT, last_training
 from vae_experiments.training.settings import Precision, Training
-from vae_experiments.training.train_step import MOST_SKIPPED
+from vae_experiments.training.train_step import MOST_SKIPPED, settle_precision
 from vae_experiments.training.trainer import MODEL, Trainer
 
 if TYPE_CHECKING:
@@ -566,7 +564,7 @@ def test_a_code_that_nothing_chooses_begins_anew_where_latents_are(tmp_path: Pat
 def test_latents_do_not_snap_before_their_time() -> None:
     trainee = settings(Vqvae, quantize_after=5, steps=100).trainee()
     frames = torch.rand(2, 3, 32, 32)
-    free, snapped = (trainee(frames, StepRandom.of(0, step, 0)).reconstructed for step in (4, 5))
+    free, snapped = (trainee(frames, StepRandom(0, step, 0)).reconstructed for step in (4, 5))
     latents = trainee.encode(frames)
     network: Any = trainee.network
     torch.testing.assert_close(free, network.decode(latents, force_not_quantize=True).sample)

@@ -18,7 +18,7 @@ from vae_experiments.analysis.study import Study
 from vae_experiments.cli.app import command
 from vae_experiments.cli.config import option_from, refuse_unknown
 from vae_experiments.cli.entry import one_line_mistakes
-from vae_experiments.cli.hydra_setup import ReserveRunFolder
+from vae_experiments.cli.hydra_setup import ReserveRunFolder, is_typed
 from vae_experiments.cli.multirun import ending_in_one_line
 from vae_experiments.cli.run_folders import RUN, reserve_run
 from vae_experiments.errors import SettingError
@@ -57,11 +57,11 @@ class ReserveAnalysisFolder(ReserveRunFolder):
 
     def _reserve(self, config: DictConfig, node: DictConfig, setting: str) -> None:
         requested = Path(node.dir)
-        typed = any(override.startswith(f"{setting}=") for override in config.hydra.overrides.hydra)
-        if typed and ((requested / FINISHED).exists() or any(requested.glob(f"*/{FINISHED}"))):
-            mistake = SettingError(
-                setting, requested, "holds a finished analysis already", "choose another folder"
-            )
+        if is_typed(config, setting) and (
+            (requested / FINISHED).exists() or any(requested.glob(f"*/{FINISHED}"))
+        ):
+            rule = "holds a finished analysis already"
+            mistake = SettingError(setting, requested, rule, "choose another folder")
             # Hydra turns an exception of a callback into a warning and continues.
             raise SystemExit(f"error: {mistake}")
         super()._reserve(config, node, setting)

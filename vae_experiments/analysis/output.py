@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.analysis.pca_images import component_pictures, enlarged
 from vae_experiments.analysis.settings import Plots
-from vae_experiments.analysis.statistics import MOMENTS, gaussian, histograms, principal_components
+from vae_experiments.analysis.statistics import (
+    PrincipalComponents,
+    gaussian,
+    histograms,
+    in_chunks,
+    principal_components,
+)
 from vae_experiments.files import write_csv, write_json
 from vae_experiments.writers import open_mp4, write_page
 from vae_experiments.writers.plots.analysis_plots import (
@@ -18,13 +23,13 @@ from vae_experiments.writers.plots.analysis_plots import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from vae_experiments.analysis.clip_latents import Subject
+    from vae_experiments.tensors import Latents, Pixels, Size
 
 FINISHED = "analysis.json"
-COLUMNS = ("channel", *MOMENTS)
 VIDEO = "pca.mp4"
 CAPTIONS = {
     "correlation.png": (
@@ -48,6 +53,9 @@ CAPTIONS = {
         "Density of the values of each channel; dotted, the normal curve of the same mean and deviation.",
     ),
 }
+PERCENTILES = (1, 99)
+NOTHING = 1e-5
+"""A range below this, in standard deviations or as a fraction of the widest component's, is only rounding."""
 WRITTEN = (FINISHED, "analysis.csv", "analysis.html", VIDEO, *CAPTIONS)
 """Every name that an analysis writes into its folder, as patterns."""
 
@@ -126,6 +134,8 @@ def _write_page(
     count, channels, height, width = numbers["shape"]
     names = {path.name for path in folder.iterdir() if path.name[0] != "."}
     origin = numbers["provenance"]
+    known = [name for name in ("device", "weights_digest", "git_commit") if name in origin]
+    frames = f"{numbers['time_stride']} frames" if numbers["time_stride"] > 1 else "1 frame"
     write_page(
         folder / "analysis.html",
         "analysis_report.html",
@@ -140,14 +150,8 @@ def _write_page(
         rows=[list(row.values()) for row in rows],
         facts={
             "a cell stands for": f"{numbers['stride']} x {numbers['stride']} pixels",
-            "a latent stands for": f"{numbers['time_stride']} frames"
-            if numbers["time_stride"] > 1
-            else "1 frame",
-            **{
-                name.replace("_", " "): origin[name]
-                for name in ("device", "weights_digest", "git_commit")
-                if name in origin
-            },
+            "a latent stands for": frames,
+            **{name.replace("_", " "): origin[name] for name in known},
         },
         files=sorted({FINISHED, *names}),
         command=str(origin["command"]),
@@ -157,18 +161,46 @@ def _write_page(
 def _summary(numbers: Mapping[str, Any]) -> dict[str, str]:
     """Pick the numbers that a person reads first."""
     summary, shares = {}, numbers["pca"]["cells"]["explained_variance"]
-    if numbers["mean_absolute_correlation"] is not None:
-        summary[f"{numbers['mean_absolute_correlation']:.3f}"] = (
-            "is the correlation of two channels on average, without its sign"
-        )
+    if (correlated := numbers["mean_absolute_correlation"]) is not None:
+        summary[f"{correlated:.3f}"] = "is the correlation of two channels on average, without its sign"
     if shares:
-        three = min(3, len(shares))
-        summary[f"{100 * sum(shares[:3]):.1f} %"] = (
-            f"of the variance is in the first {three} of {len(shares)} components"
-        )
-    if "second" in numbers:
-        second = numbers["second"]
-        summary[f"{second['frechet_distance']:.3f}"] = (
-            f"is the Frechet distance of its cells from those of {second['title']}, in standard deviations"
-        )
+        first = f"the first {min(3, len(shares))} of {len(shares)} components"
+        summary[f"{100 * sum(shares[:3]):.1f} %"] = f"of the variance is in {first}"
+    if second := numbers.get("second"):
+        cells = f"its cells from those of {second['title']}, in standard deviations"
+        summary[f"{second['frechet_distance']:.3f}"] = f"is the Frechet distance of {cells}"
     return summary
+
+
+def component_pictures(latents: Latents, components: PrincipalComponents) -> Pixels:
+    """Paint each cell by its first three principal components: uint8 ``T h w 3``.
+
+    Each component is scaled so that its 1st percentile over the clip is 0 and its 99th is 255. One that
+    does not vary, or is not there, is 128 everywhere; latents of one channel become grey.
+    """
+    import numpy as np
+    import torch
+
+    # Without taking off the mean: a shift does not change how scores lie between their percentiles.
+    projected = (
+        torch.einsum("tchw,kc->thwk", chunk.double(), components.directions[:3])
+        for chunk in in_chunks(latents)
+    )
+    scores = np.concatenate([score.float().numpy() for score in projected])
+    low, high = np.percentile(scores, PERCENTILES, axis=(0, 1, 2))
+    span = high - low
+    varies = span > NOTHING * max(span.max(), 1)
+    shares = np.where(varies, (scores - low) / np.where(varies, span, 1), 128 / 255)
+    pixels: Pixels = np.rint(shares.clip(0, 1) * 255).astype(np.uint8)
+    if pixels.shape[-1] == 1:
+        return pixels.repeat(3, axis=-1)
+    return np.pad(pixels, ((0, 0), (0, 0), (0, 0), (0, 3 - pixels.shape[-1])), constant_values=128)
+
+
+def enlarged(pixels: Pixels, stride: int, size: Size) -> Iterator[Pixels]:
+    """Make every cell a square of ``stride`` pixels, cut off at the size of the source, a picture at a time."""
+    from einops import repeat
+
+    for picture in pixels:
+        square = repeat(picture, "h w c -> (h p) (w q) c", p=stride, q=stride)
+        yield square[None, : size.height, : size.width]

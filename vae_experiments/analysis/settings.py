@@ -39,11 +39,7 @@ class Analysis(Option, group="analysis", single=True):
     plots: Plots = setting("which pictures are drawn: all, few or none", default=Plots.few)
 
     def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            SettingError: two settings exclude each other, or one is missing.
-        """
+        """Check what two settings must be together."""
         super().__post_init__()
         if self.folder and self.path:
             raise self.error_for(

@@ -8,8 +8,7 @@ the correlation of a channel that never changes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vae_experiments.pipeline.metrics import LatentStatistics
 
@@ -41,7 +40,14 @@ def channel_moments(latents: Latents) -> list[dict[str, float | None]]:
     mean, std = torch.tensor(means, dtype=torch.float64), torch.tensor(stds, dtype=torch.float64)
     low, high = latents.amin((0, 2, 3)), latents.amax((0, 2, 3))
     constant = low == high
-    third, fourth = _standardised_moments(latents, mean, std.where(~constant, std.new_ones(())))
+    # Of standardised values the third and the fourth power; of a constant channel nobody reads them.
+    third, fourth = torch.zeros_like(mean), torch.zeros_like(mean)
+    for centred in _centred_cells(latents, mean):
+        scaled = centred / std.where(~constant, std.new_ones(()))[:, None]
+        third += scaled.pow(3).sum(1)
+        fourth += scaled.pow(4).sum(1)
+    count = latents[:, 0].numel()
+    third, fourth = third / count, fourth / count
     columns = (mean, std.where(~constant, std.new_zeros(())), third, fourth - 3, low, high)
     rows = zip(constant.tolist(), *(column.tolist() for column in columns), strict=True)
     return [
@@ -56,17 +62,6 @@ def channel_moments(latents: Latents) -> list[dict[str, float | None]]:
 def in_chunks(latents: Latents) -> Iterator[Latents]:
     """Cut latents into a few at a time, which is as many as float64 copies are made of."""
     return (latents[at : at + LATENTS_AT_ONCE] for at in range(0, len(latents), LATENTS_AT_ONCE))
-
-
-def _standardised_moments(latents: Latents, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
-    """Average the third and the fourth power of each channel's standardised values."""
-    third, fourth = mean.new_zeros(len(mean)), mean.new_zeros(len(mean))
-    for centred in _centred_cells(latents, mean):
-        scaled = centred / std[:, None]
-        third += scaled.pow(3).sum(1)
-        fourth += scaled.pow(4).sum(1)
-    count = latents[:, 0].numel()
-    return third / count, fourth / count
 
 
 def histograms(latents: Latents, channels: Sequence[dict[str, float | None]]) -> tuple[Any, Any]:
@@ -89,8 +84,7 @@ def histograms(latents: Latents, channels: Sequence[dict[str, float | None]]) ->
     return edges, counts / (latents[:, 0].numel() * (edges[1] - edges[0]))
 
 
-@dataclass(frozen=True)
-class Gaussian:
+class Gaussian(NamedTuple):
     """The normal distribution that a clip's cells would have in channel space."""
 
     mean: Tensor
@@ -136,8 +130,7 @@ def mean_absolute_correlation(matrix: Sequence[Sequence[float | None]]) -> float
     return sum(values) / len(values) if values else None
 
 
-@dataclass(frozen=True)
-class PrincipalComponents:
+class PrincipalComponents(NamedTuple):
     """Principal components of the cells, the widest first."""
 
     variances: Tensor
@@ -216,3 +209,42 @@ def distances(first: Latents, second: Latents) -> list[float]:
     for one, other in zip(in_chunks(first), in_chunks(second), strict=True):
         found += (one.double() - other.double()).square().flatten(1).mean(1).sqrt().tolist()
     return found
+
+
+def mean_shifts(first: Gaussian, second: Gaussian) -> list[float | None]:
+    """Return how far each channel's mean lies from the first clip's in the second, in standard deviations.
+
+    Cohen's d (1988), of the second less the first: ``(m2 - m1) / sqrt((v1 + v2) / 2)``. None where the
+    channel never changes in either clip and yet has another mean.
+    """
+    apart = (second.mean - first.mean).tolist()
+    spread = ((first.covariance.diagonal() + second.covariance.diagonal()) / 2).sqrt().tolist()
+    return [
+        0.0 if difference == 0 else difference / width if width > 0 else None
+        for difference, width in zip(apart, spread, strict=True)
+    ]
+
+
+def frechet_distance(first: Gaussian, second: Gaussian) -> float:
+    """Return the Frechet distance of two normal distributions, in standard deviations of the latents.
+
+    ``d^2 = |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2))`` (Dowson and Landau 1982); the FID is such a
+    ``d^2``, of other features. The trace is found as ``min over rotations Q of |C1^(1/2) - C2^(1/2) Q|^2``
+    (Bhatia, Jain and Lim 2019), which has no difference of large numbers in it: two equal clips are
+    0 apart but for rounding.
+    """
+    import torch
+
+    root_first, root_second = _root(first.covariance), _root(second.covariance)
+    left, _, right = torch.linalg.svd(root_second @ root_first)
+    shapes = (root_first - root_second @ left @ right).square().sum()
+    return float(((first.mean - second.mean).square().sum() + shapes).sqrt())
+
+
+def _root(covariance: Tensor) -> Tensor:
+    """Return the symmetric matrix whose square is the covariance."""
+    import torch
+
+    values, vectors = torch.linalg.eigh(covariance)
+    root: Tensor = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+    return root

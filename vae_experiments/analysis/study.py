@@ -6,35 +6,32 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.analysis.clip_latents import encoded, saved
-from vae_experiments.analysis.comparison import frechet_distance, mean_shifts
+from vae_experiments.analysis.clip_latents import Subject, encoded, saved
 from vae_experiments.analysis.output import write_study
 from vae_experiments.analysis.settings import Analysis
 from vae_experiments.analysis.statistics import (
+    Gaussian,
     channel_moments,
     correlation,
     distances,
     explained_variance,
     frame_variances,
+    frechet_distance,
     gaussian,
     mean_absolute_correlation,
+    mean_shifts,
     power_spectrum,
     principal_components,
 )
-from vae_experiments.models import Bundled
+from vae_experiments.models import Bundled, Model
 from vae_experiments.pipeline.second_video import SecondVideos
 from vae_experiments.runtime.device import Device, give_threads_back
 from vae_experiments.runtime.progress import announce, waiting
 from vae_experiments.runtime.provenance import provenance
-from vae_experiments.sources import Content, MovingCircle
+from vae_experiments.sources import Content, MovingCircle, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from vae_experiments.analysis.clip_latents import Subject
-    from vae_experiments.analysis.statistics import Gaussian, PrincipalComponents
-    from vae_experiments.models import Model
-    from vae_experiments.sources import Source
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +117,9 @@ def findings(subject: Subject, second: Subject | None = None) -> dict[str, Any]:
     latents, clip = subject.latents, subject.clip
     cells = gaussian(latents)
     matrix = correlation(cells)
+    components = {"cells": principal_components(cells).variances.tolist()}
+    if len(latents) > 2:
+        components["frames"] = frame_variances(latents)
     numbers: dict[str, Any] = {
         "title": subject.title,
         "shape": list(latents.shape),
@@ -133,23 +133,16 @@ def findings(subject: Subject, second: Subject | None = None) -> dict[str, Any]:
         "channels": channel_moments(latents),
         "correlation": matrix,
         "mean_absolute_correlation": mean_absolute_correlation(matrix),
-        "pca": _components(subject, principal_components(cells)),
+        "pca": {
+            name: {"variances": variances, "explained_variance": explained_variance(variances)}
+            for name, variances in components.items()
+        },
         "spectrum": power_spectrum(subject.even, clip.rate_hz),
         "distances": _motion(subject),
     }
     if second is not None:
         numbers["second"] = _beside(subject, cells, second)
     return numbers | {"remarks": _remarks(subject, second)}
-
-
-def _components(subject: Subject, components: PrincipalComponents) -> dict[str, Any]:
-    found = {"cells": components.variances.tolist()}
-    if len(subject.latents) > 2:
-        found["frames"] = frame_variances(subject.latents)
-    return {
-        name: {"variances": variances, "explained_variance": explained_variance(variances)}
-        for name, variances in found.items()
-    }
 
 
 def _motion(subject: Subject) -> dict[str, list[Any]]:

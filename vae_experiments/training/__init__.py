@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,10 +32,14 @@ def train(training: Training, folder: Path, data: Data | None = None, device: De
     from vae_experiments.runtime.progress import announce
 
     announce("torch", "diffusers", "accelerate")
+    from vae_experiments.pipeline.folder_lock import held
     from vae_experiments.runtime.device import Device
     from vae_experiments.training.data.options import Procedural
-    from vae_experiments.training.resuming import reserved
+    from vae_experiments.training.resuming import reserve_training_folder
     from vae_experiments.training.trainer import Trainer
 
-    with reserved(folder):
+    with ExitStack() as stack:
+        # Whoever claimed it before ends its claim himself.
+        if not held(folder) and (reservation := reserve_training_folder(folder)):
+            stack.callback(reservation.end)
         return Trainer(training, data or Procedural(), folder, device or Device()).train()

@@ -1,9 +1,11 @@
-"""Checkpoints: where a training stands, in one file that is whole or absent."""
+"""Checkpoints: where a training stands, in one file that is whole or absent, and when it is written."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import time
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
@@ -16,11 +18,13 @@ from vae_experiments.runtime.interruption import held
 from vae_experiments.training.resuming import CHECKPOINT
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 Weights: TypeAlias = dict[str, torch.Tensor]
-MARK, BLANK = b'"sha256":"', "0" * 64
+MARK, BLANK = b'"sha256":"', b"0" * 64
+LARGEST_SHARE = 0.05
+"""Of the time, that saving may take."""
 
 
 def write_checkpoint(path: Path, weights: dict[str, Weights], progress: dict[str, Any]) -> None:
@@ -29,9 +33,9 @@ def write_checkpoint(path: Path, weights: dict[str, Weights], progress: dict[str
     The file holds its own SHA-256, taken with noughts in the place of it.
     """
     flat = {f"{part}/{name}": tensor for part, tensors in weights.items() for name, tensor in tensors.items()}
-    metadata = {"progress": json.dumps(progress), "sha256": BLANK}
+    metadata = {"progress": json.dumps(progress), "sha256": BLANK.decode()}
     content = save({name: tensor.contiguous() for name, tensor in flat.items()}, metadata)
-    place = content.index(MARK + BLANK.encode()) + len(MARK)
+    place = content.index(MARK + BLANK) + len(MARK)
     with held(firm=True), atomic_write(path) as hidden, hidden.open("wb") as file:
         file.write(content)
         file.seek(place)
@@ -65,8 +69,7 @@ def _checked(path: Path) -> bytes:
     content = path.read_bytes()
     place = content.index(MARK) + len(MARK)
     end = place + len(BLANK)
-    sha = hashlib.sha256(content[:place])
-    sha.update(BLANK.encode())
+    sha = hashlib.sha256(content[:place] + BLANK)
     sha.update(memoryview(content)[end:])
     if sha.hexdigest().encode() != content[place:end]:
         raise TrainingError(
@@ -118,3 +121,23 @@ def load_optimiser_state(
             optimiser.state[like][key] = (
                 torch.empty_like(like, dtype=value.dtype).copy_(value) if value.shape == like.shape else value
             )
+
+
+class Pace:
+    """Tells when to save: as often as asked, unless saving would then take too much of the time."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.seconds, self._clock = seconds, clock
+        self._saved_at, self._cost = clock(), 0.0
+
+    def is_due(self) -> bool:
+        """Whether the last save is long enough ago."""
+        return self._clock() - self._saved_at >= max(self.seconds, self._cost / LARGEST_SHARE)
+
+    @contextlib.contextmanager
+    def saving(self) -> Iterator[None]:
+        """Measure what the block, which saves, costs."""
+        began = self._clock()
+        yield
+        self._saved_at = self._clock()
+        self._cost = self._saved_at - began

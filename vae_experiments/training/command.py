@@ -12,8 +12,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from vae_experiments.cli.app import command
 from vae_experiments.cli.config import option_from, refuse_unknown
 from vae_experiments.cli.entry import one_line_mistakes
-from vae_experiments.cli.hydra_setup import ReserveRunFolder
+from vae_experiments.cli.hydra_setup import ReserveRunFolder, is_typed
 from vae_experiments.cli.multirun import ending_in_one_line
+from vae_experiments.cli.run_folders import RUN
 from vae_experiments.errors import SettingError, StoppedError
 from vae_experiments.pipeline.folder_lock import held
 from vae_experiments.runtime.device import Device
@@ -53,28 +54,21 @@ class ReserveTrainingFolder(ReserveRunFolder):
 
     def on_run_start(self, config: DictConfig, **arguments: Any) -> None:
         """Take the folder of the last training for ``training.resume=true``, if there is one."""
-        typed = any(override.startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra)
+        typed = is_typed(config, RUN)
         if not typed and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise SystemExit(
-                "error: processes that train together need one folder; give it, hydra.run.dir=FOLDER"
-            )
+            raise SystemExit(f"error: processes that train together need one folder; give it, {RUN}=FOLDER")
         with ending_in_one_line():
-            self._choose(config, typed, **arguments)
-            reserve_training_folder(Path(config.hydra.run.dir))
-
-    def _choose(self, config: DictConfig, typed: bool, **arguments: Any) -> None:
-        """Settle the folder."""
-        requested = Path(config.hydra.run.dir)
-        last = last_training(requested.parents[1]) if len(requested.parents) > 1 else None
-        if OmegaConf.select(config, "training.resume") is True and (typed or last):
+            requested = Path(config.hydra.run.dir)
+            last = last_training(requested.parents[1]) if len(requested.parents) > 1 else None
             folder = requested if typed else last
-            assert folder is not None, config
-            with open_dict(config.hydra):
-                config.hydra.run.dir = str(folder)
-                if (folder / ".hydra").exists():
-                    config.hydra.output_subdir = None  # the config that it began with stays
-        elif not typed:
-            super().on_run_start(config, **arguments)
+            if folder and OmegaConf.select(config, "training.resume") is True:
+                with open_dict(config.hydra):
+                    config.hydra.run.dir = str(folder)
+                    if (folder / ".hydra").exists():
+                        config.hydra.output_subdir = None  # the config that it began with stays
+            elif not typed:
+                super().on_run_start(config, **arguments)
+            reserve_training_folder(Path(config.hydra.run.dir))
 
 
 def training_from(
@@ -91,10 +85,8 @@ def training_from(
     if device.exact:
         raise SettingError("device.exact", True, "a training is exact as it is", "leave it out")
     training, data = _parts(config)
-    saved = saved_settings(folder) if training.resume else None
-    if saved:
-        blocks = merged(saved, described(training, data), typed)
-        training, data = _parts(OmegaConf.create(blocks))
+    if training.resume and (saved := saved_settings(folder)):
+        training, data = _parts(OmegaConf.create(merged(saved, described(training, data), typed)))
     return training, data, device
 
 

@@ -1,8 +1,10 @@
-"""What a training writes down for people: metrics.csv, training.png, samples.png."""
+"""What a training writes down for people: metrics.csv, training.png, samples.png, and what trackers show."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import dataclasses
+import importlib.util
+from typing import TYPE_CHECKING, Any
 
 from vae_experiments.files import write_csv
 from vae_experiments.tensors import to_pixels
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vae_experiments.tensors import Frames
+    from vae_experiments.training.settings import Training
 
 MOST_SAMPLES = 8
 
@@ -33,12 +36,11 @@ class History:
 
     def write(self) -> None:
         """Write the table and draw the curves."""
-        if self.rows:
-            self.write_table()
-            plot_training(self.folder / CURVES, self.rows)
+        self.write_table()
+        plot_training(self.folder / CURVES, self.rows)
 
     def write_table(self) -> None:
-        """Write the table."""
+        """Write the table alone."""
         names = list(dict.fromkeys(name for row in self.rows for name in row))
         rows = [[f"{row[name]:.6g}" if name in row else None for name in names] for row in self.rows]
         write_csv(self.folder / TABLE, names, rows)
@@ -64,3 +66,46 @@ def sample_sheet(pairs: Sequence[tuple[Frames, Frames]]) -> Frames:
     height, width = (min(column.shape[axis] for column in columns) for axis in (1, 2))
     cut = [column[:, :height, :width] for column in columns[: 2 * MOST_SAMPLES]]
     return torch.cat(cut, dim=2)[None]
+
+
+class Trackers:
+    """Sends numbers and pictures of a training to TensorBoard and Weights & Biases, through accelerate's doors."""
+
+    def __init__(self, settings: Training, folder: Path, first_step: int, speaks: bool = True) -> None:
+        wanted = [name for name in ("tensorboard", "wandb") if speaks and _is_wanted(settings, name)]
+        self._trackers = [_tracker(name, settings, folder, first_step) for name in wanted]
+        for tracker in self._trackers:
+            tracker.start()
+
+    def numbers(self, step: int, numbers: dict[str, float]) -> None:
+        """Send the numbers of a step."""
+        for tracker in self._trackers:
+            tracker.log(numbers, step=step)
+
+    def picture(self, step: int, name: str, frame: Frames) -> None:
+        """Send one picture ``1 3 H W``."""
+        for tracker in self._trackers:
+            layout = {"dataformats": "NHWC"} if tracker.name == "tensorboard" else {}
+            tracker.log_images({name: to_pixels(frame)}, step=step, **layout)
+
+    def finish(self) -> None:
+        """Send what is waiting, and close."""
+        for tracker in self._trackers:
+            tracker.finish()
+
+
+def _is_wanted(settings: Training, package: str) -> bool:
+    wanted, is_there = getattr(settings, package), importlib.util.find_spec(package) is not None
+    if wanted and not is_there:
+        hint = f"pip install 'vae_experiments[{package}]'"
+        raise settings.error_for(package, f"needs the package {package}", hint)
+    return is_there if wanted is None else wanted
+
+
+def _tracker(name: str, settings: Training, folder: Path, first_step: int) -> Any:
+    from accelerate.tracking import TensorBoardTracker, WandBTracker
+
+    if name == "wandb":
+        return WandBTracker("vae_experiments", dir=str(folder), config=dataclasses.asdict(settings))
+    # What a resumed training does again replaces what is there.
+    return TensorBoardTracker(name, folder, purge_step=first_step + 1)

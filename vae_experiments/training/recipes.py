@@ -20,11 +20,7 @@ class Autoencoder(Training):
     prior: float = setting("weight of the pull of the latents to mean 0, variance 1", default=0.01, minimum=0)
 
     def __post_init__(self) -> None:
-        """Check that there is one number of blocks a width.
-
-        Raises:
-            SettingError: two settings do not fit each other.
-        """
+        """Check that there is one number of blocks a width."""
         super().__post_init__()
         for name in ("encoder_blocks", "decoder_blocks"):
             if len(getattr(self, name)) != len(self.widths):
@@ -54,11 +50,7 @@ class GroupNormed(Training, ABC, group="training"):
     )
 
     def __post_init__(self) -> None:
-        """Check that the groups divide every width.
-
-        Raises:
-            SettingError: two settings do not fit each other.
-        """
+        """Check that the groups divide every width."""
         super().__post_init__()
         if any(width % self.groups for width in self.widths):
             raise self.error_for("groups", f"must divide every width ({', '.join(map(str, self.widths))})")
@@ -106,7 +98,7 @@ class Vqvae(GroupNormed):
     def trainee(self) -> Trainee:
         """Build a VQModel."""
         from vae_experiments.training.networks.build import build_vqvae
-        from vae_experiments.training.networks.vector_quantized import Quantised
+        from vae_experiments.training.networks.modules import Quantised
 
         network = build_vqvae(self.widths, self.blocks, self.groups, self.latent_channels, self.codes)
         free = min(self.quantize_after, self.steps // 4)
@@ -143,26 +135,20 @@ class VideoVae(Training):
     )
 
     def __post_init__(self) -> None:
-        """Check what the network takes: multiples of the first width, 4k + 1 frames, two halvings of time.
-
-        Raises:
-            SettingError: a setting does not fit the network.
-        """
+        """Check what the network takes: multiples of the first width, 4k + 1 frames, two halvings of time."""
         super().__post_init__()
         if any(width % self.widths[0] for width in self.widths):
             raise self.error_for("widths", f"must be multiples of the first one ({self.widths[0]})")
         if len(self.widths) < 3:
             raise self.error_for("widths", "must be three or more: time is halved twice, between them")
         if self.widths[-1] != self.widths[-2]:
-            raise self.error_for(
-                "widths", "must end with two of the same, as the shortcuts of this network want it"
-            )
+            rule = "must end with two of the same, as the shortcuts of this network want it"
+            raise self.error_for("widths", rule)
         if self.clip_frames % 4 != 1:
             raise self.error_for("clip_frames", "must be one more than a multiple of 4")
         if self.compile:
-            raise self.error_for(
-                "compile", "must be false: this network carries state that torch cannot compile"
-            )
+            rule = "must be false: this network carries state that torch cannot compile"
+            raise self.error_for("compile", rule)
 
     @property
     def frames(self) -> int:

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import json
 import os
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.cli.renamed import under_new_names
 from vae_experiments.errors import SettingError, TrainingError
-from vae_experiments.files import SUMS
+from vae_experiments.files import SUMS, read_json
 from vae_experiments.options import Choice, dotted
-from vae_experiments.pipeline.folder_lock import Reservation, held, take
-from vae_experiments.training.settings import FREE
+from vae_experiments.pipeline.folder_lock import Reservation, take
+from vae_experiments.training.settings import FREE, Training
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from vae_experiments.training.data.options import Data
-    from vae_experiments.training.settings import Training
 
 SETTINGS = "training.json"
 CHECKPOINT = "checkpoint.safetensors"
-MODEL = "model"
+MODEL, RECIPE = "model", "recipe.json"
 TABLE, CURVES, SAMPLES = "metrics.csv", "training.png", "samples.png"
 WRITTEN = (SETTINGS, CHECKPOINT, MODEL, TABLE, CURVES, SAMPLES, SUMS)
 """What a training writes into its folder, and what says that a run has finished there."""
@@ -37,31 +34,18 @@ def last_training(parent: Path) -> Path | None:
     """
     begun = sorted(parent.glob(f"*/*/{SETTINGS}"), key=lambda file: file.stat().st_mtime, reverse=True)
     folders = [file.parent for file in begun]
-    return next((folder for folder in folders if not _is_finished(folder)), folders[0] if folders else None)
+    # The recipe of a model is written after everything else.
+    unfinished = (folder for folder in folders if not exported(folder)[1])
+    return next(unfinished, folders[0] if folders else None)
 
 
-def _is_finished(folder: Path) -> bool:
-    """Whether the recipe of its model is there, which is written after everything else."""
+def exported(folder: Path) -> tuple[int, bool]:
+    """Return after which step the model of a training was exported, and whether that was the last; 0 if none was."""
     try:
-        recipe = json.loads((folder / "model" / "recipe.json").read_text(encoding="utf-8"))
-        return bool(recipe["step"] >= recipe["settings"]["training"]["steps"])
+        recipe = read_json(folder / MODEL / RECIPE)
+        return int(recipe["step"]), recipe["step"] >= recipe["settings"]["training"]["steps"]
     except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-@contextlib.contextmanager
-def reserved(folder: Path) -> Iterator[None]:
-    """Hold a training's folder while the block runs; whoever claimed it before ends its claim himself.
-
-    Raises:
-        RefusedError: as :func:`claim_folder` does.
-    """
-    reservation = None if held(folder) else reserve_training_folder(folder)
-    try:
-        yield
-    finally:
-        if reservation:
-            reservation.end()
+        return 0, False
 
 
 def reserve_training_folder(folder: Path) -> Reservation | None:
@@ -74,11 +58,8 @@ def reserve_training_folder(folder: Path) -> Reservation | None:
     """
     if os.environ.get("RANK", "0") != "0":
         return None
-
-    def saved() -> str | None:
-        return SETTINGS if (folder / SETTINGS).exists() else None
-
-    return take(folder, SETTINGS, WRITTEN, "hydra.run.dir", saved)
+    saved = SETTINGS if (folder / SETTINGS).exists() else None
+    return take(folder, SETTINGS, WRITTEN, "hydra.run.dir", lambda: saved)
 
 
 def described(training: Training, data: Data) -> dict[str, Any]:
@@ -102,12 +83,11 @@ def saved_settings(folder: Path) -> dict[str, Any] | None:
     if not file.exists():
         return None
     try:
-        settings: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        settings = read_json(file)
         return {name: under_new_names(name, dict(settings[name])) for name in ("training", "data")}
     except (ValueError, KeyError, TypeError) as error:
-        raise TrainingError(
-            f"{file} is damaged", "put a copy of it in its place, or begin anew in another folder"
-        ) from error
+        hint = "put a copy of it in its place, or begin anew in another folder"
+        raise TrainingError(f"{file} is damaged", hint) from error
 
 
 def merged(saved: dict[str, Any], asked: dict[str, Any], typed: Sequence[str]) -> dict[str, Any]:
@@ -123,14 +103,10 @@ def merged(saved: dict[str, Any], asked: dict[str, Any], typed: Sequence[str]) -
     """
     blocks = {name: dict(block) for name, block in saved.items()}
     for key in (override.split("=")[0].lstrip("+~") for override in typed):
-        block, _, name = key.partition(".")
-        if key == "seed":
-            block, name = "training", "seed"
-        if block not in blocks or block not in asked:
-            continue
-        if name in FREE:
+        block, _, name = ("training.seed" if key == "seed" else key).partition(".")
+        if block in blocks and name in FREE:
             blocks[block][name] = asked[block][name]
-        else:
+        elif block in blocks:
             _refuse_other(block, name or "kind", blocks[block], asked[block])
     return blocks
 
@@ -148,11 +124,11 @@ def check_resumed(saved: dict[str, Any], asked: dict[str, Any]) -> None:
 
 
 def _refuse_other(block: str, name: str, saved: dict[str, Any], asked: dict[str, Any]) -> None:
-    before, now = (str(settings.get(name)) for settings in (saved, asked))
+    before, now = str(saved.get(name)), str(asked.get(name))
     if before != now:
-        raise SettingError(
+        setting, rule = (
             block if name == "kind" else dotted(block, name),
-            now,
             f"the resumed training began with {before}",
-            "leave it out, or begin another training without training.resume",
         )
+        hint = "leave it out, or begin another training without training.resume"
+        raise SettingError(setting, now, rule, hint)

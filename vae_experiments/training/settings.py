@@ -103,11 +103,7 @@ class Training(Option, ABC, group="training"):
         """Build the network, with fresh weights and its own part of the loss."""
 
     def __post_init__(self) -> None:
-        """Check what single ranges cannot say.
-
-        Raises:
-            SettingError: a number is outside its range, or two settings do not fit each other.
-        """
+        """Check what single ranges cannot say."""
         super().__post_init__()
         if not self.widths:
             raise self.error_for("widths", "must have one number or more")

@@ -1,4 +1,4 @@
-"""The learner: a network that gets better by a step."""
+"""The learner: a network that gets better by a step, and the numbers that it computes in."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import torch
 from einops import rearrange
 
 from vae_experiments.errors import TrainingError
-from vae_experiments.training.checkpoints import load_optimiser_state, load_weights, optimiser_state
+from vae_experiments.training.checkpoints import Weights, load_optimiser_state, load_weights, optimiser_state
 from vae_experiments.training.networks.build import split_parameters
 from vae_experiments.training.networks.losses import psnr_db, reconstruction_loss, structure_loss
-from vae_experiments.training.networks.modules import StepRandom
+from vae_experiments.training.networks.modules import StepOutput, StepRandom, Trainee
 from vae_experiments.training.networks.muon import Muon
+from vae_experiments.training.settings import Precision, Training
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
     from vae_experiments.tensors import Frames
-    from vae_experiments.training.checkpoints import Weights
-    from vae_experiments.training.networks.modules import StepOutput, Trainee
-    from vae_experiments.training.settings import Training
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +91,7 @@ class Learner:
         return weights | optimiser_state(self.optimisers, self.trainee)
 
     def load_state(self, saved: dict[str, Weights], path: Path) -> None:
-        """Go on from what :meth:`state` gathered.
+        """Go on from what :meth:`state` gathered, or from the weights in it alone.
 
         Raises:
             TrainingError: it is of another network.
@@ -102,24 +100,16 @@ class Learner:
         load_weights(self.average, saved["average"], path)
         load_optimiser_state(self.optimisers, self.trainee, saved)
 
-    def start_from(self, saved: dict[str, Weights], path: Path) -> None:
-        """Begin with the averaged weights of another training.
-
-        Raises:
-            TrainingError: they are of another network.
-        """
-        load_weights(self.trainee, saved["average"], path)
-        load_weights(self.average, saved["average"], path)
-
     def _learn_part(self, step: int, part: int, frames: Frames, parts: int) -> dict[str, Any]:
         """Add the gradient of one batch; give its fraction of the step's numbers."""
         frames = frames.to(self.accelerator.device)
-        answer = self._answer(step, part, frames)
+        enabled = self.dtype is torch.bfloat16
+        with torch.autocast(frames.device.type, torch.bfloat16, enabled=enabled):
+            answer: StepOutput = self.model(frames, StepRandom(self.settings.seed, step, part))
         reconstructed = answer.reconstructed.float()
         if frames.ndim == 5:  # the losses look at frames
-            reconstructed, frames = (
-                rearrange(clips, "b c t h w -> (b t) c h w") for clips in (reconstructed, frames)
-            )
+            frames = rearrange(frames, "b c t h w -> (b t) c h w")
+            reconstructed = rearrange(reconstructed, "b c t h w -> (b t) c h w")
         losses = {"reconstruction": self.reconstruction_loss(reconstructed, frames)} | answer.penalties
         if self.settings.perceptual:
             losses["structure"] = self.settings.perceptual * structure_loss(reconstructed, frames)
@@ -129,13 +119,6 @@ class Learner:
         numbers = {"loss": loss, "psnr_db": psnr} | losses | answer.figures
         shares: dict[str, Any] = {name: value.detach() / parts for name, value in numbers.items()}
         return shares | {"counts": answer.counts}
-
-    def _answer(self, step: int, part: int, frames: Frames) -> StepOutput:
-        draws = StepRandom.of(self.settings.seed, step, part)
-        enabled = self.dtype is torch.bfloat16
-        with torch.autocast(frames.device.type, torch.bfloat16, enabled=enabled):
-            answer: StepOutput = self.model(frames, draws)
-        return answer
 
     def _set_rates(self, step: int) -> None:
         """Rise to the full rate during the warm-up, and fall along a cosine to nothing at the end."""
@@ -186,3 +169,26 @@ def _buildable(settings: Training) -> Trainee:
             "leave them out, or take powers of 2, the last at least as large as latent_channels",
         ) from error
     return trainee
+
+
+def settle_precision(settings: Training, device: torch.device) -> tuple[torch.dtype, str]:
+    """Choose in which numbers a network computes while it learns on a device, with the reason.
+
+    float16 is not among them: its range is too small for gradients without a scaler, and on MPS it
+    gives wrong answers.
+
+    Raises:
+        SettingError: bfloat16 was asked for on a device where it is not known to be safe.
+    """
+    requested, kind = settings.precision, device.type
+    if requested is Precision.bfloat16 and kind not in ("cpu", "cuda"):
+        raise settings.error_for(
+            "precision", f"not known to be safe on {kind}", "use training.precision=float32"
+        )
+    if requested is not Precision.auto:
+        return getattr(torch, requested.name), "asked for"
+    if kind == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16, "this GPU multiplies it fast"
+    if kind == "cpu" and torch.cpu._is_amx_tile_supported():
+        return torch.bfloat16, "this CPU has AMX, which multiplies it fast"
+    return torch.float32, f"this {kind} does not multiply anything smaller faster"

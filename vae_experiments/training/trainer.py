@@ -17,17 +17,13 @@ from vae_experiments.errors import StoppedError, TrainingError
 from vae_experiments.files import write_json
 from vae_experiments.runtime.interruption import Interrupted, asked, held
 from vae_experiments.runtime.progress import Progress
-from vae_experiments.training.checkpoints import read_checkpoint, write_checkpoint
+from vae_experiments.training.checkpoints import Pace, read_checkpoint, write_checkpoint
 from vae_experiments.training.data.loader import Batches
-from vae_experiments.training.evaluation import mean_psnr_db, reconstruct, worst_primary_db
-from vae_experiments.training.export import export_model, exported_step
-from vae_experiments.training.log_files import History
+from vae_experiments.training.export import export_model, mean_psnr_db, reconstruct, worst_primary_db
+from vae_experiments.training.log_files import History, Trackers
 from vae_experiments.training.networks.losses import reconstruction_loss
-from vae_experiments.training.pace import Pace
-from vae_experiments.training.precision import settle_precision
-from vae_experiments.training.resuming import CHECKPOINT, MODEL, SETTINGS, check_resumed, described
-from vae_experiments.training.trackers import Trackers
-from vae_experiments.training.train_step import LARGEST_LOSS, Learner
+from vae_experiments.training.resuming import CHECKPOINT, MODEL, SETTINGS, check_resumed, described, exported
+from vae_experiments.training.train_step import LARGEST_LOSS, Learner, settle_precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,6 +41,7 @@ class Trainer:
 
     def __init__(self, settings: Training, data: Data, folder: Path, device: Device) -> None:
         self.settings, self.data, self.folder = settings, data, folder
+        self.checkpoint = folder / CHECKPOINT
         self.chosen = device.choose()
         # What accelerate would take from its environment is said here: our settings decide.
         self.accelerator = Accelerator(
@@ -60,8 +57,7 @@ class Trainer:
         self.batches = Batches(settings, self.prepared)
         self.history = History(folder)
         self.learner = Learner(settings, self.accelerator, dtype)
-        self.done, self.seconds_before = 0, 0.0
-        self.started_seconds = time.monotonic()
+        self.done, self.started_seconds = 0, time.monotonic()
         self.pace = Pace(settings.save_seconds)
         self._begin()
 
@@ -73,22 +69,18 @@ class Trainer:
             StoppedError: a signal asked to stop; everything is saved.
         """
         self._introduce()
-        processes = self.accelerator.num_processes
-        mine = range(self.settings.gradient_accumulation * processes)[
-            self.accelerator.process_index :: processes
-        ]
-        log.info(
-            "preparing %d pieces to measure with, and %d to learn from ...",
-            self.settings.validation,
-            self.settings.buffer_size,
-        )
+        settings, processes = self.settings, self.accelerator.num_processes
+        mine = range(self.accelerator.process_index, settings.gradient_accumulation * processes, processes)
+        pieces = settings.validation, settings.buffer_size
+        log.info("preparing %d pieces to measure with, and %d to learn from ...", *pieces)
         self.held_out = self.batches.held_out()
         self._catch_up()
         with ExitStack() as stack:
-            self.trackers = stack.enter_context(Trackers(self.settings, self.folder, self.done, self.is_main))
+            self.trackers = Trackers(settings, self.folder, self.done, self.is_main)
+            stack.callback(self.trackers.finish)
             # Closed at once, and not when the error that ended it is forgotten: workers would go on.
             steps = stack.enter_context(closing(self.batches.steps(self.done, mine)))
-            progress = stack.enter_context(Progress(self.settings.steps, "steps", self.done))
+            progress = stack.enter_context(Progress(settings.steps, "steps", self.done))
             # Of several processes none may leave the others alone.
             stack.enter_context(held() if processes > 1 else nullcontext())
             try:
@@ -131,8 +123,7 @@ class Trainer:
         with self.pace.saving():
             if not self._is_sound(self._reconstructed(self.held_out[:1])):
                 return False
-            if self.history.rows:
-                self.history.write_table()
+            self.history.write_table()
             self._write_checkpoint(self._standing())
         log.info("step %d: saved", self.done)
         return True
@@ -146,11 +137,8 @@ class Trainer:
             "held_out_psnr_db": mean_psnr_db(pairs),
             "worst_primary_db": worst_primary_db(average, self.settings.frames, self.settings.stride),
         }
-        log.info(
-            "step %d: %.2f dB on what is held out, %.1f dB on the worst of six flat colours",
-            self.done,
-            *quality.values(),
-        )
+        message = "step %d: %.2f dB on what is held out, %.1f dB on the worst of six flat colours"
+        log.info(message, self.done, *quality.values())
         if not self._is_sound(pairs):
             return False
         self._note(quality)
@@ -164,7 +152,7 @@ class Trainer:
 
     def _write_checkpoint(self, standing: dict[str, Any]) -> None:
         rows = {"history": self.history.rows}
-        write_checkpoint(self.folder / CHECKPOINT, self.learner.state(), standing | rows)
+        write_checkpoint(self.checkpoint, self.learner.state(), standing | rows)
 
     def _reconstructed(self, clips: Sequence[Frames]) -> list[tuple[Frames, Frames]]:
         return [(clip, reconstruct(self.learner.average, clip)) for clip in clips]
@@ -179,78 +167,62 @@ class Trainer:
         return sound
 
     def _save_or_refuse(self, save: Callable[[], bool]) -> None:
-        """Save where the training ends.
-
-        Raises:
-            TrainingError: what it would save is of no use.
-        """
+        """Save where the training ends, or refuse what is of no use."""
         if not save():
-            raise self._with_what_is_kept(
-                TrainingError(
-                    f"after step {self.done} the weights are of no use",
-                    f"use a lower training.learning_rate than {self.settings.learning_rate:g}",
-                )
-            )
+            hint = f"use a lower training.learning_rate than {self.settings.learning_rate:g}"
+            error = TrainingError(f"after step {self.done} the weights are of no use", hint)
+            raise self._with_what_is_kept(error)
 
     def _catch_up(self) -> None:
         """Export what a training that was killed had saved, but not exported."""
-        if self.done and self.is_main and exported_step(self.folder / MODEL) != self.done:
-            _, standing = read_checkpoint(self.folder / CHECKPOINT)
+        if self.done and self.is_main and exported(self.folder)[0] != self.done:
+            _, standing = read_checkpoint(self.checkpoint)
             del standing["history"]
             export_model(self.learner.average, self.held_out, self.folder / MODEL, standing)
 
     def _begin(self) -> None:
         """Go on where a training stopped, or write down what this one is."""
-        checkpoint = self.folder / CHECKPOINT
-        if self.settings.resume and checkpoint.exists():
-            weights, standing = read_checkpoint(checkpoint)
-            check_resumed(standing["settings"], described(self.settings, self.data))
-            self._check_data(standing)
-            self.learner.load_state(weights, checkpoint)
+        asked = described(self.settings, self.data)
+        if self.settings.resume and self.checkpoint.exists():
+            weights, standing = read_checkpoint(self.checkpoint)
+            check_resumed(standing["settings"], asked)
+            if standing["data"] != self.prepared.fingerprint:  # what was trained on could come to be held out
+                raise TrainingError(
+                    f"the files of {self.prepared} are not those that the training began with",
+                    "put them back as they were, or begin anew with training.init_from=CHECKPOINT",
+                )
+            self.learner.load_state(weights, self.checkpoint)
             self.done, self.learner.skipped = standing["step"], standing["skipped"]
-            self.seconds_before = standing["seconds"]
+            self.started_seconds -= standing["seconds"]
             self.history.rows = standing["history"]
-            self._compare(standing)
-        elif checkpoint.exists():
-            raise TrainingError(
-                f"{self.folder} holds a training already",
-                "add training.resume=true, or choose another folder",
-            )
+            for name, now in self._numerics().items():
+                if now != standing[name]:
+                    log.warning(
+                        "%s was %s, now %s: other weights in the last bits", name, standing[name], now
+                    )
+        elif self.checkpoint.exists():
+            hint = "add training.resume=true, or choose another folder"
+            raise TrainingError(f"{self.folder} holds a training already", hint)
         elif self.settings.init_from:
             start = Path(self.settings.init_from)
-            self.learner.start_from(read_checkpoint(start)[0], start)
+            average = read_checkpoint(start)[0]["average"]
+            self.learner.load_state({"trainee": average, "average": average}, start)
         if self.is_main:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_json(self.folder / SETTINGS, described(self.settings, self.data))
-
-    def _check_data(self, before: dict[str, Any]) -> None:
-        """Refuse to go on with other files: what was trained on could come to be held out."""
-        if before["data"] != self.prepared.fingerprint:
-            raise TrainingError(
-                f"the files of {self.prepared} are not those that the training began with",
-                "put them back as they were, or begin anew with training.init_from=CHECKPOINT",
-            )
-
-    def _compare(self, before: dict[str, Any]) -> None:
-        """Warn of what is not as it was before the training stopped."""
-        for name, now in self._standing().items():
-            if name in ("computed_in", "processes", "threads") and now != before[name]:
-                log.warning("%s was %s, now %s: other weights in the last bits", name, before[name], now)
+            write_json(self.folder / SETTINGS, asked)
 
     def _introduce(self) -> None:
-        settings, trainee = self.settings, self.learner.trainee
-        millions = sum(weight.numel() for weight in trainee.network.parameters()) / 1e6
-        kind = type(trainee.network).__name__
-        numbers = str(self.learner.dtype).removeprefix("torch.")
-        log.info("network: %s, %.2f million weights", kind, millions)
+        network = self.learner.trainee.network
+        millions = sum(weight.numel() for weight in network.parameters()) / 1e6
+        log.info("network: %s, %.2f million weights", type(network).__name__, millions)
         log.info("device: %s, %s", self.accelerator.device, self.chosen.reason)
-        log.info("computing in %s: %s", numbers, self.why_dtype)
+        log.info("computing in %s: %s", self._numerics()["computed_in"], self.why_dtype)
         log.info("data: %s", self.prepared)
         for remark in self.prepared.remarks:
             log.warning("data: %s", remark)
         if self.done:
-            log.info("going on after step %d of %d, in %s", self.done, settings.steps, self.folder)
-        elif settings.resume:
+            log.info("going on after step %d of %d, in %s", self.done, self.settings.steps, self.folder)
+        elif self.settings.resume:
             log.info("nothing to go on with: beginning, in %s", self.folder)
 
     def _learned(self, step: int, batches: list[tuple[int, torch.Tensor]]) -> dict[str, float]:
@@ -267,8 +239,7 @@ class Trainer:
         return numbers
 
     def _with_what_is_kept(self, error: TrainingError) -> TrainingError:
-        checkpoint = self.folder / CHECKPOINT
-        kept = f"; the last good weights are in {checkpoint}" if checkpoint.exists() else ""
+        kept = f"; the last good weights are in {self.checkpoint}" if self.checkpoint.exists() else ""
         return TrainingError(error.problem, error.hint + kept)
 
     def _note(self, numbers: dict[str, float]) -> None:
@@ -288,12 +259,18 @@ class Trainer:
             "step": self.done,
             "skipped": self.learner.skipped,
             "seconds": round(self._seconds(), 1),
-            "computed_in": str(self.learner.dtype).removeprefix("torch."),
-            "processes": self.accelerator.num_processes,
-            "threads": torch.get_num_threads(),
+            **self._numerics(),
             "data": self.prepared.fingerprint,
             "settings": described(self.settings, self.data),
         }
 
+    def _numerics(self) -> dict[str, Any]:
+        """Return what decides the last bits of the weights."""
+        return {
+            "computed_in": str(self.learner.dtype).removeprefix("torch."),
+            "processes": self.accelerator.num_processes,
+            "threads": torch.get_num_threads(),
+        }
+
     def _seconds(self) -> float:
-        return self.seconds_before + time.monotonic() - self.started_seconds
+        return time.monotonic() - self.started_seconds

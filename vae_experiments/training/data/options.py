@@ -63,7 +63,7 @@ class Folder(Data):
         Raises:
             TrainingError: there is no such folder, or no file in it can be used.
         """
-        from vae_experiments.training.data.file_discovery import gather
+        from vae_experiments.training.data.video_dataset import gather
 
         return gather(self.path, self.size, self.validation_fraction, frames)
 
@@ -76,17 +76,13 @@ class _Painted(Dataset):
     plain: float
     remarks: tuple[str, ...] = ()
 
-    @property
-    def fingerprint(self) -> str:
-        """Nothing: what is painted is always the same."""
-        return ""
+    fingerprint: str = ""
 
     def piece(self, seed: int, number: int) -> TrainingSample:
-        """Paint a piece to train on."""
         return self._paint(seed, number, self.plain)
 
     def validation(self, seed: int, number: int) -> TrainingSample:
-        """Paint a piece to measure with: the same ones for every fraction of plain frames."""
+        # The same ones for every fraction of plain frames.
         return self._paint(seed, _VALIDATION + number, 0.1)
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Networks: built by diffusers, started so that they learn.
+"""Networks: built by diffusers, started so that they learn in minutes what others need hours for.
 
 They go about as plain modules; diffusers' own types do not survive a type checker.
 """
@@ -9,20 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import AutoencoderDC, AutoencoderKL, AutoencoderKLWan, VQModel
-from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
-
-from vae_experiments.training.networks.initialization import (
-    narrow_posterior,
-    start_as_pyramid,
-    start_as_shortcuts,
-    start_nearly_linear,
-    start_stems,
-)
+from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d, WanResidualBlock
+from diffusers.models.downsampling import Downsample2D
+from diffusers.models.normalization import RMSNorm
+from diffusers.models.resnet import ResnetBlock2D
+from diffusers.models.upsampling import Upsample2D
+from torch.nn import init
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch.nn import Module, Parameter
+
+_FIRST_GAIN = 0.25
+"""Blocks of normalised outputs begin as small corrections to their shortcuts."""
+_FIRST_LOG_VARIANCE = -5.0
 
 
 def build_autoencoder(
@@ -44,14 +45,17 @@ def build_autoencoder(
         encoder_qkv_multiscales=scales,
         decoder_qkv_multiscales=scales,
     )
-    start_nearly_linear(network)
+    # Its shortcuts already reconstruct.
+    for name, module in network.named_modules():
+        if isinstance(module, RMSNorm) and name != "decoder.norm_out":
+            init.constant_(module.get_parameter("weight"), _FIRST_GAIN)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def build_vae(widths: Sequence[int], blocks: int, groups: int, latent_channels: int) -> Module:
     """Build diffusers' AutoencoderKL without attention, so that its cost grows with the frame and no faster."""
     network = _pyramid(AutoencoderKL, widths, blocks, groups, latent_channels)
-    narrow_posterior(network)
+    _narrow_posterior(network)
     return network
 
 
@@ -74,20 +78,19 @@ def _pyramid(
         scaling_factor=1.0,
         **more,
     )
-    start_as_pyramid(network)
+    _start_as_pyramid(network)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def build_video_vae(widths: Sequence[int], blocks: int, latent_channels: int) -> Module:
     """Build diffusers' AutoencoderKLWan in its 2.2 form: patches of 2x2, time halved twice, shortcuts around all."""
-    halvings = [False] * (len(widths) - 3) + [True, True]
     untyped: Any = AutoencoderKLWan
     network: Module = untyped(
         base_dim=widths[0],
         dim_mult=[width // widths[0] for width in widths],
         num_res_blocks=blocks,
         z_dim=latent_channels,
-        temperal_downsample=halvings,
+        temperal_downsample=[False] * (len(widths) - 3) + [True, True],
         is_residual=True,
         patch_size=2,
         in_channels=12,
@@ -96,9 +99,9 @@ def build_video_vae(widths: Sequence[int], blocks: int, latent_channels: int) ->
         latents_mean=[0.0] * latent_channels,
         latents_std=[1.0] * latent_channels,
     )
-    start_as_shortcuts(network)
-    start_stems(network)
-    narrow_posterior(network)
+    _start_as_shortcuts(network)
+    _start_stems(network)
+    _narrow_posterior(network)
     return network
 
 
@@ -120,3 +123,54 @@ def split_parameters(network: Module) -> tuple[list[Parameter], list[Parameter]]
         convolution = parameter.ndim >= 4 and name.endswith("weight")
         (inner if convolution and not at_the_ends else others).append(parameter)
     return inner, others
+
+
+def _start_as_shortcuts(network: Module) -> None:
+    """Let every residual block begin as its shortcut alone: what is deep learns as if it were shallow."""
+    for module in network.modules():
+        if isinstance(module, ResnetBlock2D | WanResidualBlock):
+            init.zeros_(module.get_submodule("conv2").get_parameter("weight"))
+
+
+@torch.no_grad()
+def _start_as_pyramid(network: Module) -> None:
+    """Let an AutoencoderKL or VQModel begin by reducing frames to their latents' size and enlarging them again.
+
+    After 150 steps of ``training=vae`` 24.5 dB instead of 22.0, and 15 dB instead of 7 on flat colours.
+    """
+    _start_as_shortcuts(network)
+    fall, rise = torch.tensor([1.0, 1, 0]) / 2, torch.tensor([1.0, 2, 1]) / 4
+    for module in network.modules():
+        if isinstance(module, ResnetBlock2D) and module.conv_shortcut is not None:
+            init.orthogonal_(module.conv_shortcut.weight)
+        elif isinstance(module, Downsample2D | Upsample2D):
+            # Every channel is filtered by itself.
+            taps = fall if isinstance(module, Downsample2D) else rise
+            convolution = module.get_submodule("conv")
+            weight = convolution.get_parameter("weight")
+            weight.copy_(torch.eye(*weight.shape[:2])[:, :, None, None] * (taps[:, None] * taps))
+            init.zeros_(convolution.get_parameter("bias"))
+    _start_stems(network)
+
+
+@torch.no_grad()
+def _start_stems(network: Module) -> None:
+    """Let the convolutions at both ends of both halves begin as turns of the channels, with uneven biases.
+
+    A bias is a constant beside which a norm over channels cannot lose how bright a flat area is.
+    """
+    for name in ("encoder.conv_in", "encoder.conv_out", "decoder.conv_in", "decoder.conv_out"):
+        weight = network.get_submodule(name).get_parameter("weight")
+        init.zeros_(weight)
+        # A causal convolution sees the present with its last tap in time.
+        present = weight if weight.ndim == 4 else weight[:, :, -1]
+        present[:, :, 1, 1] = init.orthogonal_(torch.empty(weight.shape[:2]))
+    for name in ("encoder.conv_in", "decoder.conv_in"):
+        init.normal_(network.get_submodule(name).get_parameter("bias"))
+
+
+@torch.no_grad()
+def _narrow_posterior(network: Module) -> None:
+    """Begin with a posterior that is nearly certain, or nothing is learned beside its noise."""
+    bias = network.get_submodule("quant_conv").get_parameter("bias")
+    bias[len(bias) // 2 :] = _FIRST_LOG_VARIANCE

@@ -10,8 +10,7 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
-_ROUNDS = 5
+_NEWTON_SCHULZ, _ROUNDS = (3.4445, -4.7750, 2.0315), 5
 
 
 class Muon(torch.optim.Optimizer):
@@ -33,9 +32,8 @@ class Muon(torch.optim.Optimizer):
         weight_decay: float = 1e-3,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        super().__init__(
-            weights, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "dtype": dtype}
-        )
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "dtype": dtype}
+        super().__init__(weights, defaults)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]

@@ -19,13 +19,14 @@ from PIL import Image, ImageFilter, ImageOps
 
 from vae_experiments.training.procedural.frames import (
     SIDE,
+    Surfaces,
+    outline,
     palette,
     photograph,
     plain_picture,
     scene,
     to_bytes,
 )
-from vae_experiments.training.procedural.shapes import Surfaces, outline
 from vae_experiments.training.procedural.textures import CANVAS, Array, Random
 
 _STREAM = 3  # keeps clips apart from frames, textures and batches
@@ -42,8 +43,7 @@ def clip(seed: int, number: int, frames: int, plain: float = 0.1) -> Array:
     random = np.random.default_rng([seed, _STREAM, number])
     if random.random() < plain:
         return _plain(random, frames)
-    shots = [_shot(random, seed, number)]
-    first_after_cut = frames
+    shots, first_after_cut = [_shot(random, seed, number)], frames
     if frames > 1 and random.random() < 0.07:
         shots.append(_shot(random, seed, number))
         first_after_cut = int(random.integers(1, frames))

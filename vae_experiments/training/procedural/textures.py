@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 from itertools import product
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -23,6 +23,7 @@ CANVAS = 384
 
 Array: TypeAlias = np.ndarray
 Random: TypeAlias = np.random.Generator
+_Mark: TypeAlias = list[tuple[int, Array]]
 
 _STREAM = 1  # keeps textures and frames of the same number apart
 
@@ -54,10 +55,9 @@ def spectral_noise(random: Random, size: int, falloff: float, angle: float = 0, 
 
 
 def _noise(random: Random) -> Array:
-    stretched = random.random() < 0.35
-    angle, stretch = (
-        (random.uniform(0, math.pi), math.exp(random.uniform(0, 2.2))) if stretched else (0.0, 1.0)
-    )
+    angle, stretch = 0.0, 1.0
+    if random.random() < 0.35:
+        angle, stretch = random.uniform(0, math.pi), math.exp(random.uniform(0, 2.2))
     return 0.5 * spectral_noise(random, CANVAS, random.uniform(0.5, 2.2), angle, stretch)
 
 
@@ -71,8 +71,7 @@ class _Plane(NamedTuple):
 
 def _pattern(random: Random) -> Array:
     """Repeat something: waves, stripes, checks, bricks, dots, cells, blobs or rings."""
-    along, aside = _coordinates(random)
-    plane = _Plane(along, aside, math.exp(random.uniform(math.log(5), math.log(90))))
+    plane = _Plane(*_coordinates(random), math.exp(random.uniform(math.log(5), math.log(90))))
     patterns: list[Callable[[Random, _Plane], Array]]
     patterns = [_waves, _checks, _stripes, _bricks, _dots, _cells, _blobs, _rings]
     repeat = patterns[random.choice(8, p=[2 / 9, *[1 / 9] * 7])]
@@ -102,9 +101,8 @@ def _checks(_random: Random, plane: _Plane) -> Array:
 
 
 def _stripes(random: Random, plane: _Plane) -> Array:
-    return np.where(
-        np.abs((plane.along % plane.period) / plane.period - 0.5) < random.uniform(0.03, 0.3), 1, -1
-    )
+    along, _, period = plane
+    return np.where(np.abs((along % period) / period - 0.5) < random.uniform(0.03, 0.3), 1, -1)
 
 
 def _bricks(random: Random, plane: _Plane) -> Array:
@@ -185,29 +183,24 @@ def _marks(random: Random) -> Array:
     for y in np.arange(random.uniform(-height, height), CANVAS, leading):
         for x in np.arange(random.uniform(-5, 30), CANVAS, height * 0.75):
             if random.random() < 0.85:
-                _set_mark(draw, random, marks[random.integers(14)], (float(x), float(y), height), ink, width)
+                mark = marks[random.integers(14)]
+                _set_mark(draw, random, mark, (float(x), float(y), height), fill=ink, width=width)
     if random.random() < 0.4:
         picture = picture.rotate(random.uniform(-30, 30), Image.Resampling.BILINEAR, fillcolor=paper)
     return _from_picture(picture)
 
 
 def _set_mark(
-    draw: ImageDraw.ImageDraw,
-    random: Random,
-    mark: list[tuple[int, Array]],
-    place: tuple[float, float, float],
-    ink: int,
-    width: int,
+    draw: ImageDraw.ImageDraw, random: Random, mark: _Mark, place: tuple[float, float, float], **pen: Any
 ) -> None:
     x, y, height = place
     for kind, (left, top, right, bottom) in mark:
         ends = [x + left * height * 0.55, y + top * height, x + right * height * 0.55, y + bottom * height]
         if kind < 2 or abs(ends[2] - ends[0]) < 2 or abs(ends[3] - ends[1]) < 2:
-            draw.line(ends, fill=ink, width=width)
+            draw.line(ends, **pen)
         else:
             box = [min(ends[0::2]), min(ends[1::2]), max(ends[0::2]), max(ends[1::2])]
-            start, end = int(random.integers(0, 180)), int(random.integers(180, 400))
-            draw.arc(box, start, end, fill=ink, width=width)
+            draw.arc(box, int(random.integers(0, 180)), int(random.integers(180, 400)), **pen)
 
 
 def _from_picture(picture: Image.Image) -> Array:
