@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.web.conftest import small, waited
-from vae_experiments.web.server import abandonment as listening
-from vae_experiments.web.server.abandonment import SILENT_SECONDS, Listeners, Patience
+from vae_experiments.web.server import browsers as listening
+from vae_experiments.web.server.browsers import SILENT_SECONDS, Listeners, Patience
 from vae_experiments.web.server.request_guard import ANSWERS
 from vae_experiments.web.service import WebService
 from vae_experiments.web.state.job_queue import Job, State

@@ -12,8 +12,7 @@ import gradio as gr
 from vae_experiments.web.requests.catalog import offered
 from vae_experiments.web.requests.controls import SECOND
 from vae_experiments.web.requests.run_request import VIDEO, first_settings
-from vae_experiments.web.server.abandonment import Patience
-from vae_experiments.web.state.browser_session import browser_of
+from vae_experiments.web.server.browsers import Patience, browser_of
 from vae_experiments.web.state.job_queue import State, sentence_of
 from vae_experiments.web.sweep_job import SweepRange, sweepable, usual_range
 from vae_experiments.web.ui import html as cards
