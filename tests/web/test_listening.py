@@ -85,7 +85,7 @@ def test_an_order_that_nobody_hears_of_stops_before_its_end(
         return tickets[-1]
 
     async def followed(listens: bool) -> list[Any]:
-        return [kept async for _, _, kept in Page(bench, lambda _: listens)._followed(visit, order)]
+        return [kept async for _, kept in Page(bench, lambda _: listens)._followed(visit, order)]
 
     assert asyncio.run(followed(listens=True))[-1] is tickets[-1].result is not None
     monkeypatch.setattr(listening, "SILENT_SECONDS", 0.5)

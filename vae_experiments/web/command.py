@@ -44,16 +44,13 @@ def main(words: Sequence[str] | None = None) -> int:
         opened = _listen(typed.host, typed.port)
     except (OSError, UnicodeError) as error:
         reason = str(getattr(error, "strerror", "") or "no such name").lower()
-        complain(
-            f"cannot listen on {typed.host}:{typed.port} ({reason}); choose another one with --port or --host"
-        )
+        where = f"{typed.host}:{typed.port}"
+        complain(f"cannot listen on {where} ({reason}); choose another one with --port or --host")
         return 1
     port = int(opened.getsockname()[1])
     if typed.host not in LOCAL:
-        print(
-            f"warning: everybody who reaches {typed.host}:{port} can use this page; it asks for no password",
-            file=sys.stderr,
-        )
+        whoever = f"everybody who reaches {typed.host}:{port} can use this page"
+        print(f"warning: {whoever}; it asks for no password", file=sys.stderr)
     _serve(opened, outputs, [*names(typed.host, port), *typed.name], port)
     return 0
 
@@ -139,14 +136,10 @@ def _serve(opened: socket.socket, outputs: Path, hosts: Sequence[str], port: int
         service.warm_up()
         gc.collect()
         gc.freeze()  # the libraries: to look through them again and again takes half a second each time
-        print(
-            f"http://{LOCAL[0] if opened.family == socket.AF_INET else '[::1]'}:{port}  (Ctrl-C ends it)",
-            flush=True,
-        )
-        server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=3)
-        )
-        server.run([opened])
+        host = LOCAL[0] if opened.family == socket.AF_INET else "[::1]"
+        print(f"http://{host}:{port}  (Ctrl-C ends it)", flush=True)
+        config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=3)
+        uvicorn.Server(config).run([opened])
     except KeyboardInterrupt:
         pass
     finally:
