@@ -65,19 +65,15 @@ class _Parser(argparse.ArgumentParser):
     """Reads the command's words; argparse itself would say a mistake in several lines."""
 
     def __init__(self) -> None:
-        super().__init__(
-            prog="vae-experiments web", description="Serve the page to play on, on this machine."
-        )
-        self.add_argument(
-            "--host", default=LOCAL[0], help="address to listen on (%(default)s: this machine only)"
-        )
-        self.add_argument(
-            "--port", type=_port, default=7860, metavar="PORT", help="port (%(default)s; 0: any that is free)"
-        )
+        purpose = "Serve the page to play on, on this machine."
+        super().__init__(prog="vae-experiments web", description=purpose)
+        on = "address to listen on (%(default)s: this machine only)"
+        self.add_argument("--host", default=LOCAL[0], help=on)
+        port = "port (%(default)s; 0: any that is free)"
+        self.add_argument("--port", type=_port, default=7860, metavar="PORT", help=port)
         self.add_argument("--outputs", default="outputs", help="folder of the runs (%(default)s)")
-        self.add_argument(
-            "--name", action="append", default=[], metavar="NAME:PORT", help="another name that browsers know this server by"
-        )  # fmt: skip
+        name = "another name that browsers know this server by"
+        self.add_argument("--name", action="append", default=[], metavar="NAME:PORT", help=name)
 
     def error(self, message: str) -> NoReturn:
         """End with one line."""

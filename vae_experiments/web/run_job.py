@@ -119,11 +119,7 @@ def run_order(
 
 @contextlib.contextmanager
 def _recorded(folder: Path, words: Sequence[str]) -> Iterator[None]:
-    """Write down what is run in a folder, and what is said meanwhile, as a command with those words does.
-
-    Raises:
-        WriteError: the folder cannot be written.
-    """
+    """Write down what is run in a folder, and what is said meanwhile, as a command with those words does."""
     log = logging.getLogger(PACKAGE)
     try:
         _write_config(folder / HYDRA, words)

@@ -182,11 +182,7 @@ def _source(asked: RawRequest, upload: Upload | None) -> tuple[Source, list[str]
 
 
 def _name_of(second: Upload, first: Upload | None) -> str:
-    """Name the second upload as it is typed beside the first, and so that no pattern is meant.
-
-    Raises:
-        SourceError: both have one name, and the line that repeats the run could not tell them apart.
-    """
+    """Name the second upload as it is typed beside the first, and so that no pattern is meant."""
     if first is not None and first.name == second.name and not same_content(first, second):
         raise SourceError(f"both videos are called {first.name}", "upload one of them under another name")
     return f"./{second.name}" if second.name in patterns() else second.name

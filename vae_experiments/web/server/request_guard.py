@@ -26,22 +26,11 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 UPLOAD, JOIN, ANSWERS = "/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/queue/data"
-EXACT = {
-    "/",
-    "/config",
-    "/theme.css",
-    "/favicon.ico",
-    "/manifest.json",
-    "/robots.txt",
-    "/gradio_api/theme.css",
-    "/gradio_api/startup-events",
-    JOIN,
-    ANSWERS,
-    "/gradio_api/upload_progress",
-    "/gradio_api/cancel",
-    "/gradio_api/reset",
-    UPLOAD,
+FILES = {"/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt"}
+CALLS = {
+    f"/gradio_api/{name}" for name in ("startup-events", "upload_progress", "cancel", "reset", "theme.css")
 }
+EXACT = {*FILES, *CALLS, UPLOAD, JOIN, ANSWERS}
 BELOW = ("/assets/", "/static/", "/svelte/", "/results/", "/gradio_api/heartbeat/")
 METHODS = ("GET", "HEAD", "POST")
 BODY_BYTES = 2 * 10**6
@@ -131,12 +120,10 @@ class Guard:
         except RefusalError as error:
             refused = error
         except Exception as error:
-            is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-            refused = (
-                RefusalError(507, "the disk is full; try again later")
-                if is_full
-                else RefusalError(500, tell_fault(error, scope["path"]))
-            )
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                refused = RefusalError(507, "the disk is full; try again later")
+            else:
+                refused = RefusalError(500, tell_fault(error, scope["path"]))
         if begun and not ended:
             await send({"type": "http.response.body", "body": b""})
         if not begun:
@@ -168,11 +155,7 @@ class Guard:
                 await asyncio.sleep(PAUSE_SECONDS)
 
     def _checked(self, scope: Scope) -> int:
-        """Check all that comes before the body, and say how large that may be.
-
-        Raises:
-            RefusalError: it is nothing that the page itself asks for.
-        """
+        """Check all that comes before the body, and say how large that may be."""
         headers, path = Headers(scope=scope), str(scope["path"])
         if any(len(headers.getlist(name)) > 1 for name in ("host", "origin", "content-length")):
             raise RefusalError(400, "a header stands there twice")
@@ -195,11 +178,6 @@ class Guard:
         return most
 
     def _check_place(self, headers: Headers) -> None:
-        """Check whom a request was sent to, and from which page.
-
-        Raises:
-            RefusalError: this server goes by another name, or the page is another one.
-        """
         if headers.get("host", "").lower() not in self.hosts:
             raise RefusalError(403, "this server does not answer to that name")
         origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
