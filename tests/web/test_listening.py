@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.web.conftest import small, waited
-from vae_experiments.web.server import abandonment as listening
-from vae_experiments.web.server.abandonment import SILENT_SECONDS, Listeners, Patience
+from vae_experiments.web.server import browsers as listening
+from vae_experiments.web.server.browsers import SILENT_SECONDS, Listeners, Patience
 from vae_experiments.web.server.request_guard import ANSWERS
 from vae_experiments.web.service import WebService
 from vae_experiments.web.state.job_queue import Job, State
@@ -85,7 +85,7 @@ def test_an_order_that_nobody_hears_of_stops_before_its_end(
         return tickets[-1]
 
     async def followed(listens: bool) -> list[Any]:
-        return [kept async for _, _, kept in Page(bench, lambda _: listens)._followed(visit, order)]
+        return [kept async for _, kept in Page(bench, lambda _: listens)._followed(visit, order)]
 
     assert asyncio.run(followed(listens=True))[-1] is tickets[-1].result is not None
     monkeypatch.setattr(listening, "SILENT_SECONDS", 0.5)

@@ -19,7 +19,6 @@ from vae_experiments.cli.overrides import quoted
 from vae_experiments.errors import SettingError, SourceError, VaeExperimentsError, WriteError
 from vae_experiments.web.requests.catalog import offered
 from vae_experiments.web.requests.controls import SECOND, Control
-from vae_experiments.web.requests.preview import preview_of
 from vae_experiments.web.requests.run_request import RawRequest, RunRequest, order_of
 from vae_experiments.web.service import WebService
 from vae_experiments.web.state.uploads import Limits, Uploads
@@ -201,7 +200,7 @@ def test_a_preview_takes_each_link_of_a_chain_for_the_clip_that_the_one_before_l
     def preview_at(speed: float, frame: int) -> RunRequest | None:
         values = {"retime": {"speed": speed}, "freeze": {"frame": frame}}
         asked = small(source_values={"size": "64", "frames": 10}, chain=["retime", "freeze"], values=values)
-        return preview_of(order_of(asked, None, LIMITS))
+        return order_of(asked, None, LIMITS).preview()
 
     assert preview_at(0.5, 15) is not None
     with pytest.raises(

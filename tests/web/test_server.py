@@ -22,7 +22,7 @@ from tests.web.conftest import until
 from tests.web.serving import TERMINAL, Visitor, quick, results_in, served
 from tests.web.test_guard import NOT_FOR_THE_PAGE, TRAVERSALS
 from vae_experiments.sources import Video
-from vae_experiments.web.state.browser_session import COOKIE
+from vae_experiments.web.server.browsers import COOKIE
 
 pytestmark = pytest.mark.slow
 

@@ -13,8 +13,8 @@ import pytest
 from tests.web.conftest import small, until, waited
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.web.requests.run_request import RawRequest
+from vae_experiments.web.run_job import without_paths
 from vae_experiments.web.server.fault_page import FAULT
-from vae_experiments.web.server.log_records import without_paths
 from vae_experiments.web.service import WebService
 from vae_experiments.web.state.job_queue import Job, JobQueue, State
 from vae_experiments.web.state.uploads import Limits

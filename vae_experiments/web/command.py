@@ -44,16 +44,13 @@ def main(words: Sequence[str] | None = None) -> int:
         opened = _listen(typed.host, typed.port)
     except (OSError, UnicodeError) as error:
         reason = str(getattr(error, "strerror", "") or "no such name").lower()
-        complain(
-            f"cannot listen on {typed.host}:{typed.port} ({reason}); choose another one with --port or --host"
-        )
+        where = f"{typed.host}:{typed.port}"
+        complain(f"cannot listen on {where} ({reason}); choose another one with --port or --host")
         return 1
     port = int(opened.getsockname()[1])
     if typed.host not in LOCAL:
-        print(
-            f"warning: everybody who reaches {typed.host}:{port} can use this page; it asks for no password",
-            file=sys.stderr,
-        )
+        whoever = f"everybody who reaches {typed.host}:{port} can use this page"
+        print(f"warning: {whoever}; it asks for no password", file=sys.stderr)
     _serve(opened, outputs, [*names(typed.host, port), *typed.name], port)
     return 0
 
@@ -68,19 +65,15 @@ class _Parser(argparse.ArgumentParser):
     """Reads the command's words; argparse itself would say a mistake in several lines."""
 
     def __init__(self) -> None:
-        super().__init__(
-            prog="vae-experiments web", description="Serve the page to play on, on this machine."
-        )
-        self.add_argument(
-            "--host", default=LOCAL[0], help="address to listen on (%(default)s: this machine only)"
-        )
-        self.add_argument(
-            "--port", type=_port, default=7860, metavar="PORT", help="port (%(default)s; 0: any that is free)"
-        )
+        purpose = "Serve the page to play on, on this machine."
+        super().__init__(prog="vae-experiments web", description=purpose)
+        on = "address to listen on (%(default)s: this machine only)"
+        self.add_argument("--host", default=LOCAL[0], help=on)
+        port = "port (%(default)s; 0: any that is free)"
+        self.add_argument("--port", type=_port, default=7860, metavar="PORT", help=port)
         self.add_argument("--outputs", default="outputs", help="folder of the runs (%(default)s)")
-        self.add_argument(
-            "--name", action="append", default=[], metavar="NAME:PORT", help="another name that browsers know this server by"
-        )  # fmt: skip
+        name = "another name that browsers know this server by"
+        self.add_argument("--name", action="append", default=[], metavar="NAME:PORT", help=name)
 
     def error(self, message: str) -> NoReturn:
         """End with one line."""
@@ -139,14 +132,10 @@ def _serve(opened: socket.socket, outputs: Path, hosts: Sequence[str], port: int
         service.warm_up()
         gc.collect()
         gc.freeze()  # the libraries: to look through them again and again takes half a second each time
-        print(
-            f"http://{LOCAL[0] if opened.family == socket.AF_INET else '[::1]'}:{port}  (Ctrl-C ends it)",
-            flush=True,
-        )
-        server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=3)
-        )
-        server.run([opened])
+        host = LOCAL[0] if opened.family == socket.AF_INET else "[::1]"
+        print(f"http://{host}:{port}  (Ctrl-C ends it)", flush=True)
+        config = uvicorn.Config(app, log_level="warning", server_header=False, timeout_graceful_shutdown=3)
+        uvicorn.Server(config).run([opened])
     except KeyboardInterrupt:
         pass
     finally:

@@ -1,40 +1,45 @@
-"""The bench: what the page can do for one person, without the page: upload, run, preview, sweep."""
+"""The service: what the page can do for one person, without the page: upload, run, preview, sweep."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from vae_experiments.errors import SourceError
 from vae_experiments.pipeline.second_video import said_of
 from vae_experiments.web.requests.controls import SECOND
-from vae_experiments.web.requests.preview import preview_of
 from vae_experiments.web.requests.run_request import VIDEO, RawRequest, order_of
-from vae_experiments.web.run_job import SMALL, check_room, new_folder, run_order
-from vae_experiments.web.server.log_records import without_paths
-from vae_experiments.web.state.browser_session import BrowserSession
+from vae_experiments.web.run_job import SMALL, check_room, new_folder, run_order, without_paths
 from vae_experiments.web.state.job_queue import Job, JobQueue
 from vae_experiments.web.state.results import Kept, Results
 from vae_experiments.web.state.scratch import Scratch
 from vae_experiments.web.state.uploads import Limits, Uploads
-from vae_experiments.web.sweep_job import SweepRange, orders_of, run_sweep_request, sweep_command
+from vae_experiments.web.sweep_job import SweepRange, requests_of, run_sweep_request, sweep_command
 
 if TYPE_CHECKING:
     from vae_experiments.errors import VaeExperimentsError
     from vae_experiments.web.requests.run_request import RunRequest
     from vae_experiments.web.state.uploads import Upload
 
-Known = TypeVar("Known")
 MOST_SESSIONS, LONGEST_HISTORY = 1000, 8
 PREVIEW = "preview"
 
 
-@dataclass
+@dataclass(eq=False)
+class BrowserSession:
+    """One browser, however often it loads the page."""
+
+    id: str
+    history: list[Kept] = field(default_factory=list)
+    """Its last runs, the newest first."""
+
+
+@dataclass(eq=False)
 class PageSession:
     """One open page in one browser: its upload, its last runs, its preview."""
 
@@ -59,8 +64,9 @@ class WebService:
         self.uploads = Uploads(self.scratch / "uploads", self.limits)
         self.results = Results()
         self.queue = JobQueue(most_waiting, self.limits.seconds)
-        self._sessions: OrderedDict[str, PageSession] = OrderedDict()
-        self._browsers: OrderedDict[str, BrowserSession] = OrderedDict()
+        # Each is made once by its name; whoever was not seen for longest is forgotten.
+        self._browser = lru_cache(MOST_SESSIONS)(BrowserSession)
+        self._page = lru_cache(MOST_SESSIONS)(PageSession)
         self._lock = Lock()
 
     def warm_up(self) -> None:
@@ -77,8 +83,7 @@ class WebService:
     def session(self, key: str | None, browser: str | None = None) -> PageSession:
         """Find what belongs to one open page, in the browser that goes by that name."""
         with self._lock:
-            known = _last_used(self._browsers, browser or str(key), BrowserSession())
-            return _last_used(self._sessions, str(key), PageSession(str(key), known))
+            return self._page(str(key), self._browser(browser or str(key)))
 
     def receive(self, session: PageSession, file: Path, name: str, place: str = VIDEO) -> Upload:
         """Take a file that was uploaded, as the video to be changed or as the ``SECOND`` one.
@@ -134,7 +139,7 @@ class WebService:
             return None
 
         def work(job: Job) -> Kept | None:
-            small = preview_of(order)
+            small = order.preview()
             if small is None:
                 return None
             folder = Path(tempfile.mkdtemp(prefix=f"{PREVIEW}_", dir=self.scratch))
@@ -153,7 +158,7 @@ class WebService:
             VaeExperimentsError: it cannot be done, or not now.
         """
         self.order(session, asked)
-        orders = [self.order(session, one) for one in orders_of(asked, over)]
+        orders = [self.order(session, one) for one in requests_of(asked, over)]
         check_room(self.outputs, self.limits.free_bytes)
 
         def work(job: Job) -> Kept:
@@ -172,12 +177,3 @@ class WebService:
         """Show a mistake in the browser: one line, without the places of this machine."""
         line = " ".join(str(error).split())
         return without_paths(line, self.scratch, self.outputs.resolve(), self.outputs)
-
-
-def _last_used(kept: OrderedDict[str, Known], key: str, new: Known) -> Known:
-    """Find one by its key, or keep a new one; whoever was not seen for longest has to go."""
-    found = kept.setdefault(key, new)
-    kept.move_to_end(key)
-    if len(kept) > MOST_SESSIONS:
-        kept.popitem(last=False)
-    return found

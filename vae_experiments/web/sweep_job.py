@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import ChainStep
 from vae_experiments.web.requests.catalog import offered
-from vae_experiments.web.requests.run_request import with_value
 from vae_experiments.web.run_job import run_order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from vae_experiments.web.requests.controls import Control
     from vae_experiments.web.requests.run_request import RawRequest, RunRequest
     from vae_experiments.web.state.job_queue import Job
 
@@ -43,18 +43,15 @@ class SweepRange:
         except (TypeError, ValueError, OverflowError):
             raise SettingError("range", "...", "must be numbers", "give a first and a last value") from None
         if not (FEWEST <= number <= MOST and abs(low) < 1e9 and abs(high) < 1e9 and low != high):
-            raise SettingError(
-                "range", f"{low:g} to {high:g}", f"must be {FEWEST} to {MOST} different values", "widen it"
-            )
+            rule = f"must be {FEWEST} to {MOST} different values"
+            raise SettingError("range", f"{low:g} to {high:g}", rule, "widen it")
         return cls(str(setting)[:80], low, high, number)
 
     def values(self) -> list[float]:
         """List the values, each once; whole ones for a setting that is counted."""
-        name, _, key = self.setting.partition(".")
-        one = offered("manipulation").get(name)
         step = (self.last - self.first) / (self.count - 1)
         values = [float(f"{self.first + step * number:.6g}") for number in range(self.count)]
-        if one is not None and any(c.name == key and c.step == 1 for c in one.controls()):
+        if _slider(self.setting).step == 1:
             values = [float(round(value)) for value in values]
         return list(dict.fromkeys(values))
 
@@ -74,17 +71,22 @@ def sweepable(chain: Sequence[str]) -> list[str]:
 def usual_range(setting: str) -> tuple[float, float]:
     """Suggest a range: from the weak to the strong value of its class, or else the slider's own."""
     name, _, key = setting.partition(".")
-    one = offered("manipulation")[name]
-    assert issubclass(one.kind, ChainStep), one
-    shown, values = one.kind.gallery_values
+    kind = offered("manipulation")[name].kind
+    assert issubclass(kind, ChainStep), kind
+    shown, values = kind.gallery_values
     numbers = [float(value) for value in values if isinstance(value, int | float)]
     if shown == key and numbers:
         return numbers[0], numbers[-1]
-    made = next(control for control in one.controls() if control.name == key)
-    return float(made.minimum or 0), float(made.maximum or 1)
+    slider = _slider(setting)
+    return float(slider.minimum or 0), float(slider.maximum or 1)
 
 
-def orders_of(asked: RawRequest, over: SweepRange) -> list[RawRequest]:
+def _slider(setting: str) -> Control:
+    name, _, key = setting.partition(".")
+    return next(control for control in offered("manipulation")[name].controls() if control.name == key)
+
+
+def requests_of(asked: RawRequest, over: SweepRange) -> list[RawRequest]:
     """Return what was asked for once with each value.
 
     Raises:
@@ -93,10 +95,12 @@ def orders_of(asked: RawRequest, over: SweepRange) -> list[RawRequest]:
     if over.setting not in sweepable(asked.chain):
         hint = "choose one of the list" if asked.chain else "choose a manipulation on the first tab"
         raise SettingError("setting", "...", "not a number of this chain", hint)
-    if len(set(over.values())) < FEWEST:
+    if len(over.values()) < FEWEST:
         reach = f"{over.first:g} to {over.last:g}"
         raise SettingError("range", reach, f"holds fewer than {FEWEST} values of that setting", "widen it")
-    return [with_value(asked, over.setting, value) for value in over.values()]
+    name, _, key = over.setting.partition(".")
+    own = asked.values.get(name, {})
+    return [replace(asked, values={**asked.values, name: {**own, key: value}}) for value in over.values()]
 
 
 def sweep_command(orders: Sequence[RunRequest], over: SweepRange) -> str:

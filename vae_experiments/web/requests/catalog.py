@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from vae_experiments.cli.hydra_setup import CONF, plugin_confs
 from vae_experiments.errors import ModelError, SettingError
+from vae_experiments.manipulations import Manipulation
 from vae_experiments.models import Bundled, Hub
-from vae_experiments.options import Option, kind_named, snake_case
-from vae_experiments.web.requests.controls import Control, control, defaults_of, typed
+from vae_experiments.options import Option, kind_named, shown, snake_case
+from vae_experiments.web.requests.controls import Control, control, typed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,30 +45,25 @@ class Offered:
 
     def controls(self) -> list[Control]:
         """List the controls of its settings, those that every kind has at the end."""
-        known = {name: rule for name, _, rule in self.kind.settings()}
-        return [control(self.kind, name, self.defaults.get(name), rule) for name, rule in known.items()]
+        return [
+            control(self.kind, name, self.defaults.get(name), rule) for name, _, rule in self.kind.settings()
+        ]
 
     def common(self) -> set[str]:
         """Name the settings that it shares with every other manipulation."""
-        base = next((kind for kind in self.kind.__mro__ if kind.__name__ == "Manipulation"), None)
-        assert base is None or issubclass(base, Option)
-        return {name for name, _, _ in base.settings()} if base else set()
+        is_one = issubclass(self.kind, Manipulation)
+        return {name for name, _, _ in Manipulation.settings()} if is_one else set()
 
-    def build(self, values: Mapping[str, Any]) -> Option:
-        """Make the option of values from the browser; what is not among them keeps its default.
+    def build(self, values: Mapping[str, Any], **ours: Any) -> Option:
+        """Make the option of values from the browser and of ours; what is in neither keeps its default.
 
         Raises:
             SettingError: a value has not the type, or is outside the range, that was declared.
         """
-        known = {name for name, _, _ in self.kind.settings()}
-        assert set(values) <= known, (self.name, values)
+        assert set(values) <= {name for name, _, _ in self.kind.settings()}, (self.name, values)
         given = {name: typed(self.kind, name, value, self.address) for name, value in values.items()}
-        return self.made({**self.defaults, **given})
-
-    def made(self, values: Mapping[str, Any]) -> Option:
-        """Make the option of values that have their types."""
         try:
-            return self.kind(**values)
+            return self.kind(**{**self.defaults, **given, **ours})
         except SettingError as error:
             raise error.at(self.address) from error
 
@@ -85,17 +80,13 @@ def typed_value(value: Any) -> str:
     """Write a value as Hydra reads it; a text that its grammar might read otherwise stands in quotes."""
     if value is None:
         return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Enum):
-        return value.name
     if isinstance(value, list):
         return f"[{','.join(map(typed_value, value))}]"
-    if isinstance(value, float):
-        return f"{value:g}" if float(f"{value:g}") == value else repr(value)
+    if isinstance(value, float) and float(f"{value:g}") != value:
+        return repr(value)
     if isinstance(value, str) and not _is_plain(value):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return str(value)
+    return shown(value)
 
 
 def _is_plain(text: str) -> bool:
@@ -114,13 +105,8 @@ def _is_plain(text: str) -> bool:
 @cache
 def offered(group: str) -> dict[str, Offered]:
     """Read what a group offers, by the names that select it; what needs a file of its own is left out."""
-    found = {}
-    for folder in (CONF, *plugin_confs()):
-        for file in sorted((folder / group).glob("*.yaml")):
-            one = _read(group, file)
-            if one is not None:
-                found[one.name] = one
-    return found
+    files = [file for conf in (CONF, *plugin_confs()) for file in sorted((conf / group).glob("*.yaml"))]
+    return {file.stem: one for file in files if (one := _read(group, file))}
 
 
 def models() -> dict[str, Offered]:
@@ -136,8 +122,8 @@ def chosen(group: str, name: object) -> Offered:
     """
     known = models() if group == "model" else offered(group)
     if not isinstance(name, str) or name not in known:
-        shown = "".join(sign for sign in str(name) if sign.isalnum() or sign in "_-")[:40]
-        raise SettingError(group, shown, "no such choice", f"choose from: {', '.join(known)}")
+        safe = "".join(sign for sign in str(name) if sign.isalnum() or sign in "_-")[:40]
+        raise SettingError(group, safe, "no such choice", f"choose from: {', '.join(known)}")
     return known[name]
 
 
@@ -149,32 +135,21 @@ def _read(group: str, file: Path) -> Offered | None:
         return None
     kind = kind_named(group, snake_case(schema.partition("@")[0].rpartition("/")[2]))
     node = values.get(file.stem, {}) if group == "manipulation" else values
-    plain = OmegaConf.create({"seed": 0, "node": node})
-    settings = OmegaConf.to_container(plain.node, resolve=True)
-    assert isinstance(settings, dict), file
-    own = {str(name): value for name, value in settings.items() if value != "???" and name != "kind"}
-    title = file.read_text(encoding="utf-8").splitlines()
-    line = next((text.lstrip("# ") for text in title if text.startswith("#") and "@package" not in text), "")
-    return Offered(group, file.stem, kind, _with_types(kind, defaults_of(kind, own)), line)
-
-
-def _with_types(kind: type[Option], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values of a yaml the types that Hydra would give them."""
-    node = OmegaConf.structured(kind)
-    for name, value in values.items():
-        node[name] = value
-    plain = OmegaConf.to_container(node, enum_to_str=False)
-    assert isinstance(plain, dict)
-    return {name: plain[name] for name in values}
+    given = OmegaConf.to_container(OmegaConf.create({"seed": 0, "node": node}).node, resolve=True)
+    # The class gives what the yaml leaves out, and the types; what has to be given has no default.
+    defaults = OmegaConf.to_container(OmegaConf.merge(kind, given), enum_to_str=False)
+    assert isinstance(defaults, dict), file
+    known = {name: value for name, _, _ in kind.settings() if (value := defaults[name]) != "???"}
+    lines = file.read_text(encoding="utf-8").splitlines()
+    title = next((line.lstrip("# ") for line in lines if line.startswith("#") and "@package" not in line), "")
+    return Offered(group, file.stem, kind, known, title)
 
 
 def _is_here(one: Offered) -> bool:
-    if one.kind is Bundled:
-        return True
     if one.kind is not Hub or "repository" not in one.defaults:
-        return False
+        return one.kind is Bundled
     try:
-        model = one.made(one.defaults)
+        model = one.build({})
         assert isinstance(model, Hub)
         return model.place.cached() is not None
     except ModelError:

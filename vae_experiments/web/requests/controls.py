@@ -6,12 +6,12 @@ numbers until its declaration has typed it.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import re
 import types
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
 from vae_experiments.errors import SettingError
@@ -21,8 +21,6 @@ from vae_experiments.options import Scheduled, kinds
 from vae_experiments.sources import Pattern
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from vae_experiments.options import Option, Rule
 
 SECOND = "second_video"
@@ -59,49 +57,41 @@ def patterns() -> list[str]:
 def control(kind: type[Option], name: str, default: Any, rule: Rule) -> Control:
     """Choose the control of one declared setting."""
     unit = f", in {rule.unit}" if rule.unit and rule.unit not in rule.help else ""
-    text = f"{rule.help}{unit}"
-    text = text[:1].upper() + text[1:]
-    wanted = _type_of(kind, name)
+    text = f"{rule.help[:1].upper()}{rule.help[1:]}{unit}"
+    wanted, _ = _type_of(kind, name)
     if wanted is bool:
         return Control("checkbox", name, bool(default), text)
     if isinstance(wanted, type) and issubclass(wanted, Enum):
-        names = tuple(choice.name for choice in wanted)
-        return Control("dropdown", name, getattr(default, "name", default), text, choices=names)
+        return Control(
+            "dropdown", name, getattr(default, "name", default), text, choices=tuple(wanted.__members__)
+        )
     if _is_path(name):
         return Control("dropdown", name, default, text, choices=(SECOND, *patterns(), ""))
     if wanted in (int, float, Scheduled):
-        return _number(kind, name, default, rule, text, wanted)
+        if name == "seed" or not isinstance(default, int | float):
+            whole = 1 if wanted is int else None
+            return Control("number", name, default, text, rule.minimum, rule.maximum, whole)
+        low, high, step = _slider_range(kind, name, default, rule)
+        return Control("slider", name, default, text, low, high, step, scheduled=wanted is Scheduled)
     if wanted is list:
         default = ", ".join(map(str, default or []))
     return Control("text", name, "" if default is None else str(default), text)
 
 
-def _number(kind: type[Option], name: str, default: Any, rule: Rule, text: str, wanted: Any) -> Control:
-    scheduled = wanted is Scheduled
-    if not isinstance(default, int | float):
-        return Control("number", name, None, text, rule.minimum, rule.maximum, 1 if wanted is int else None)
-    if name == "seed":
-        return Control("number", name, default, text, rule.minimum, rule.maximum, 1)
-    low, high = _slider_range(kind, name, default, rule)
-    whole = isinstance(default, int) and not isinstance(default, bool)
-    step = 1 if whole else 10.0 ** math.floor(math.log10(max(high - low, 1e-6)) - 1.7)
-    if rule.above is not None and low <= rule.above:
-        low = rule.above + step
-    return Control("slider", name, default, text, low, high, step, scheduled=scheduled)
-
-
-def _slider_range(kind: type[Option], name: str, default: float, rule: Rule) -> tuple[float, float]:
-    """Take the declared range, and where it is open or too wide for a hand, one around usual values."""
+def _slider_range(kind: type[Option], name: str, default: float, rule: Rule) -> tuple[float, float, float]:
+    """Take the declared range, and where it is open or too wide for a hand, one around usual values; and the step."""
     shown, values = kind.gallery_values if issubclass(kind, ChainStep) else ("", ())
     usual = [abs(value) for value in values if isinstance(value, int | float)] if shown == name else []
-    far = _rounded_up(2 * max([abs(default), *usual, 0.5 if isinstance(default, float) else 4]))
-    most = FARTHEST * max(abs(default), 1 if isinstance(default, int) else 0.5)
+    whole = isinstance(default, int)
+    far = _rounded_up(2 * max(abs(default), *usual, 4 if whole else 0.5))
+    most = FARTHEST * max(abs(default), 1 if whole else 0.5)
     low, high = (rule.above if rule.minimum is None else rule.minimum), rule.maximum
     if low is None or -low > most:
         low = -far
     if high is None or high > most:
         high = max(far, low + 1)
-    return low, high
+    step: float = 1 if whole else 10.0 ** math.floor(math.log10(max(high - low, 1e-6)) - 1.7)
+    return (rule.above + step if rule.above is not None and low <= rule.above else low), high, step
 
 
 def _rounded_up(value: float) -> float:
@@ -116,34 +106,55 @@ def typed(kind: type[Option], name: str, value: Any, address: str) -> Any:
     Raises:
         SettingError: it cannot have that type, or is a text that this page does not take.
     """
-    wanted = _type_of(kind, name)
-    where = f"{address}.{name}"
+    wanted, is_optional = _type_of(kind, name)
+    refused = partial(SettingError, f"{address}.{name}")
     if wanted is bool:
         if not isinstance(value, bool):
-            raise SettingError(where, _said(value), "must be true or false", "tick the box or do not")
+            raise refused(_said(value), "must be true or false", "tick the box or do not")
         return value
     if isinstance(wanted, type) and issubclass(wanted, Enum):
         if str(value) not in wanted.__members__:
-            names = ", ".join(wanted.__members__)
-            raise SettingError(where, _said(value), "no such choice", f"choose from: {names}")
+            raise refused(_said(value), "no such choice", f"choose from: {', '.join(wanted.__members__)}")
         return wanted[str(value)]
     if _is_path(name):
-        return _pattern(where, value)
-    if _empty(value) and _optional(kind, name):
+        if value not in (SECOND, "", *patterns()):
+            names = ", ".join((SECOND, *patterns()))
+            raise refused(_said(value), "no such video here", f"choose from: {names}")
+        return str(value)
+    text = "" if value is None else str(value).strip()
+    if not text and is_optional:
         return None
     if wanted in (int, float) or (wanted is Scheduled and not isinstance(value, str)):
-        return _as_number(where, value, wanted is int)
-    text = _text(where, value)
+        try:
+            return _number(value, wanted is int)
+        except (TypeError, ValueError, OverflowError):
+            rule = f"must be a {'whole ' if wanted is int else ''}number"
+            raise refused(_said(value), rule, "move the slider or type one") from None
+    if len(text) > LONGEST_TEXT or not TEXT.fullmatch(text) or ".." in text:
+        raise refused(_said(text), "has signs that this page does not take", ELSEWHERE)
     if wanted is list:
-        return _whole_numbers(where, text)
+        try:
+            return [int(word) for word in text.strip("[] ").replace(",", " ").split()]
+        except ValueError:
+            raise refused(text, "must be whole numbers", "write them as 0, 3, 5") from None
     if name == "mask" and not _draws_or_names_a_pattern(text):
-        raise SettingError(
-            where,
-            text,
-            "no shape and no pattern",
-            f"circle(...), box(...) or one of: {', '.join(patterns())}",
-        )
+        names = ", ".join(patterns())
+        raise refused(text, "no shape and no pattern", f"circle(...), box(...) or one of: {names}")
     return text
+
+
+def _said(value: Any) -> str:
+    """Return a value from the browser as it may stand in a sentence."""
+    shown = "".join(sign if sign.isprintable() else "?" for sign in str(value))
+    return shown if len(shown) <= 40 else f"{shown[:40]}..."
+
+
+def _number(value: Any, whole: bool) -> float:
+    number = float(value)
+    if isinstance(value, bool) or (whole and not number.is_integer()):
+        raise ValueError(value)
+    # The digits that are shown are the number: the printed command then means the same.
+    return int(number) if whole else float(f"{number:.6g}")
 
 
 def _draws_or_names_a_pattern(mask: str) -> bool:
@@ -154,76 +165,18 @@ def _draws_or_names_a_pattern(mask: str) -> bool:
         return True
 
 
-def _as_number(where: str, value: Any, whole: bool) -> float:
-    try:
-        if isinstance(value, bool):
-            raise ValueError
-        number = float(value)
-        if whole and not number.is_integer():
-            raise ValueError
-    except (TypeError, ValueError, OverflowError):
-        rule = f"must be a {'whole ' if whole else ''}number"
-        raise SettingError(where, _said(value), rule, "move the slider or type one") from None
-    # The digits that are shown are the number: the printed command then means the same.
-    return int(number) if whole else float(f"{number:.6g}")
-
-
-def _whole_numbers(where: str, text: str) -> list[int]:
-    try:
-        return [int(word) for word in text.strip("[] ").replace(",", " ").split()]
-    except ValueError:
-        raise SettingError(where, text, "must be whole numbers", "write them as 0, 3, 5") from None
-
-
-def _pattern(where: str, value: Any) -> str:
-    if value not in (SECOND, "", *patterns()):
-        names = ", ".join((SECOND, *patterns()))
-        raise SettingError(where, _said(value), "no such video here", f"choose from: {names}")
-    return str(value)
-
-
-def _text(where: str, value: Any) -> str:
-    text = "" if value is None else str(value).strip()
-    if len(text) > LONGEST_TEXT or not TEXT.fullmatch(text) or ".." in text:
-        raise SettingError(where, _said(text), "has signs that this page does not take", ELSEWHERE)
-    return text
-
-
-def _said(value: Any) -> str:
-    """Return a value from the browser as it may stand in a sentence."""
-    shown = "".join(sign if sign.isprintable() else "?" for sign in str(value))
-    return shown if len(shown) <= 40 else f"{shown[:40]}..."
-
-
 def _is_path(name: str) -> bool:
     return name == "path" or name.endswith("_path")
 
 
-def _empty(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
-
-
-def _optional(kind: type[Option], name: str) -> bool:
-    return type(None) in get_args(_hint(kind, name))
-
-
-def _type_of(kind: type[Option], name: str) -> Any:
-    """Return the plain type of a setting: without its None, and ``list`` for any list."""
-    hint = _hint(kind, name)
-    if hint == Scheduled:
-        return Scheduled
-    if get_origin(hint) in (Union, types.UnionType):
-        hint = next(part for part in get_args(hint) if part is not type(None))
-    return get_origin(hint) or hint
-
-
-def _hint(kind: type[Option], name: str) -> Any:
+def _type_of(kind: type[Option], name: str) -> tuple[Any, bool]:
+    """Return the plain type of a setting, ``list`` for any list, and whether it may be None."""
     owner = next(base for base in kind.__mro__ if name in vars(base).get("__annotations__", {}))
     # Only the module of the class that declares it knows the names in its annotation.
-    return get_type_hints(owner, localns={"Scheduled": Scheduled})[name]
-
-
-def defaults_of(kind: type[Option], chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every setting's default: the chosen yaml's, or else the class's; none for what has to be given."""
-    values = {**{name: default for name, default, _ in kind.settings()}, **chosen}
-    return {name: value for name, value in values.items() if value not in (dataclasses.MISSING, "???")}
+    hint = get_type_hints(owner, localns={"Scheduled": Scheduled})[name]
+    is_optional = type(None) in get_args(hint)
+    if hint == Scheduled:
+        return Scheduled, is_optional
+    if get_origin(hint) in (Union, types.UnionType):
+        hint = next(part for part in get_args(hint) if part is not type(None))
+    return get_origin(hint) or hint, is_optional

@@ -1,4 +1,4 @@
-"""Orders: what the browser asked for, as checked options and as the line that a person would type."""
+"""Requests: what the browser asked for, as checked options and as the line that a person would type."""
 
 from __future__ import annotations
 
@@ -6,26 +6,30 @@ import shlex
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from vae_experiments.errors import SettingError, SourceError
+from vae_experiments.errors import SettingError, SourceError, VaeExperimentsError
+from vae_experiments.models import load_cached
 from vae_experiments.pipeline.experiment import Experiment
 from vae_experiments.pipeline.run_folder import Output
-from vae_experiments.web.requests.catalog import DEFAULT, Offered, chosen, typed_value
-from vae_experiments.web.requests.controls import SECOND, patterns, typed
+from vae_experiments.pipeline.second_video import clip_of
+from vae_experiments.web.requests.catalog import DEFAULT, chosen, typed_value
+from vae_experiments.web.requests.controls import SECOND, patterns
 from vae_experiments.web.state.uploads import same_content
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from vae_experiments.manipulations import ChainStep
-    from vae_experiments.models import Model
-    from vae_experiments.sources import Source, Video
+    from vae_experiments.models import Autoencoder, Model
+    from vae_experiments.sources import Source
+    from vae_experiments.web.requests.catalog import Offered
     from vae_experiments.web.state.uploads import Limits, Upload
 
 VIDEO = "video"
 LONGEST_CHAIN = 6
 NOT_ASKED = ("path", "max_pixels")
 """Settings of a video that the page decides."""
-PREVIEW_SIDE = 128
+PREVIEW_SIDE, FEWEST_FRAMES, MOST_FRAMES = 128, 8, 256
+"""Of a preview: pixels of its longer side, and how many frames it may have."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class RunRequest:
 
     @property
     def chain(self) -> str:
-        """Name the manipulations in their order, as ``noise + motion gain``."""
+        """The manipulations in their order, as ``noise + motion gain``."""
         return " + ".join(link.name.replace("_", " ") for link in self.links)
 
     @property
@@ -82,14 +86,38 @@ class RunRequest:
         link = next(link for link in self.links if link.name == name)
         return [*self.words, f"{setting}={typed_value(getattr(link, key))}"]
 
+    def preview(self) -> RunRequest | None:
+        """Return the same on the first frames, small; None where its settings speak only of later ones.
+
+        What is right for the clip may be wrong for its first frames, as ``freeze.frame=12``.
+
+        Raises:
+            VaeExperimentsError: the settings do not fit the clip itself.
+        """
+        autoencoder = load_cached(self.model, self.experiment().device.choose())
+        self._check(autoencoder)
+        count = FEWEST_FRAMES
+        while count <= MOST_FRAMES:
+            small = self.smaller(count, autoencoder.stride)
+            try:
+                small._check(autoencoder)
+            except VaeExperimentsError:
+                count *= 2
+            else:
+                return small
+        return None
+
+    def _check(self, autoencoder: Autoencoder) -> None:
+        clip = clip_of(self.source, autoencoder, self.experiment().batch_size, self.places)
+        for link in self.links:
+            link.check(clip)
+            clip = link.after(clip)
+
     def smaller(self, frames: int, least_side: int) -> RunRequest:
         """Return the same with at most so many frames, small ones, which are no smaller than the model takes."""
-        width, height = self.source.info.size
-        share = min(1.0, PREVIEW_SIDE / max(width, height))
-        sides = [max(8, least_side, round(side * share / 8) * 8) for side in (width, height)]
-        small: dict[str, Any] = {"size": f"{sides[0]}x{sides[1]}"}
-        count = self.source.info.frames
-        if count is None or count > frames:
+        info = self.source.info
+        small: dict[str, Any] = {"size": _scaled(info.size, PREVIEW_SIDE, least_side)}
+        if info.frames > frames:
             small["frames"] = frames
         return replace(self, source=replace(self.source, **small))
 
@@ -106,53 +134,38 @@ def order_of(
     offered = chosen("model", asked.model)
     model = cast("Model", offered.build(asked.model_values))
     chain = _chain(asked.chain)
-    made = [_link(one, asked) for one in chain]
+    made = [cast("ChainStep", one.build(asked.values.get(one.name, {}))) for one in chain]
     name = _name_of(second, upload) if second and any(map(_asking, made)) else ""
-    links = tuple(_with_second(one, name).named(choice.name) for choice, one in zip(chain, made, strict=True))
-    check_work(source, limits)
-    words = [*source_words, *_choice("model", asked.model), *offered.words(model), *_choice_of(chain)]
+    links = [_with_second(link, name).named(one.name) for one, link in zip(chain, made, strict=True)]
+    info = source.info
+    if info.frames * info.size.width * info.size.height > limits.pixels:
+        raise SourceError(
+            f"{info.frames} frames of {info.size} are more than this page takes",
+            f"at most {limits.pixels // 10**6} million pixels: fewer frames or smaller ones",
+        )
+    words = [*source_words, *_choice("model", asked.model), *offered.words(model), *_choice_of(asked.chain)]
     titles = []
     for one, link in zip(chain, links, strict=True):
         own = one.words(link)
         words += own
         titles.append(" ".join([one.name, *(word.removeprefix(f"{one.name}.") for word in own)]))
     places = {name: str(second.path)} if second and name else {}
-    return RunRequest(source, model, links, tuple(words), " + ".join(titles) or "nothing changed", places)
-
-
-def with_value(asked: RawRequest, setting: str, value: float) -> RawRequest:
-    """Return the same with one setting of a manipulation changed, as ``noise.scale``.
-
-    Raises:
-        SettingError: the chain has no such setting.
-    """
-    name, _, key = setting.partition(".")
-    if name not in asked.chain or not any(c.name == key for c in chosen("manipulation", name).controls()):
-        raise SettingError("setting", setting, "not part of this chain", "choose one of the list")
-    return replace(asked, values={**asked.values, name: {**asked.values.get(name, {}), key: value}})
-
-
-def check_work(source: Source, limits: Limits) -> None:
-    """Refuse what would keep everybody else waiting.
-
-    Raises:
-        SourceError: there are more pixels than the page takes.
-    """
-    info = source.info
-    width, height = info.size
-    if info.frames * width * height > limits.pixels:
-        problem = f"{info.frames} frames of {info.size} are more than this page takes"
-        raise SourceError(
-            problem, f"at most {limits.pixels // 10**6} million pixels: fewer frames or smaller ones"
-        )
+    title = " + ".join(titles) or "nothing changed"
+    return RunRequest(source, model, tuple(links), tuple(words), title, places)
 
 
 def first_settings(upload: Upload, side: int = 256, frames: int = 48) -> dict[str, Any]:
     """Suggest a size and a length that a laptop turns around in seconds; its own where that is smaller."""
-    width, height = upload.info.size
-    share = side / max(width, height)
-    size = "" if share >= 1 else "x".join(str(max(8, round(s * share / 8) * 8)) for s in (width, height))
-    return {"size": size, "frames": None if upload.info.frames <= frames else frames}
+    info = upload.info
+    size = _scaled(info.size, side) if max(info.size) > side else ""
+    return {"size": size, "frames": None if info.frames <= frames else frames}
+
+
+def _scaled(size: Iterable[int], longest: int, least: int = 8) -> str:
+    """Write a size whose longer side is at most so long, in steps of 8 pixels."""
+    sides = list(size)
+    share = min(1.0, longest / max(sides))
+    return "x".join(str(max(8, least, round(side * share / 8) * 8)) for side in sides)
 
 
 def _source(asked: RawRequest, upload: Upload | None) -> tuple[Source, list[str]]:
@@ -163,22 +176,13 @@ def _source(asked: RawRequest, upload: Upload | None) -> tuple[Source, list[str]
         return source, [*_choice("source", asked.source), *offered.words(source)]
     if upload is None:
         raise SourceError("no video was uploaded", "upload one, or choose a pattern")
-    values = {**_typed(offered, given), "path": str(upload.path)}
-    video = cast("Video", offered.made({**offered.defaults, **values}))
+    video = cast("Source", offered.build(given, path=str(upload.path)))
     words = [word for word in offered.words(video) if not word.startswith("source.path=")]
     return video, ["source=video", f"source.path={typed_value(upload.name)}", *words]
 
 
-def _link(one: Offered, asked: RawRequest) -> ChainStep:
-    return cast("ChainStep", one.build(asked.values.get(one.name, {})))
-
-
 def _name_of(second: Upload, first: Upload | None) -> str:
-    """Name the second upload as it is typed beside the first, and so that no pattern is meant.
-
-    Raises:
-        SourceError: both have one name, and the line that repeats the run could not tell them apart.
-    """
+    """Name the second upload as it is typed beside the first, and so that no pattern is meant."""
     if first is not None and first.name == second.name and not same_content(first, second):
         raise SourceError(f"both videos are called {first.name}", "upload one of them under another name")
     return f"./{second.name}" if second.name in patterns() else second.name
@@ -198,15 +202,6 @@ def _with_second(link: ChainStep, name: str) -> ChainStep:
     return replace(link, **dict.fromkeys(asking, name)) if asking else link
 
 
-def _typed(offered: Offered, values: Mapping[str, Any]) -> dict[str, Any]:
-    known = {name for name, _, _ in offered.kind.settings()}
-    return {
-        name: typed(offered.kind, name, value, offered.address)
-        for name, value in values.items()
-        if name in known
-    }
-
-
 def _chain(names: Sequence[str]) -> list[Offered]:
     if not isinstance(names, list | tuple) or len(names) > LONGEST_CHAIN:
         raise SettingError("manipulation", "...", "too many in a row", f"choose at most {LONGEST_CHAIN}")
@@ -220,12 +215,6 @@ def _choice(group: str, name: str) -> list[str]:
     return [] if name == DEFAULT[group] else [f"{group}={name}"]
 
 
-def _choice_of(chain: Sequence[Offered]) -> list[str]:
-    names = [one.name for one in chain]
-    if names == DEFAULT["manipulation"]:
-        return []
-    return (
-        ["manipulation=none"]
-        if not names
-        else [f"manipulation={names[0] if len(names) == 1 else '[' + ','.join(names) + ']'}"]
-    )
+def _choice_of(chain: Sequence[str]) -> list[str]:
+    typed = "none" if not chain else chain[0] if len(chain) == 1 else f"[{','.join(chain)}]"
+    return [] if list(chain) == DEFAULT["manipulation"] else [f"manipulation={typed}"]

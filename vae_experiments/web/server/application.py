@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.web.server.abandonment import Listeners
+from starlette.responses import FileResponse, PlainTextResponse
+
+from vae_experiments.web.server.browsers import Listeners, SessionCookie
 from vae_experiments.web.server.event_guard import Events
 from vae_experiments.web.server.request_guard import Guard
 from vae_experiments.web.server.upload_files import Arrivals
-from vae_experiments.web.state.browser_session import SessionCookie
+from vae_experiments.web.state.results import ARCHIVE, SHOWN_INLINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from vae_experiments.web.service import WebService
 
-CACHE = "GRADIO_TEMP_DIR"
 MOST_SESSIONS = 200
 """Open pages that Gradio remembers the state of, at about a megabyte each."""
 
@@ -24,15 +25,14 @@ MOST_SESSIONS = 200
 def serve_no_one_else() -> None:
     """Tell Gradio and the hub's library, before they are imported, to speak to nobody."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = os.environ["GRADIO_RUN_HISTORY"] = "False"
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 def application(service: WebService, hosts: Iterable[str]) -> Guard:
     """Make the whole ASGI application: guard, files of runs, page."""
-    cache = service.scratch / "gradio"
+    limits, cache = service.limits, service.scratch / "gradio"
     cache.mkdir(exist_ok=True)
-    os.environ[CACHE] = str(cache)
+    os.environ["GRADIO_TEMP_DIR"] = str(cache)
     import gradio as gr
     from fastapi import FastAPI
 
@@ -40,7 +40,17 @@ def application(service: WebService, hosts: Iterable[str]) -> Guard:
     from vae_experiments.web.ui.page import MOST_READERS, Page
 
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.add_api_route("/results/{key}/{name:path}", _sender(service), methods=["GET", "HEAD"])
+
+    @app.api_route("/results/{key}/{name:path}", methods=["GET", "HEAD"])
+    def send(key: str, name: str) -> Any:
+        kept = service.results.get(key)
+        path = kept.file(name) if kept else None
+        if path is None:
+            return PlainTextResponse("there is nothing of that name\n", 404)
+        if name == ARCHIVE:
+            return FileResponse(path, media_type="application/zip", filename=f"{path.parent.name}.zip")
+        return FileResponse(path, media_type=SHOWN_INLINE[path.suffix])
+
     listeners = Listeners(app)
     page = Page(service, listeners.has)
     blocks = page.blocks.queue(max_size=MOST_READERS, api_open=False)
@@ -54,32 +64,13 @@ def application(service: WebService, hosts: Iterable[str]) -> Guard:
         footer_links=[],
         allowed_paths=[],
         show_error=False,
-        max_file_size=service.limits.upload_bytes,
+        max_file_size=limits.upload_bytes,
         ssr_mode=False,
         enable_monitoring=False,
         pwa=False,
         mcp_server=False,
         **style(),
     )
-
-    limits = service.limits
     arrivals = Arrivals(listeners, cache, limits.upload_bytes, limits.stored_bytes)
     events = Events(cache, page.takes_files())
     return Guard(SessionCookie(arrivals), hosts, limits.upload_bytes, arrivals.has_room, events.session_of)
-
-
-def _sender(service: WebService) -> Any:
-    from starlette.responses import FileResponse, PlainTextResponse
-
-    from vae_experiments.web.state.results import ARCHIVE, SHOWN_INLINE
-
-    def send(key: str, name: str) -> Any:
-        kept = service.results.get(key)
-        path = kept.file(name) if kept else None
-        if path is None:
-            return PlainTextResponse("there is nothing of that name\n", 404)
-        if name == ARCHIVE:
-            return FileResponse(path, media_type="application/zip", filename=f"{path.parent.name}.zip")
-        return FileResponse(path, media_type=SHOWN_INLINE[path.suffix])
-
-    return send

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from vae_experiments.web.server.request_guard import RefusalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
 FILE_META = {"_type": "gradio.FileData"}
 NOT_OURS = ("event_id", "oauth_token", "simple_format", "batched")
@@ -30,7 +30,7 @@ class Events:
         takes_files: of each value that comes with all that can be pressed, by its number, whether it is a file.
     """
 
-    def __init__(self, arrivals: Path, takes_files: Mapping[int, Sequence[bool]]) -> None:
+    def __init__(self, arrivals: Path, takes_files: Mapping[int, list[bool]]) -> None:
         self.arrivals, self.takes_files = arrivals.resolve(), takes_files
 
     def session_of(self, body: bytes) -> str:
@@ -39,32 +39,24 @@ class Events:
         Raises:
             RefusalError: it is none of this page's, or names a file that was not uploaded.
         """
+        no_event = RefusalError(400, "this is no event of the page")
         try:
             event = json.loads(body)
             session, number = event["session_hash"], event["fn_index"]
             named = list(_named(event))
         except (ValueError, KeyError, TypeError, RecursionError):
-            raise _no_event() from None
+            raise no_event from None
         if not isinstance(session, str) or not SESSION.fullmatch(session):
-            raise _no_event()
-        if not self._knows(number) or any(event.get(name) for name in NOT_OURS):
-            raise _no_event()
-        if not all(self._arrived(path) for path in named):
+            raise no_event
+        if type(number) is not int or number not in self.takes_files or any(map(event.get, NOT_OURS)):
+            raise no_event
+        if not all(map(self._arrived, named)):
             raise RefusalError(403, "only what was uploaded can be used")
-        if not self._fits(event.get("data"), self.takes_files[number]):
-            raise _no_event()
+        data = event.get("data")
+        # As many values as there should be, with files where files belong and nowhere else.
+        if not isinstance(data, list) or list(map(_is_file, data)) != self.takes_files[number]:
+            raise no_event
         return session
-
-    def _knows(self, number: object) -> bool:
-        return isinstance(number, int) and not isinstance(number, bool) and number in self.takes_files
-
-    def _fits(self, data: object, takes_files: Sequence[bool]) -> bool:
-        """Whether there are as many values as there should be, with files where files belong and nowhere else."""
-        return (
-            isinstance(data, list)
-            and len(data) == len(takes_files)
-            and all(_is_file(value) == wanted for value, wanted in zip(data, takes_files, strict=True))
-        )
 
     def _arrived(self, path: object) -> bool:
         """Whether it is a regular file of the folder of uploads; nothing is opened, and no link followed."""
@@ -77,10 +69,6 @@ class Events:
         return found == Path(path) and found.is_relative_to(self.arrivals) and found.is_file()
 
 
-def _no_event() -> RefusalError:
-    return RefusalError(400, "this is no event of the page")
-
-
 def _is_file(value: object) -> bool:
     return isinstance(value, dict) and value.get("meta") == FILE_META and "path" in value
 
@@ -90,8 +78,7 @@ def _named(value: Any) -> Iterator[Any]:
     if isinstance(value, dict):
         if "path" in value:
             yield value["path"]
-        for part in value.values():
-            yield from _named(part)
-    elif isinstance(value, list):
+        value = list(value.values())
+    if isinstance(value, list):
         for part in value:
             yield from _named(part)

@@ -11,36 +11,26 @@ import asyncio
 import errno
 import re
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import parse_qs
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers, MutableHeaders, QueryParams
+from starlette.responses import PlainTextResponse
+from starlette.websockets import WebSocketClose
 
 from vae_experiments.web.server.fault_page import FAULT, tell_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+    from collections.abc import Callable, Iterable
 
-    Message: TypeAlias = MutableMapping[str, Any]
-    Receive: TypeAlias = Callable[[], Awaitable[Message]]
-    Send: TypeAlias = Callable[[Message], Awaitable[None]]
-    App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 UPLOAD, JOIN, ANSWERS = "/gradio_api/upload", "/gradio_api/queue/join", "/gradio_api/queue/data"
-EXACT = {
-    "/",
-    "/config",
-    "/theme.css",
-    "/favicon.ico",
-    "/manifest.json",
-    "/robots.txt",
-    "/gradio_api/theme.css",
-    "/gradio_api/startup-events",
-    JOIN,
-    ANSWERS,
-    "/gradio_api/upload_progress",
-    "/gradio_api/cancel",
-    "/gradio_api/reset",
-    UPLOAD,
+FILES = {"/", "/config", "/theme.css", "/favicon.ico", "/manifest.json", "/robots.txt"}
+CALLS = {
+    f"/gradio_api/{name}" for name in ("startup-events", "upload_progress", "cancel", "reset", "theme.css")
 }
+EXACT = {*FILES, *CALLS, UPLOAD, JOIN, ANSWERS}
 BELOW = ("/assets/", "/static/", "/svelte/", "/results/", "/gradio_api/heartbeat/")
 METHODS = ("GET", "HEAD", "POST")
 BODY_BYTES = 2 * 10**6
@@ -86,7 +76,7 @@ class Guard:
 
     def __init__(
         self,
-        app: App,
+        app: ASGIApp,
         hosts: Iterable[str],
         upload_bytes: int,
         has_room: Callable[[int | None], bool],
@@ -97,70 +87,83 @@ class Guard:
         self._turn = asyncio.Lock()
         self._seen: OrderedDict[str, None] = OrderedDict()
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one request, or hand it on."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or hand it on; what breaks on the way is a sentence, without its details."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        try:
-            if scope["type"] != "http":
-                raise RefusalError(403, "no such kind of connection")
-            most = self._checked(scope)
-        except RefusalError as refused:
-            await _answer(send, refused, scope["type"])
+        if scope["type"] != "http":
+            await WebSocketClose(1008)(scope, receive, send)
             return
-        if scope["path"] == JOIN:
-            await self._hand_on_event(scope, receive, send, most)
-        else:
-            await self._hand_on(scope, receive, send, most)
+        begun = ended = False
 
-    async def _hand_on_event(self, scope: Message, receive: Receive, send: Send, most: int) -> None:
+        async def with_headers(message: Message) -> None:
+            nonlocal begun, ended
+            if message["type"] == "http.response.start":
+                if message["status"] == 500:  # what was raised comes here as well, and is told below
+                    return
+                begun = True
+                headers = MutableHeaders(scope=message)
+                for name in list(headers):  # by which Gradio lets other pages read its answers
+                    if name.startswith("access-control-"):
+                        del headers[name]
+                headers.update(HEADERS)
+            if begun:
+                await send(message)
+                ended = message["type"] == "http.response.body" and not message.get("more_body")
+
+        try:
+            limited = _limited(receive, self._checked(scope))
+            hand_on = self._hand_on_event if scope["path"] == JOIN else self.app
+            await hand_on(scope, limited, with_headers)
+            refused = RefusalError(500, FAULT)
+        except RefusalError as error:
+            refused = error
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                refused = RefusalError(507, "the disk is full; try again later")
+            else:
+                refused = RefusalError(500, tell_fault(error, scope["path"]))
+        if begun and not ended:
+            await send({"type": "http.response.body", "body": b""})
+        if not begun:
+            headers = {**HEADERS, "connection": "close"}
+            await PlainTextResponse(f"{refused.sentence}\n", refused.status, headers)(scope, receive, send)
+
+    async def _hand_on_event(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand on an event when all of it has arrived, so that who is slow keeps nobody waiting.
 
         New pages take turns. The events of a page that is known follow each other at once: were a second one
         held back, Gradio might end the stream of answers after the first, and nobody would see the second's.
         """
-        arrived: list[Message] = []
-        while not arrived or arrived[-1].get("more_body"):
+        arrived = [await receive()]
+        while arrived[-1].get("more_body"):
             arrived.append(await receive())
-            if sum(len(message.get("body", b"")) for message in arrived) > most:
-                await _answer(send, RefusalError(413, f"more than {most // 10**6} MB"), "http")
-                return
-
-        try:
-            session = self.session_of(b"".join(message.get("body", b"") for message in arrived))
-        except RefusalError as refused:
-            await _answer(send, refused, "http")
-            return
+        session = self.session_of(b"".join(message.get("body", b"") for message in arrived))
 
         async def again() -> Message:
             return arrived.pop(0) if arrived else await receive()
 
-        if self._knows(session):
-            await self._hand_on(scope, again, send, most)
-            return
-        async with self._turn:
-            await self._hand_on(scope, again, send, most)
-            await asyncio.sleep(PAUSE_SECONDS)
-
-    def _knows(self, session: str) -> bool:
-        known = session in self._seen
+        is_new = session not in self._seen
         self._seen[session] = None
         self._seen.move_to_end(session)
         if len(self._seen) > MOST_SEEN:
             self._seen.popitem(last=False)
-        return known
+        async with self._turn if is_new else nullcontext():
+            await self.app(scope, again, send)
+            if is_new:
+                await asyncio.sleep(PAUSE_SECONDS)
 
-    def _checked(self, scope: Message) -> int:
+    def _checked(self, scope: Scope) -> int:
         """Check all that comes before the body, and say how large that may be."""
-        headers = _headers(scope)
+        headers, path = Headers(scope=scope), str(scope["path"])
+        if any(len(headers.getlist(name)) > 1 for name in ("host", "origin", "content-length")):
+            raise RefusalError(400, "a header stands there twice")
         self._check_place(headers)
         if scope["method"] not in METHODS:
             raise RefusalError(405, "no such method here")
-        path = str(scope["path"])
-        if _SNEAKY.search(scope.get("raw_path") or path.encode()) or _SNEAKY.search(path.encode()):
-            raise RefusalError(404, "there is nothing of that name")
-        if path not in EXACT and not path.startswith(BELOW):
+        is_sneaky = any(map(_SNEAKY.search, (scope.get("raw_path") or b"", path.encode())))
+        if is_sneaky or (path not in EXACT and not path.startswith(BELOW)):
             raise RefusalError(404, "there is nothing of that name")
         if scope["method"] == "POST" and "origin" not in headers and headers.get("sec-fetch-site"):
             raise RefusalError(403, "a page must say where it is from")
@@ -169,97 +172,41 @@ class Guard:
         most = self.upload_bytes + ENVELOPE_BYTES if path == UPLOAD else BODY_BYTES
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > most:
-            raise RefusalError(413, f"more than {most // 10**6} MB")
+            raise _too_large(most)
         if path == UPLOAD and not self.has_room(int(length) if "content-length" in headers else None):
             raise RefusalError(507, "no room for more uploads; try again later")
         return most
 
-    def _check_place(self, headers: dict[str, str]) -> None:
+    def _check_place(self, headers: Headers) -> None:
         if headers.get("host", "").lower() not in self.hosts:
             raise RefusalError(403, "this server does not answer to that name")
-        origin = headers.get("origin")
+        origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
         scheme, _, place = (origin or "").lower().partition("://")
-        if origin is not None and (scheme not in ("http", "https") or place not in self.hosts):
+        is_foreign = origin is not None and (scheme not in ("http", "https") or place not in self.hosts)
+        is_embedded = site not in ("none", "same-origin") and headers.get("sec-fetch-mode") != "navigate"
+        if is_foreign or is_embedded:
             raise RefusalError(403, "another page may not ask this server")
-        site = headers.get("sec-fetch-site", "none")
-        if site not in ("none", "same-origin") and headers.get("sec-fetch-mode") != "navigate":
-            raise RefusalError(403, "another page may not ask this server")
-
-    async def _hand_on(self, scope: Message, receive: Receive, send: Send, most: int) -> None:
-        received, begun, ended = 0, False, False
-
-        async def counted() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > most:
-                raise RefusalError(413, f"more than {most // 10**6} MB")
-            return message
-
-        async def with_headers(message: Message) -> None:
-            nonlocal begun, ended
-            if message["type"] == "http.response.start":
-                if message["status"] == 500:  # what was raised comes here as well, and is told below
-                    return
-                begun = True
-                ours = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-                theirs = [(k, v) for k, v in message.get("headers", []) if not _opens_up(k)]
-                message["headers"] = [*theirs, *ours]
-            if begun:
-                await send(message)
-                ended = message["type"] == "http.response.body" and not message.get("more_body")
-
-        try:
-            await self.app(scope, counted, with_headers)
-            refused = RefusalError(500, FAULT)
-        except Exception as error:
-            refused = _refusal_of(error, scope["path"])
-            if begun and not ended:
-                await send({"type": "http.response.body", "body": b""})
-        if not begun:
-            await _answer(send, refused, "http")
 
 
-def _refusal_of(error: Exception, path: str) -> RefusalError:
-    """Send the browser what stopped a request, without its details."""
-    if isinstance(error, RefusalError):
-        return error
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RefusalError(507, "the disk is full; try again later")
-    return RefusalError(500, tell_fault(error, path))
+def _limited(receive: Receive, most: int) -> Receive:
+    """Receive no more than so many bytes."""
+    received = 0
+
+    async def limited() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > most:
+            raise _too_large(most)
+        return message
+
+    return limited
 
 
-def session_in(scope: Message) -> str:
+def _too_large(most: int) -> RefusalError:
+    return RefusalError(413, f"more than {most // 10**6} MB")
+
+
+def session_in(scope: Scope) -> str:
     """Return the open page that a request names in its address; empty where it names none."""
-    query: bytes = scope.get("query_string", b"")
-    return parse_qs(query.decode("latin-1")).get("session_hash", [""])[-1]
-
-
-def _opens_up(name: bytes) -> bool:
-    """Whether a header is one by which Gradio lets other pages read its answers."""
-    return name.lower().startswith(b"access-control-")
-
-
-def _headers(scope: Message) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        key = name.decode("latin-1").lower()
-        if key in found and key in ("host", "origin", "content-length"):
-            raise RefusalError(400, "a header stands there twice")
-        found[key] = value.decode("latin-1")
-    return found
-
-
-async def _answer(send: Send, refused: RefusalError, kind: str) -> None:
-    if kind == "websocket":
-        await send({"type": "websocket.close", "code": 1008})
-        return
-    body = f"{refused.sentence}\n".encode()
-    headers = [
-        (b"content-type", b"text/plain; charset=utf-8"),
-        (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),
-        *((name.encode(), value.encode()) for name, value in HEADERS.items()),
-    ]
-    await send({"type": "http.response.start", "status": refused.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    return QueryParams(scope.get("query_string", b"")).get("session_hash", "")

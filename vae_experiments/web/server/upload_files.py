@@ -10,12 +10,14 @@ import time
 from stat import S_ISREG
 from typing import IO, TYPE_CHECKING
 
+from starlette.datastructures import Headers
+
 from vae_experiments.web.server.request_guard import UPLOAD, RefusalError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vae_experiments.web.server.request_guard import App, Message, Receive, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LEAST_BYTES = 10**6
 UNCLAIMED_SECONDS, STALL_SECONDS = 300, 30
@@ -35,7 +37,7 @@ class Arrivals:
         stored_bytes: the most that may lie there or be on its way.
     """
 
-    def __init__(self, app: App, folder: Path, upload_bytes: int, stored_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, folder: Path, upload_bytes: int, stored_bytes: int) -> None:
         self.app, self.folder = app, folder
         self.upload_bytes, self.stored_bytes = upload_bytes, stored_bytes
         self._promised = 0
@@ -46,7 +48,7 @@ class Arrivals:
         asked = self.upload_bytes if count is None else count
         return self._promised + asked + _taken_below(self.folder) <= self.stored_bytes
 
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hand on a request; an upload when it is whole.
 
         Raises:
@@ -56,9 +58,7 @@ class Arrivals:
         if scope["type"] != "http" or scope["path"] != UPLOAD:
             await self.app(scope, receive, send)
             return
-        promised = next(
-            (int(value) for name, value in scope["headers"] if name == b"content-length"), self.upload_bytes
-        )
+        promised = int(Headers(scope=scope).get("content-length") or self.upload_bytes)
         self._promised += promised
         try:
             with tempfile.TemporaryFile(dir=self.folder) as file:
@@ -67,7 +67,7 @@ class Arrivals:
         finally:
             self._promised -= promised
 
-    async def _hand_on(self, scope: Message, file: IO[bytes], receive: Receive, send: Send) -> None:
+    async def _hand_on(self, scope: Scope, file: IO[bytes], receive: Receive, send: Send) -> None:
         """Let Gradio take a whole upload apart; one at a time, so that what lies about afterwards is nobody's."""
         more = True
 
@@ -121,14 +121,10 @@ def _taken_below(folder: Path) -> int:
     """
     taken, long_ago = 0, time.time() - UNCLAIMED_SECONDS
     for path in folder.rglob("*"):
-        try:
+        with contextlib.suppress(FileNotFoundError):  # gone since it was listed
             found = path.stat()
-        except FileNotFoundError:  # gone since it was listed
-            continue
-        if not S_ISREG(found.st_mode):
-            continue
-        if found.st_mtime < long_ago:
-            path.unlink(missing_ok=True)
-        elif found.st_size:
-            taken += max(found.st_size, LEAST_BYTES)
+            if S_ISREG(found.st_mode) and found.st_mtime < long_ago:
+                path.unlink(missing_ok=True)
+            elif S_ISREG(found.st_mode) and found.st_size:
+                taken += max(found.st_size, LEAST_BYTES)
     return taken

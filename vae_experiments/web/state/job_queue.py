@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.cli.hydra_errors import mistake_of
@@ -46,18 +46,10 @@ class Job:
     result: Any = None
     sentence: str = ""
     """Why it failed."""
+    stopped: bool = False
+    """Whether it is to end at its next tick, or did."""
     began: float | None = None
     finished: threading.Event = field(default_factory=threading.Event)
-    _stopped: threading.Event = field(default_factory=threading.Event)
-
-    def stop(self) -> None:
-        """Let it end at its next tick; the queue, which knows whether it runs at all, is what cancels."""
-        self._stopped.set()
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether it is to end, or did."""
-        return self._stopped.is_set()
 
     @property
     def is_over(self) -> bool:
@@ -70,7 +62,7 @@ class Job:
         Raises:
             CancelError: it should not go on.
         """
-        if self._stopped.is_set():
+        if self.stopped:
             raise CancelError("cancelled", "press run to begin again")
         if self.began is not None and time.monotonic() - self.began > self.seconds:
             problem = f"it took more than {self.seconds:g} seconds"
@@ -78,16 +70,29 @@ class Job:
         self.share = self.share if share is None else share
         self.phase = phase or self.phase
 
+    def do(self) -> None:
+        """Work, and keep what came of it."""
+        self.began = time.monotonic()
+        try:
+            self.tick()
+            self.result = self.work(self)
+            self.state = State.done
+        except CancelError:
+            self.state = State.cancelled
+        except BaseException as error:
+            self.sentence = sentence_of(error)
+            self.state = State.failed
+
 
 class JobQueue:
     """One worker and a bounded queue before it."""
 
     def __init__(self, most_waiting: int = 60, seconds: float = 600.0) -> None:
         self.most_waiting, self.seconds = most_waiting, seconds
-        self._waiting: deque[Job] = deque()
-        self._running: Job | None = None
-        self._changed = threading.Condition()
-        self._closed = False
+        self._here: list[Job] = []
+        """What runs, and behind it what waits."""
+        self._lock = threading.RLock()
+        self._orders: SimpleQueue[Job | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="jobs", daemon=True)
         self._thread.start()
 
@@ -98,91 +103,66 @@ class JobQueue:
             VaeExperimentsError: too many wait already, or the owner's last one is not over.
         """
         job = Job(owner, work, self.seconds)
-        with self._changed:
-            if self._has(owner):
+        with self._lock:
+            if self.serves(owner):
                 raise VaeExperimentsError("your last run is still going", "wait for it, or cancel it")
-            if len(self._waiting) >= self.most_waiting:
-                problem = f"{len(self._waiting)} runs are waiting already"
-                raise VaeExperimentsError(problem, "try again in a minute")
-            self._waiting.append(job)
-            self._changed.notify()
+            waiting = sum(one.state is State.waiting for one in self._here)
+            if waiting >= self.most_waiting:
+                raise VaeExperimentsError(f"{waiting} runs are waiting already", "try again in a minute")
+            self._here.append(job)
+            self._orders.put(job)
         return job
 
     def ahead_of(self, job: Job) -> int:
         """Count the orders that come before one that waits."""
-        with self._changed:
-            before = list(self._waiting)
-        return before.index(job) + 1 if job in before else 0
+        with self._lock:
+            return self._here.index(job) if job in self._here else 0
 
     @property
     def is_busy(self) -> bool:
         """Whether something runs or waits."""
-        return self._running is not None or bool(self._waiting)
+        return bool(self._here)
 
     def serves(self, owner: str) -> bool:
         """Whether something of an owner's runs or waits."""
-        with self._changed:
-            return self._has(owner)
-
-    def _has(self, owner: str) -> bool:
-        return any(job.owner == owner and not job.is_stopped for job in self._here())
-
-    def _here(self) -> list[Job]:
-        return [*self._waiting, *([self._running] if self._running else [])]
+        with self._lock:
+            return any(job.owner == owner and not job.stopped for job in self._here)
 
     def cancel(self, owner: str) -> None:
         """Cancel whatever an owner has here."""
-        with self._changed:
-            for job in self._here():
-                if job.owner == owner:
-                    self._cancel(job)
+        with self._lock:
+            for job in [job for job in self._here if job.owner == owner]:
+                self.cancel_one(job)
 
     def cancel_one(self, job: Job) -> None:
         """Cancel an order: one that waits leaves the queue, one that runs ends within a chunk."""
-        with self._changed:
-            self._cancel(job)
-
-    def _cancel(self, job: Job) -> None:
-        job.stop()
-        if job in self._waiting:
-            self._waiting.remove(job)
-            job.state = State.cancelled
-            job.finished.set()
+        with self._lock:
+            job.stopped = True
+            if job in self._here and job.state is State.waiting:
+                job.state = State.cancelled
+                self._end(job)
 
     def close(self) -> None:
         """Stop everything and wait for the worker."""
-        with self._changed:
-            self._closed = True
-            for job in self._here():
-                self._cancel(job)
-            self._changed.notify()
+        with self._lock:
+            for job in list(self._here):
+                self.cancel_one(job)
+        self._orders.put(None)
         self._thread.join(timeout=30)
 
     def _serve(self) -> None:
-        while True:
-            with self._changed:
-                while not self._waiting and not self._closed:
-                    self._changed.wait()
-                if not self._waiting:
-                    return
-                self._running = job = self._waiting.popleft()
-            _do(job)
-            self._running = None
-            job.finished.set()
+        while job := self._orders.get():
+            with self._lock:
+                if job.is_over:  # cancelled while it waited
+                    continue
+                job.state = State.running
+            job.do()
+            self._end(job)
 
-
-def _do(job: Job) -> None:
-    job.began = time.monotonic()
-    try:
-        job.tick()
-        job.state = State.running
-        job.result = job.work(job)
-        job.state = State.done
-    except CancelError:
-        job.state = State.cancelled
-    except BaseException as error:
-        job.state = State.failed
-        job.sentence = sentence_of(error)
+    def _end(self, job: Job) -> None:
+        with self._lock:
+            self._here.remove(job)
+        job.finished.set()
 
 
 def sentence_of(error: BaseException) -> str:

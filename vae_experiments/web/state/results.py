@@ -96,9 +96,9 @@ class Results:
         kept = Kept(secrets.token_urlsafe(16), folder, title, command, metrics, chain, passing)
         with self._lock:
             self._kept[kept.id] = kept
-            gone = [self._kept.pop(next(iter(self._kept))) for _ in range(len(self._kept) - self.most)]
-        for one in gone:
-            _let_go(one)
+            gone = list(self._kept)[: -self.most]
+        for key in gone:
+            self.drop(key)
         return kept
 
     def get(self, key: object) -> Kept | None:
@@ -109,10 +109,5 @@ class Results:
         """Forget a run; a preview's folder goes with it."""
         with self._lock:
             kept = self._kept.pop(key, None) if isinstance(key, str) else None
-        if kept is not None:
-            _let_go(kept)
-
-
-def _let_go(kept: Kept) -> None:
-    if kept.passing:
-        shutil.rmtree(kept.folder, ignore_errors=True)
+        if kept is not None and kept.passing:
+            shutil.rmtree(kept.folder, ignore_errors=True)

@@ -20,7 +20,10 @@ class Scratch:
     """A new folder among the system's temporary ones, which a lock says to be in use until the process ends."""
 
     def __init__(self) -> None:
-        clear_abandoned()
+        for abandoned in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+            if (lock := _locked(abandoned)) is not None:
+                shutil.rmtree(abandoned, ignore_errors=True)
+                os.close(lock)
         self.folder, self._lock = _new_folder()
 
     def close(self) -> None:
@@ -28,15 +31,6 @@ class Scratch:
         shutil.rmtree(self.folder, ignore_errors=True)
         with contextlib.suppress(OSError):
             os.close(self._lock)
-
-
-def clear_abandoned() -> None:
-    """Remove the folders of servers that ended without doing so themselves."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        lock = _locked(folder)
-        if lock is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
 
 
 def _new_folder() -> tuple[Path, int]:
@@ -54,15 +48,12 @@ def _locked(folder: Path) -> int | None:
     """Lock a folder of our own, no link; None where another process holds it."""
     if fcntl is None:
         return None
-    try:
+    lock = None
+    with contextlib.suppress(OSError):
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    except OSError:
-        return None
-    try:
         if os.fstat(lock).st_uid == os.getuid():
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return lock
-    except OSError:
-        pass
-    os.close(lock)
+    if lock is not None:
+        os.close(lock)
     return None

@@ -75,8 +75,8 @@ class Uploads:
         """
         shown = safe_name(name)
         if PurePosixPath(shown.lower()).suffix not in SUFFIXES:
-            kinds = ", ".join(SUFFIXES[:-1])
-            raise SourceError(f"{shown}: no kind of file that this page takes", f"give one of {kinds}")
+            hint = f"give one of {', '.join(SUFFIXES[:-1])}"
+            raise SourceError(f"{shown}: no kind of file that this page takes", hint)
         try:
             size = file.stat().st_size
         except FileNotFoundError:  # the same file came twice at once, and the other one has taken it
@@ -106,10 +106,9 @@ class Uploads:
         Raises:
             SourceError: it was never there, or had to go.
         """
-        upload = self.find(key)
-        if upload is None:
-            raise SourceError("no video was uploaded, or it is not kept any more", "upload it again")
-        return upload
+        if upload := self.find(key):
+            return upload
+        raise SourceError("no video was uploaded, or it is not kept any more", "upload it again")
 
     def find(self, key: object) -> Upload | None:
         """Find a file again by its id; None where there is none."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from html import escape
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import gradio as gr
+
 from vae_experiments.cli.settings_help import grouped, sentence
-from vae_experiments.manipulations import ChainStep
 from vae_experiments.web.requests.catalog import DEFAULT, models, offered
 from vae_experiments.web.requests.controls import SECOND, Control
 from vae_experiments.web.requests.run_request import LONGEST_CHAIN, NOT_ASKED, VIDEO, RawRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from vae_experiments.web.requests.catalog import Offered
 
@@ -44,123 +46,100 @@ class Form:
     def asked(self, values: Sequence[Any]) -> RawRequest:
         """Put the values of all controls together; they are neither typed nor checked."""
         sent = dict(zip(self.controls, values, strict=True))
-        source = sent[Key("page", "", "source")]
-        # One too many is enough to be refused.
-        chain = names_in(sent[Key("page", "", "chain")])[: LONGEST_CHAIN + 1]
-        owner = VIDEO if source == VIDEO else PATTERN
+        source, model, chain = (sent[Key("page", "", name)] for name in ("source", "model", "chain"))
+        names = names_in(chain)[: LONGEST_CHAIN + 1]  # one too many is enough to be refused
         return RawRequest(
             source=source,
-            source_values=_of(sent, "source", owner),
-            model=sent[Key("page", "", "model")],
+            source_values=_of(sent, "source", VIDEO if source == VIDEO else PATTERN),
+            model=model,
             model_values=_of(sent, "model", ""),
-            chain=chain,
-            values={name: _of(sent, "manipulation", name) for name in chain},
+            chain=names,
+            values={name: _of(sent, "manipulation", name) for name in names},
         )
 
     def add_choice_of_source(self) -> Any:
         """Add the choice between an upload and the patterns."""
-        import gradio as gr
-
-        names = [(name.replace("_", " "), name) for name in offered("source") if name != VIDEO]
-        return self._keep(
-            Key("page", "", "source"),
-            gr.Dropdown([(OWN, VIDEO), *names], value=PATTERN, label="Video", elem_id="source"),
-        )
+        choices = [(OWN, VIDEO), *_with_labels(name for name in offered("source") if name != VIDEO)]
+        return self._choice("source", gr.Dropdown(choices, value=PATTERN, label="Video", elem_id="source"))
 
     def add_source_settings(self) -> None:
         """Add the settings of a pattern, which all patterns share, and those of a video."""
-        import gradio as gr
-
         for owner in (PATTERN, VIDEO):
-            with gr.Group(visible=owner != VIDEO, elem_id=f"source-{owner}") as group:
-                controls = [c for c in offered("source")[owner].controls() if c.name not in NOT_ASKED]
-                for first in range(0, len(controls), 2):
+            with gr.Group(visible=owner != VIDEO, elem_id=f"source-{owner}") as self.groups[owner]:
+                controls = [
+                    made for made in offered("source")[owner].controls() if made.name not in NOT_ASKED
+                ]
+                for pair in zip_longest(controls[::2], controls[1::2]):
                     with gr.Row():
-                        for control in controls[first : first + 2]:
-                            self._add(Key("source", owner, control.name), control)
-            self.groups[owner] = group
+                        self._add("source", owner, filter(None, pair))
 
-    def others(self) -> list[Key]:
-        """List the settings that name the other video of a manipulation that mixes two."""
-        return [key for key in self.controls if key.group == "manipulation" and key.name == "path"]
-
-    def mixes_two(self, chain: Sequence[Any]) -> bool:
-        """Whether a step of a chain has a setting that names another video."""
-        return any(
-            SECOND in control.choices
-            for name in chain
-            if name in offered("manipulation")
-            for control in offered("manipulation")[name].controls()
-        )
+    def others(self) -> list[Any]:
+        """List the controls that name the other video of a manipulation that mixes two."""
+        return [
+            made for key, made in self.controls.items() if key.group == "manipulation" and key.name == "path"
+        ]
 
     def add_model(self) -> None:
         """Add the choice among the models that are on this machine, and its settings."""
-        import gradio as gr
-
         here = models()
         choices = [(f"{name}: {one.title.partition(':')[0]}", name) for name, one in here.items()]
-        self._keep(
-            Key("page", "", "model"),
-            gr.Dropdown(choices, value=DEFAULT["model"], label="Model", elem_id="model"),
-        )
+        self._choice("model", gr.Dropdown(choices, value=DEFAULT["model"], label="Model", elem_id="model"))
         with gr.Accordion("Settings of the model", open=False):
-            for control in here[str(DEFAULT["model"])].controls():  # which every model has
-                self._add(Key("model", "", control.name), control)
+            self._add("model", "", here[str(DEFAULT["model"])].controls())  # which every model has
 
     def add_chain(self) -> Any:
         """Add the choice of manipulations, in the order in which they are picked."""
-        import gradio as gr
-
-        known = offered("manipulation")
-        by_group = [name for members in grouped().values() for name in members if name in known]
-        names = [*by_group, *(name for name in known if name not in by_group)]
-        return self._keep(
-            Key("page", "", "chain"),
-            gr.Dropdown(
-                [(name.replace("_", " "), name) for name in names],
-                value=list(DEFAULT["manipulation"]),
-                multiselect=True,
-                max_choices=LONGEST_CHAIN,
-                label="Manipulations, in this order",
-                elem_id="chain",
-            ),
+        by_group = [name for members in grouped().values() for name in members]
+        known = sorted(offered("manipulation"), key=[*by_group, *offered("manipulation")].index)
+        made = gr.Dropdown(
+            _with_labels(known),
+            value=list(DEFAULT["manipulation"]),
+            multiselect=True,
+            max_choices=LONGEST_CHAIN,
+            label="Manipulations, in this order",
+            elem_id="chain",
         )
+        return self._choice("chain", made)
 
     def add_manipulations(self) -> None:
         """Add the settings of every manipulation; only those of the chain are shown."""
-        import gradio as gr
-
         with gr.Column(elem_classes="chain"):
             for name, one in offered("manipulation").items():
                 shown = name in DEFAULT["manipulation"]
                 with gr.Group(visible=shown, elem_id=f"settings-{name}") as self.groups[name]:
-                    gr.HTML(_heading(one), padding=False)
+                    title, text = name.replace("_", " "), sentence(one.kind).replace("`", "")
+                    gr.HTML(
+                        f'<div class="what"><h3>{escape(title)}</h3><p>{escape(text)}</p></div>',
+                        padding=False,
+                    )
                     self._add_settings(name, one)
 
     def _add_settings(self, name: str, one: Offered) -> None:
-        import gradio as gr
-
         common, controls = one.common(), one.controls()
-        for control in controls:
-            if control.name not in common:
-                self._add(Key("manipulation", name, control.name), control)
-        scheduled = [control for control in controls if control.scheduled]
-        shared = [control for control in controls if control.name in common]
+        self._add("manipulation", name, [made for made in controls if made.name not in common])
+        shared = [made for made in controls if made.name in common]
+        scheduled = [made for made in controls if made.scheduled]
         if shared or scheduled:
             with gr.Accordion("Where, when and how much", open=False):
-                for control in shared:
-                    self._add(Key("manipulation", name, control.name), control)
-                for control in scheduled:
-                    label = f"{control.name} over time"
-                    text = Control("text", label, "", "", scheduled=True)
-                    self._add(Key("manipulation", name, f"{control.name}{OVER_TIME}"), text)
+                self._add("manipulation", name, shared)
+                for made in scheduled:
+                    text = Control("text", f"{made.name} over time", "", "", scheduled=True)
+                    self.controls[Key("manipulation", name, f"{made.name}{OVER_TIME}")] = component(text)
 
-    def _add(self, key: Key, control: Control) -> None:
-        self._keep(key, component(control))
+    def _add(self, group: str, owner: str, controls: Iterable[Control]) -> None:
+        for made in controls:
+            self.controls[Key(group, owner, made.name)] = component(made)
 
-    def _keep(self, key: Key, made: Any) -> Any:
-        self.controls[key] = made
+    def _choice(self, name: str, made: Any) -> Any:
+        self.controls[Key("page", "", name)] = made
         return made
+
+
+def mixes_two(chain: Sequence[str]) -> bool:
+    """Whether a step of a chain has a setting that names another video."""
+    known = offered("manipulation")
+    steps = [known[name] for name in chain if name in known]
+    return any(SECOND in control.choices for step in steps for control in step.controls())
 
 
 def names_in(chain: Any) -> list[str]:
@@ -168,43 +147,35 @@ def names_in(chain: Any) -> list[str]:
     return [name for name in chain if isinstance(name, str)] if isinstance(chain, list) else []
 
 
+def _with_labels(names: Iterable[str]) -> list[tuple[str, str]]:
+    return [(name.replace("_", " "), name) for name in names]
+
+
 def component(control: Control) -> Any:
     """Make the Gradio component of one control; its values are checked by the settings, not by it."""
-    import gradio as gr
-
-    label, info = control.name.replace("_", " "), control.help or None
+    both: dict[str, Any] = {"label": control.name.replace("_", " "), "info": control.help or None}
     if control.shape == "slider":
-        return gr.Slider(
-            control.minimum or 0,
-            control.maximum or 1,
-            value=control.default,
-            step=control.step,
-            label=label,
-            info=info,
-            buttons=[],
-        )
+        bounds = control.minimum or 0, control.maximum or 1
+        return gr.Slider(*bounds, value=control.default, step=control.step, buttons=[], **both)
     if control.shape == "checkbox":
-        return gr.Checkbox(control.default, label=label, info=info)
+        return gr.Checkbox(control.default, **both)
     if control.shape == "dropdown":
-        names = [(name.replace("_", " ") or "none", name) for name in control.choices]
-        return gr.Dropdown(names, value=control.default, label=label, info=info)
+        choices = [(label or "none", name) for label, name in _with_labels(control.choices)]
+        return gr.Dropdown(choices, value=control.default, **both)
     if control.shape == "number":
-        return gr.Number(control.default, label=label, info=info, step=control.step or 1)
+        return gr.Number(control.default, step=control.step or 1, **both)
     placeholder = SCHEDULE if control.scheduled else None
-    return gr.Textbox(control.default, label=label, info=info, max_lines=1, placeholder=placeholder)
+    return gr.Textbox(control.default, max_lines=1, placeholder=placeholder, **both)
 
 
 def _of(sent: dict[Key, Any], group: str, owner: str) -> dict[str, Any]:
     """Collect the values of one owner's settings; a text over time takes the place of its slider."""
     found = {key.name: value for key, value in sent.items() if key[:2] == (group, owner)}
-    over_time = {name: found.pop(name) for name in list(found) if name.endswith(OVER_TIME)}
-    return found | {
-        name.removesuffix(OVER_TIME): _number_or_text(text) for name, text in over_time.items() if _says(text)
-    }
-
-
-def _says(text: Any) -> bool:
-    return isinstance(text, str) and bool(text.strip())
+    for name in [name for name in found if name.endswith(OVER_TIME)]:
+        text = found.pop(name)
+        if isinstance(text, str) and text.strip():
+            found[name.removesuffix(OVER_TIME)] = _number_or_text(text)
+    return found
 
 
 def _number_or_text(text: str) -> float | str:
@@ -214,14 +185,8 @@ def _number_or_text(text: str) -> float | str:
         return text
 
 
-def _heading(one: Offered) -> str:
-    assert issubclass(one.kind, ChainStep), one
-    title, text = escape(one.name.replace("_", " ")), escape(sentence(one.kind)).replace("`", "")
-    return f'<div class="what"><h3>{title}</h3><p>{text}</p></div>'
-
-
-def in_order(chain: Sequence[Any]) -> Iterator[str]:
-    """Put the settings of a chain in its order, as rules of a style sheet."""
-    for place, name in enumerate(chain):
-        if name in offered("manipulation"):
-            yield f"#settings-{name}{{order:{place}}}"
+def in_order(chain: Sequence[str]) -> str:
+    """Put the settings of a chain in its order, as a style sheet."""
+    known = offered("manipulation")
+    rules = [f"#settings-{name}{{order:{place}}}" for place, name in enumerate(chain) if name in known]
+    return f"<style>{''.join(rules)}</style>"

@@ -38,9 +38,8 @@ def progress(job: Job, ahead: int) -> str:
         text = f"waiting, {ahead} before you" if ahead > 1 else "next in the queue"
     else:
         text = job.phase or "beginning"
-    share = round(100 * job.share)
     return (
-        f'<div class="progress on" role="status"><progress max="100" value="{share}"></progress>'
+        f'<div class="progress on" role="status"><progress max="100" value="{round(100 * job.share)}"></progress>'
         f"<span>{escape(text)}</span></div>"
     )
 
@@ -48,48 +47,41 @@ def progress(job: Job, ahead: int) -> str:
 def uploaded(upload: Upload) -> str:
     """Return what a file was found to be."""
     info = upload.info
-    facts = f"{upload.name}: {info.frames} frames, {info.size} at {info.pace}"
-    remarks = "".join(f"<br>{escape(remark)}" for remark in info.remarks)
-    return f'<p class="note on">{escape(facts)}{remarks}</p>'
+    lines = [f"{upload.name}: {info.frames} frames, {info.size} at {info.pace}", *info.remarks]
+    return f'<p class="note on">{"<br>".join(map(escape, lines))}</p>'
 
 
 def players(kept: Kept, names: Sequence[str], captions: Sequence[str] = ()) -> str:
     """Show videos of one run side by side, playing together."""
     shown = captions or [kept.label(name) for name in names]
-    figures = "".join(
-        f'<figure><video src="{kept.url(f"{name}.mp4")}" muted playsinline preload="auto"></video>'
-        f"<figcaption>{escape(caption)}</figcaption></figure>"
-        for name, caption in zip(names, shown, strict=True)
-    )
+    figures = "".join(_video(kept, name, escape(text)) for name, text in zip(names, shown, strict=True))
     return f'<div class="together"><div class="videos count-{len(names)}">{figures}</div>{BAR}</div>'
 
 
 def result(kept: Kept) -> str:
     """Show one finished run whole: videos, numbers, pictures, the line that repeats it, the archive."""
     pictures = "".join(
-        f'<figure><img src="{kept.url(file)}" alt="{escape(title)}" loading="lazy"><figcaption>{escape(title)}</figcaption></figure>'
+        f'<figure><img src="{kept.url(file)}" alt="{title}" loading="lazy"><figcaption>{title}</figcaption></figure>'
         for file, title in (("latents.png", "The latents"), ("metrics.png", "The numbers over time"))
     )
     return (
         f'<article class="run" data-run="{kept.id}">{players(kept, kept.videos())}{numbers([kept])}'
-        f'{command(kept.command)}<p class="links"><a href="{kept.url(ARCHIVE)}" download="{escape(kept.folder.name)}.zip">'
-        f'download the run (zip)</a> <a href="{kept.url("report.html")}" target="_blank" rel="noopener">open its report</a></p>'
+        f'{command(kept.command)}<p class="links">{_archive(kept, "download the run (zip)")} <a href="{kept.url("report.html")}" target="_blank" rel="noopener">open its report</a></p>'
         f'<div class="pictures">{pictures}</div></article>'
     )
 
 
 def numbers(runs: Sequence[Kept]) -> str:
     """Put the metrics of one or several runs into a table."""
-    rows = []
+    rows, alone = [], len(runs) == 1
     for number, kept in enumerate(runs, 1):
-        alone = len(runs) == 1
         for name in kept.videos()[1 if alone else -1 :]:
             label = kept.label(name) if alone else f"{number}: {kept.label(name)}"
             score = kept.metrics[name]
             cells = "".join(f'<td data-metric="{key}">{_said(score, key)}</td>' for key in COLUMNS)
             rows.append(f'<tr data-video="{escape(name)}"><th>{escape(label)}</th>{cells}</tr>')
     heads = "".join(f"<th>{title}</th>" for title in COLUMNS.values())
-    caption = "" if len(runs) > 1 else _timing(runs[0])
+    caption = _timing(runs[0]) if alone else ""
     return f'<table class="numbers"><thead><tr><th>against the original</th>{heads}</tr></thead><tbody>{"".join(rows)}</tbody></table>{caption}'
 
 
@@ -115,8 +107,7 @@ def history(runs: Sequence[Kept]) -> str:
     if not runs:
         return note("No run yet. What you run shows here, the newest first, to be compared.")
     cards = "".join(
-        f'<figure><video src="{kept.url(f"{kept.videos()[-1]}.mp4")}" muted playsinline preload="auto"></video>'
-        f'<figcaption>{number}: {escape(kept.title)} <a href="{kept.url(ARCHIVE)}" download="{escape(kept.folder.name)}.zip">zip</a></figcaption></figure>'
+        _video(kept, kept.videos()[-1], f"{number}: {escape(kept.title)} {_archive(kept, 'zip')}")
         for number, kept in enumerate(runs, 1)
     )
     lines = "".join(command(kept.command) for kept in runs)
@@ -135,6 +126,15 @@ def sweep(kept: Kept) -> str:
     )
 
 
+def _video(kept: Kept, name: str, caption: str) -> str:
+    video = f'<video src="{kept.url(f"{name}.mp4")}" muted playsinline preload="auto"></video>'
+    return f"<figure>{video}<figcaption>{caption}</figcaption></figure>"
+
+
+def _archive(kept: Kept, text: str) -> str:
+    return f'<a href="{kept.url(ARCHIVE)}" download="{escape(kept.folder.name)}.zip">{text}</a>'
+
+
 def _said(score: Any, key: str) -> str:
     value = score.get(key)
     if value is None:
@@ -148,4 +148,4 @@ def _timing(kept: Kept) -> str:
     encoded = "latents from the cache" if isinstance(encoding, str) else f"encoded in {encoding:.1f} s"
     shape = " x ".join(map(str, kept.metrics["latents"]["shape"]))
     facts = f"{kept.metrics['frames']} frames, latents {shape}, {encoded}, {timing['total_seconds']:.1f} s in all, on {kept.metrics['device']}"
-    return f'<p class="note on">{escape(facts)}</p>'
+    return note(facts)

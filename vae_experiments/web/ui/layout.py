@@ -41,9 +41,8 @@ class Layout:
                     form.add_source_settings()
                 form.add_model()
                 self.chain = form.add_chain()
-                self.second = gr.File(
-                    label="Upload a second video", visible=False, height=130, elem_id="second"
-                )
+                label = "Upload a second video"
+                self.second = gr.File(label=label, visible=False, height=130, elem_id="second")
                 self.second_facts = gr.HTML("", padding=False, elem_id="second-facts")
                 self.order = gr.HTML("", padding=False, visible="hidden")
                 form.add_manipulations()
@@ -58,10 +57,8 @@ class Layout:
                 self.result = gr.HTML("", padding=False, elem_id="result")
 
     def _lay_out_sweep(self) -> None:
-        gr.HTML(
-            cards.note("One setting of the chain of the first tab, over a few values: a picture and a plot."),
-            padding=False,
-        )
+        lead = "One setting of the chain of the first tab, over a few values: a picture and a plot."
+        gr.HTML(cards.note(lead), padding=False)
         with gr.Row(equal_height=True):
             names = sweepable(["noise"])
             self.setting = gr.Dropdown(names, value=names[0], label="Setting", elem_id="sweep-setting")
@@ -82,9 +79,5 @@ def style() -> dict[str, Any]:
     theme = gr.themes.Base(
         primary_hue="teal", neutral_hue="stone", font=fonts, font_mono=["ui-monospace", "monospace"]
     ).set(body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_300")
-    script = (HERE / "page.js").read_text(encoding="utf-8")
-    return {
-        "theme": theme,
-        "css": (HERE / "page.css").read_text(encoding="utf-8"),
-        "head": f"<script>{script}</script>",
-    }
+    script, css = ((HERE / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
+    return {"theme": theme, "css": css, "head": f"<script>{script}</script>"}
