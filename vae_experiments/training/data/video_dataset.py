@@ -7,7 +7,6 @@ import math
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +19,7 @@ from vae_experiments.sources.video_file.clip_reader import REACH, ClipReader, lo
 from vae_experiments.training.data.dataset import Dataset, TrainingSample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
     from vae_experiments.training.procedural.textures import Array, Random
 
