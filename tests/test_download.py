@@ -44,7 +44,7 @@ def test_a_download_says_what_comes_brings_it_and_says_what_to_type_next(
     assert announced == f"{words}: 0.28 MB from {NAME}"
     assert re.fullmatch(rf"to download: 0.28 MB to {tmp_path}/cache, where \d+ MB are free", total)
     assert starts == f"downloading {NAME}: 0.28 MB to {tmp_path}/cache"
-    assert ready == f"{words}: ready, AutoencoderKL, 0.28 MB in {Hub(repository=NAME).folder()}"
+    assert ready == f"{words}: ready, AutoencoderKL, 0.28 MB in {Hub(repository=NAME).location()}"
     assert advice == f"now type: python run.py {words}"
 
 
@@ -76,7 +76,7 @@ def test_what_is_missing_of_a_broken_download_is_announced(
 def test_a_model_that_is_here_is_checked_without_the_hub(
     small_hub: SmallHub, lines: Callable[[], list[str]]
 ) -> None:
-    folder = Hub(repository=NAME).folder()
+    folder = Hub(repository=NAME).location()
     asked = len(small_hub.requests)
     Delivery({"model=small": Hub(repository=NAME)}).run()
     assert len(small_hub.requests) == asked
@@ -86,7 +86,7 @@ def test_a_model_that_is_here_is_checked_without_the_hub(
 
 
 def test_a_model_whose_bytes_have_changed_on_disk_is_refused(small_hub: SmallHub) -> None:
-    file = Hub(repository=NAME).folder() / WEIGHTS
+    file = Hub(repository=NAME).location() / WEIGHTS
     blob = file.resolve()
     data = blob.read_bytes()
     blob.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))

@@ -90,7 +90,7 @@ def environment(address: str, home: Path) -> dict[str, str]:
 def refusal(**settings: object) -> str:
     """Ask for the model and give the sentence that is said instead."""
     with pytest.raises(ModelError) as caught:
-        Hub(**{"repository": NAME, **settings}).folder()
+        Hub(**{"repository": NAME, **settings}).location()
     sentence = str(caught.value)
     assert "\n" not in sentence
     assert len(sentence) < 700
@@ -110,7 +110,7 @@ def test_a_model_is_fetched_once_and_never_asked_for_again(
     assert autoencoder.weights_digest == by_hand.weights_digest
     assert torch.equal(next(iter(autoencoder.encode([frames]))), next(iter(by_hand.encode([frames]))))
     before = len(small_hub.requests)
-    folder = Hub(repository=NAME).folder()
+    folder = Hub(repository=NAME).location()
     assert len(small_hub.requests) == before
     assert {file.name for file in folder.iterdir()} == {"config.json", WEIGHTS}
 
@@ -136,7 +136,7 @@ def test_only_what_is_needed_is_fetched(small_hub: SmallHub, saved: Path) -> Non
         "unet/diffusion_pytorch_model.safetensors": b"another network",
         "README.md": b"words",
     }
-    folder = Hub(repository=NAME, subfolder="vae").folder()
+    folder = Hub(repository=NAME, subfolder="vae").location()
     assert folder.name == "vae"
     fetched = {path.rpartition("/resolve/")[2].partition("/")[2] for _, path, _ in small_hub.requests[1:]}
     assert fetched == {"vae/config.json", f"vae/{WEIGHTS}"}
@@ -144,7 +144,7 @@ def test_only_what_is_needed_is_fetched(small_hub: SmallHub, saved: Path) -> Non
 
 def test_a_connection_that_breaks_off_half_way_is_taken_up_where_it_broke(small_hub: SmallHub) -> None:
     small_hub.cut_after = [5000]
-    folder = Hub(repository=NAME).folder()
+    folder = Hub(repository=NAME).location()
     assert same_weights(folder, small_hub.repositories[NAME])
     assert [asked[2] for asked in small_hub.asked("GET", WEIGHTS)] == [None, "bytes=5000-"]
 
@@ -153,7 +153,7 @@ def test_a_connection_may_break_as_often_as_it_likes_as_long_as_it_brings_someth
     small_hub: SmallHub,
 ) -> None:
     small_hub.cut_after = [5000, 0, 0, 0, 1000, 0, 0, 0, 1000, 0, 0, 0]
-    assert same_weights(Hub(repository=NAME).folder(), small_hub.repositories[NAME])
+    assert same_weights(Hub(repository=NAME).location(), small_hub.repositories[NAME])
 
 
 def test_a_download_that_was_given_up_leaves_no_half_file_and_comes_whole_in_the_next_run(
@@ -166,7 +166,7 @@ def test_a_download_that_was_given_up_leaves_no_half_file_and_comes_whole_in_the
     assert capfd.readouterr().err == "", "the library's own lines"
     blobs = [file for file in (tmp_path / "cache").rglob("blobs/*") if file.is_file()]
     assert [blob.read_bytes() for blob in blobs] == [small_hub.repositories[NAME]["config.json"]]
-    assert same_weights(Hub(repository=NAME).folder(), small_hub.repositories[NAME])
+    assert same_weights(Hub(repository=NAME).location(), small_hub.repositories[NAME])
 
 
 def test_files_that_came_whole_are_not_fetched_again_nor_is_there_room_asked_for_them(
@@ -184,7 +184,7 @@ def test_files_that_came_whole_are_not_fetched_again_nor_is_there_room_asked_for
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=missing - 1))
     assert "free some space" in refusal()
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage._replace(free=missing))
-    folder = Hub(repository=NAME).folder()
+    folder = Hub(repository=NAME).location()
     assert all(same_weights(folder, files, name) for name in shards)
     assert [len(small_hub.asked("GET", name)) for name in shards] == [0] + [1] * (len(shards) - 1)
 
@@ -192,7 +192,7 @@ def test_files_that_came_whole_are_not_fetched_again_nor_is_there_room_asked_for
 def test_a_hub_that_ignores_ranges_sends_the_whole_file_again(small_hub: SmallHub) -> None:
     small_hub.cut_after = [5000]
     small_hub.ignores_ranges = True
-    assert same_weights(Hub(repository=NAME).folder(), small_hub.repositories[NAME])
+    assert same_weights(Hub(repository=NAME).location(), small_hub.repositories[NAME])
 
 
 def test_bytes_with_another_digest_are_refused_and_deleted(small_hub: SmallHub, tmp_path: Path) -> None:
@@ -209,14 +209,14 @@ def test_bytes_with_another_digest_are_refused_and_deleted(small_hub: SmallHub, 
         file for file in (tmp_path / "cache").rglob("*") if file.is_file() and file.stat().st_size > 9999
     ]
     small_hub.spoiled = False
-    assert same_weights(Hub(repository=NAME).folder(), small_hub.repositories[NAME])
+    assert same_weights(Hub(repository=NAME).location(), small_hub.repositories[NAME])
 
 
 def test_the_plain_weights_are_taken_where_there_are_any(
     small_hub: SmallHub, caplog: pytest.LogCaptureFixture
 ) -> None:
     small_hub.repositories[NAME][HALF] = b"half"
-    assert same_weights(Hub(repository=NAME).folder(), small_hub.repositories[NAME])
+    assert same_weights(Hub(repository=NAME).location(), small_hub.repositories[NAME])
     assert "fewer digits" not in caplog.text
 
 
@@ -230,7 +230,7 @@ def test_a_variant_stands_in_with_a_remark_where_the_hub_has_nothing_else_online
     files[HALF] = files.pop(WEIGHTS)
     with caplog.at_level("INFO"):
         for times in (1, 2):
-            assert same_weights(Hub(repository=NAME).folder(), files, HALF)
+            assert same_weights(Hub(repository=NAME).location(), files, HALF)
             assert len(small_hub.asked("GET", "/revision/main")) == times, "it may have them by now"
         assert len([line for line in caplog.messages if "downloading" in line]) == 1
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
@@ -248,13 +248,13 @@ def test_a_variant_that_another_program_left_in_the_cache_serves_only_where_ther
     files[HALF] = files[WEIGHTS][:-4] + b"half"
     for name in ("config.json", HALF):
         hf_hub_download(NAME, name)
-    assert same_weights(Hub(repository=NAME).folder(), files)
-    plain = Hub(repository=NAME).folder() / WEIGHTS
+    assert same_weights(Hub(repository=NAME).location(), files)
+    plain = Hub(repository=NAME).location() / WEIGHTS
     plain.unlink()
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    assert same_weights(Hub(repository=NAME).folder(), files, HALF)
+    assert same_weights(Hub(repository=NAME).location(), files, HALF)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", small_hub.address)
-    assert same_weights(Hub(repository=NAME).folder(), files), "the plain ones, now that they can be had"
+    assert same_weights(Hub(repository=NAME).location(), files), "the plain ones, now that they can be had"
 
 
 ONE, TWO = (f"diffusion_pytorch_model-0000{number}-of-00002.safetensors" for number in (1, 2))
@@ -379,7 +379,7 @@ def test_a_gated_repository_says_where_to_accept_its_terms(status: int, small_hu
 
 def test_the_token_of_the_environment_is_sent(small_hub: SmallHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_of_a_test")
-    Hub(repository=NAME).folder()
+    Hub(repository=NAME).location()
     assert small_hub.tokens == {"127.0.0.1": {"Bearer hf_of_a_test"}}
 
 
@@ -389,7 +389,7 @@ def test_a_file_on_another_host_is_resumed_there_and_the_token_stays_here(
     monkeypatch.setenv("HF_TOKEN", "hf_of_a_test")
     small_hub.redirects = True
     small_hub.cut_after = [5000]
-    assert same_weights(Hub(repository=NAME).folder(), small_hub.repositories[NAME])
+    assert same_weights(Hub(repository=NAME).location(), small_hub.repositories[NAME])
     assert small_hub.tokens == {"127.0.0.1": {"Bearer hf_of_a_test"}, "localhost": {None}}
     assert small_hub.requests[-1][2] == "bytes=5000-"
 
@@ -413,11 +413,11 @@ def test_offline_mode_forbids_to_ask_and_says_so(
 def test_a_cached_model_needs_no_hub_in_offline_mode(
     small_hub: SmallHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = Hub(repository=NAME).folder()
+    folder = Hub(repository=NAME).location()
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
-    assert Hub(repository=NAME).folder() == folder
-    assert Hub(repository=NAME, revision=COMMIT).folder() == folder
+    assert Hub(repository=NAME).location() == folder
+    assert Hub(repository=NAME, revision=COMMIT).location() == folder
 
 
 def test_a_disk_without_space_is_said_before_the_download(

@@ -11,10 +11,13 @@ import torch
 from safetensors.torch import save_file
 
 from vae_experiments.errors import ModelError
-from vae_experiments.models.single_file import LAYOUTS, load_single_file
+from vae_experiments.models import File, Folder
+from vae_experiments.models.single_file import LAYOUTS, Family, load_single_file
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from vae_experiments.runtime.device import DeviceChoice
 
 Names = list[tuple[str, Any]]
 """Patterns of the names in diffusers, and what stands for them in a file: a template, or a function of the match."""
@@ -329,3 +332,34 @@ def test_a_pickled_checkpoint_is_not_opened(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1)}, file := tmp_path / "vae.ckpt")
     with pytest.raises(ModelError, match=r"is no whole safetensors file .* can run code and are not loaded"):
         load_single_file(file, "auto")
+
+
+def test_every_layout_can_be_named() -> None:
+    assert {family.name for family in Family} == {"auto", *LAYOUTS}
+
+
+def test_a_file_makes_the_latents_of_its_folder(tmp_path: Path, cpu: DeviceChoice) -> None:
+    written("sd", tmp_path / "vae.safetensors").save_pretrained(tmp_path / "folder")
+    frames = [torch.rand(2, 3, 32, 32) * 2 - 1]
+    one = File(path=str(tmp_path / "vae.safetensors"), layout=Family.sd).load(cpu)
+    other = Folder(path=str(tmp_path / "folder")).load(cpu)
+    assert one.weights_digest != other.weights_digest
+    assert torch.equal(*(torch.cat(list(each.encode(frames))) for each in (one, other)))
+
+
+def test_what_decides_the_latents_decides_the_digest(tmp_path: Path, cpu: DeviceChoice) -> None:
+    written("sd", file := tmp_path / "vae.safetensors")
+    sd, sdxl = (File(path=str(file), layout=layout).load(cpu) for layout in (Family.sd, Family.sdxl))
+    assert sd.weights_digest != sdxl.weights_digest
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("nothing.safetensors", "does not exist; give a safetensors file"),
+        ("", "is a folder, not a file; for a folder type model=folder"),
+    ],
+)
+def test_a_path_that_is_no_file_says_so(name: str, sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=sentence):
+        File(path=str(tmp_path / name)).location()

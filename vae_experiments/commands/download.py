@@ -143,7 +143,7 @@ class Delivery:
 
 def _checked(hub: Hub) -> Path:
     """Compare what was here before with the digests that the cache keeps."""
-    folder = hub.folder()
+    folder = hub.location()
     for file in hub.place.damaged(folder):
         problem = f"model: {file} is damaged, its SHA-256 is another than when it was downloaded"
         raise ModelError(problem, f"delete {file} and {file.resolve()}, and type the command again")

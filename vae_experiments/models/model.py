@@ -1,4 +1,4 @@
-"""Where an autoencoder comes from: the bundled one, or a folder; hub.py has the one from the hub."""
+"""Where an autoencoder comes from: the bundled one, or a folder; one file and the hub have modules of their own."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Model(Option, ABC, group="model"):
     tile: int = setting("side of a tile", default=512, unit="pixels", minimum=SMALLEST_TILE)
 
     @abstractmethod
-    def folder(self) -> Path:
-        """Find the directory, in diffusers format, that holds the weights."""
+    def location(self) -> Path:
+        """Find the directory, in diffusers format, that holds the weights, or their one file."""
 
     def load(self, chosen: DeviceChoice) -> Autoencoder:
         """Load the weights onto a device, ready to encode and decode.
@@ -51,24 +51,35 @@ class Model(Option, ABC, group="model"):
         Raises:
             ModelError: the weights are missing, damaged, of another class, or cannot be downloaded.
         """
-        folder = self.folder()  # before the slow imports: a hub that is not there is said at once
+        location = self.location()  # before the slow imports: a hub that is not there is said at once
 
         from vae_experiments.files import digest_of
-        from vae_experiments.models.loading import ADAPTERS, load_network, weights_digests
+        from vae_experiments.models.loading import ADAPTERS
 
-        network = load_network(folder)
+        network = self._network(location)
         adapter = ADAPTERS[type(network).__name__]
         sample_seed = self.seed if self.posterior is Posterior.sample else None
-        autoencoder = adapter(network, folder, chosen, sample_seed, self.tiling, self.tile)
+        autoencoder = adapter(network, location, chosen, sample_seed, self.tiling, self.tile)
         autoencoder.probe()
-        autoencoder.weights_digest = digest_of(weights_digests(folder))
+        autoencoder.weights_digest = digest_of(self._digests(location))
         return autoencoder
+
+    def _network(self, location: Path) -> Any:
+        from vae_experiments.models.loading import load_network
+
+        return load_network(location)
+
+    def _digests(self, location: Path) -> list[str]:
+        """Return the SHA-256 of every file that decides the latents."""
+        from vae_experiments.models.loading import weights_digests
+
+        return weights_digests(location)
 
 
 class Bundled(Model):
     """The small autoencoder that comes with this package."""
 
-    def folder(self) -> Path:
+    def location(self) -> Path:
         """Point into the installed package."""
         return Path(__file__).parent / "tiny"
 
@@ -78,12 +89,17 @@ class Folder(Model):
 
     path: str = setting("directory in diffusers format", default="???")
 
-    def folder(self) -> Path:
+    def location(self) -> Path:
         """Take the path as it was typed; it never turns into a hub request."""
         folder = Path(self.path).expanduser()
         if not folder.is_dir():
             what = "is a file, not a folder" if folder.exists() else "does not exist"
-            raise ModelError(f"model.path={self.path} {what}", "give a directory that save_pretrained wrote")
+            hint = (
+                "for one file type model=file"
+                if folder.exists()
+                else "give a directory that save_pretrained wrote"
+            )
+            raise ModelError(f"model.path={self.path} {what}", hint)
         return folder
 
 
@@ -96,13 +112,13 @@ def load_cached(model: Model, chosen: DeviceChoice) -> Autoencoder:
     Raises:
         ModelError: the weights are missing, damaged, of another class, or cannot be downloaded.
     """
-    folder = model.folder()
+    location = model.location()
     files = sorted(
         (file.name, file.stat().st_size, file.stat().st_mtime_ns)
-        for file in folder.glob("*")
+        for file in (location if location.is_dir() else location.parent).glob("*")
         if file.is_file()
     )
-    key = (str(folder.resolve()), tuple(files), repr(model), repr(chosen))
+    key = (str(location.resolve()), tuple(files), repr(model), repr(chosen))
     autoencoder = _loaded.get(key)
     if autoencoder is None or _moved(autoencoder, chosen):
         _loaded.clear()

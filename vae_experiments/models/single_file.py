@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import ModelError
-from vae_experiments.files import write_json
+from vae_experiments.files import digest, write_json
+from vae_experiments.models.model import Model
+from vae_experiments.options import Choice, setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,8 +25,51 @@ if TYPE_CHECKING:
     Shapes = Mapping[str, tuple[int, ...]]
     Tensors = dict[str, torch.Tensor]
 
-PREFIXES = ("", "first_stage_model.", "vae.")
+PREFIXES = ("first_stage_model.", "vae.")
 """What stands before the autoencoder's keys in the checkpoint of a whole pipeline."""
+_HALVES = (("encoder", "decoder"), ("decoder", "encoder"))
+
+
+class Family(Choice):
+    """Which makers a checkpoint is of; a name that ``conf/model`` has too means the same model."""
+
+    auto = "auto"
+    sd = "sd"
+    sdxl = "sdxl"
+    sd3 = "sd3"
+    flux = "flux"
+    wan = "wan"
+    wan22 = "wan22"
+    ltx_video = "ltx_video"
+    ltx_video_091 = "ltx_video_091"
+    ltx_video_095 = "ltx_video_095"
+    hunyuan_video = "hunyuan_video"
+    taesd = "taesd"
+
+
+class File(Model):
+    """A checkpoint in one safetensors file, as other tools pass them around, or one of TAESD's pairs."""
+
+    path: str = setting("the file; of a pair either one, with the other beside it", default="???")
+    layout: Family = setting(
+        "which model's file it is; auto: as its keys say, where they do", default=Family.auto
+    )
+
+    def location(self) -> Path:
+        """Take the path as it was typed; it never turns into a hub request."""
+        file = Path(self.path).expanduser()
+        if not file.is_file():
+            what, hint = "does not exist", "give a safetensors file"
+            if file.exists():
+                what, hint = "is a folder, not a file", "for a folder type model=folder"
+            raise ModelError(f"model.path={self.path} {what}", hint)
+        return file
+
+    def _network(self, location: Path) -> Any:
+        return load_single_file(location, self.layout.name)
+
+    def _digests(self, location: Path) -> list[str]:
+        return [self.layout.name, *map(digest, _files(location))]
 
 
 @dataclass(frozen=True)
@@ -112,7 +157,7 @@ def _read(file: Path) -> tuple[Tensors, list[str]]:
     try:
         with safe_open(file, framework="pt") as opened:
             keys = list(opened.keys())
-            prefix = next((one for one in PREFIXES[1:] if any(key.startswith(one) for key in keys)), "")
+            prefix = next((one for one in PREFIXES if any(key.startswith(one) for key in keys)), "")
             own = [key for key in keys if key.startswith(prefix)]
             tensors = {key.removeprefix(prefix): opened.get_tensor(key) for key in own}
     except SafetensorError as error:
@@ -121,30 +166,36 @@ def _read(file: Path) -> tuple[Tensors, list[str]]:
             "copy or download it again; pickled checkpoints (.ckpt, .pt, .pth) can run code and are not loaded",
         ) from error
     beside = [key for key in keys if not key.startswith(prefix)] if prefix else []
-    return tensors | _other_half(file, tensors), beside
+    return _both_halves(file, tensors), beside
 
 
-def _other_half(file: Path, tensors: Tensors) -> Tensors:
-    """Return both halves of one of TAESD's pairs of files as diffusers names them; nothing for any other file."""
+def _files(file: Path) -> list[Path]:
+    """Return the file, or the encoder and the decoder of a pair by their names."""
+    for half, other in _HALVES:
+        twin = file.with_name(file.name.replace(half, other))
+        if half in file.name and other not in file.name and twin.is_file():
+            return [file, twin] if half == "encoder" else [twin, file]
+    return [file]
+
+
+def _both_halves(file: Path, tensors: Tensors) -> Tensors:
+    """Return the tensors of a pair of files as diffusers names them, and those of any other file as they are."""
+    from safetensors.torch import load_file
+
     if "0.weight" not in tensors and "1.weight" not in tensors:
-        return {}
-    halves = {}
-    for half, other in (("encoder", "decoder"), ("decoder", "encoder")):
-        twin = file if half in file.name else file.with_name(file.name.replace(other, half))
-        if half not in twin.name or not twin.is_file():
-            raise ModelError(
-                f"model.path={file} is one half of an autoencoder",
-                f"put its {half} beside it, as {twin.name}",
-            )
-        from safetensors.torch import load_file
-
-        # The decoder's first layer has no weights, and diffusers does not count it.
-        first = 0 if half == "encoder" else 1
-        for key, tensor in load_file(twin).items():
+        return tensors
+    files = _files(file)
+    if len(files) == 1:
+        half, other = next((pair for pair in _HALVES if pair[0] in file.name), _HALVES[0])
+        hint = f"put its {other} beside it, as {file.name.replace(half, other)}"
+        raise ModelError(f"model.path={file} is one half of an autoencoder", hint)
+    both = {}
+    # The decoder's first layer has no weights, and diffusers does not count it.
+    for half, one, first in zip(("encoder", "decoder"), files, (0, 1), strict=True):
+        for key, tensor in load_file(one).items():
             number, _, rest = key.partition(".")
-            halves[f"{half}.layers.{int(number) - first}.{rest}"] = tensor
-    tensors.clear()
-    return halves
+            both[f"{half}.layers.{int(number) - first}.{rest}"] = tensor
+    return both
 
 
 def _recognised(file: Path, shapes: Shapes, beside: list[str]) -> str:

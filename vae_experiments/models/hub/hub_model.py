@@ -44,7 +44,7 @@ class Hub(Model):
         """Where it is."""
         return HubRepo(self.repository, self.subfolder.strip("/"), self.revision)
 
-    def folder(self) -> Path:
+    def location(self) -> Path:
         """Return the cached copy, downloading config and safetensors weights where there is none.
 
         Raises:
