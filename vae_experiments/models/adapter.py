@@ -41,8 +41,9 @@ class NetworkSpec(Protocol):
     def least_cells(self) -> int:
         """The smallest height and width, in latent cells, that the network takes."""
 
-    def has_posterior(self, network: Any) -> bool:
-        """Whether the encoder gives a distribution and not one answer."""
+    @property
+    def has_posterior(self) -> Callable[[Any], bool]:
+        """Whether the encoder of a network gives a distribution and not one answer."""
 
     def ratio(self, network: Any) -> TimeCompression:
         """Return how many frames latents stand for."""
@@ -126,7 +127,7 @@ class Adapter(Autoencoder):
     def encode(self, chunks: Iterable[Frames]) -> Iterator[Latents]:
         """Encode group after group; nothing is kept of a clip but what the network itself remembers."""
         tiled_pass = self.executor.begin("encode", self._encoder)
-        for group in self._frame_groups(chunks):
+        for group in self._groups("encode", chunks):
             if group.fresh:
                 tiled_pass.begin_anew()
             answer = self.executor.send(tiled_pass, self.padded(group.inputs), group.number)
@@ -138,7 +139,7 @@ class Adapter(Autoencoder):
     def decode(self, chunks: Iterable[Latents], size: Size) -> Iterator[Frames]:
         """Decode group after group and cut off the rows and columns that were padded before encoding."""
         tiled_pass = self.executor.begin("decode", self._decoder)
-        for group in self._latent_groups(chunks):
+        for group in self._groups("decode", chunks):
             if group.fresh:
                 tiled_pass.begin_anew()
             raw = self.normalisation.undo(group.inputs, group.number)
@@ -199,12 +200,8 @@ class Adapter(Autoencoder):
         """Begin a clip: give what turns raw latents into frames, one group after the other."""
 
     @abstractmethod
-    def _frame_groups(self, chunks: Iterable[Frames]) -> Iterator[Chunk]:
-        """Cut a clip into the groups of frames that are encoded together."""
-
-    @abstractmethod
-    def _latent_groups(self, chunks: Iterable[Latents]) -> Iterator[Chunk]:
-        """Cut latents into the groups that are decoded together."""
+    def _groups(self, half: str, chunks: Iterable[Tensor]) -> Iterator[Chunk]:
+        """Cut frames or latents into the groups that are encoded or decoded together."""
 
     def _taken(self, distribution: Any) -> Tensor:
         """Take of a posterior ``T C h w`` its mode, its width, or, to draw a sample of, both: ``T 2C h w``."""

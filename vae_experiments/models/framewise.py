@@ -12,6 +12,8 @@ from vae_experiments.runtime.seeding import place_seed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from torch import Tensor
+
     from vae_experiments.models.chunking import Chunk, TimeCompression
     from vae_experiments.models.tiling import Call
     from vae_experiments.tensors import Frames, Latents
@@ -104,10 +106,7 @@ class Framewise(Adapter):
     def _decoder(self) -> Call:
         return self._raw_frames
 
-    def _frame_groups(self, chunks: Iterable[Frames]) -> Iterator[Chunk]:
-        return whole(chunks)
-
-    def _latent_groups(self, chunks: Iterable[Latents]) -> Iterator[Chunk]:
+    def _groups(self, _half: str, chunks: Iterable[Tensor]) -> Iterator[Chunk]:
         return whole(chunks)
 
     def _raw_latents(self, frames: Frames, _first: int) -> Latents:

@@ -28,22 +28,19 @@ WEIGHTS = "diffusion_pytorch_model*.safetensors"
 INDEXES = "diffusion_pytorch_model.safetensors.index*.json"
 POINTER = b"version https://git-lfs"
 AUDIO = "an autoencoder of sound, not of frames"
+NOT_A_MODEL = "give a directory that save_pretrained wrote"
+OF_TWO_MODELS = "use the config.json and the weights of one and the same model"
 UNSUPPORTED_CLASSES = {
-    **dict.fromkeys(
-        (
-            "AutoencoderKLKVAEAudio",
-            "AutoencoderKLLTX2Audio",
-            "AutoencoderKLMiniMaxH3Audio",
-            "AutoencoderOobleck",
-            "AutoencoderSAME",
-            "Cosmos3AVAEAudioTokenizer",
-            "LongCatAudioDiTVae",
-            "MMAudioVAE",
-            "MMAudioVocoder",
-            "MiniMaxMusic3Vocoder",
-        ),
-        AUDIO,
-    ),
+    "AutoencoderKLKVAEAudio": AUDIO,
+    "AutoencoderKLLTX2Audio": AUDIO,
+    "AutoencoderKLMiniMaxH3Audio": AUDIO,
+    "AutoencoderOobleck": AUDIO,
+    "AutoencoderSAME": AUDIO,
+    "Cosmos3AVAEAudioTokenizer": AUDIO,
+    "LongCatAudioDiTVae": AUDIO,
+    "MMAudioVAE": AUDIO,
+    "MMAudioVocoder": AUDIO,
+    "MiniMaxMusic3Vocoder": AUDIO,
     "RFD4ProteinaAutoencoder": "an autoencoder of proteins, not of frames",
     "AutoencoderRAE": "an autoencoder of vision tokens, whose pictures are always square",
     "LTX2VideoDiffusionDecoderModel": "a decoder without an encoder",
@@ -87,7 +84,7 @@ def load_network(folder: Path) -> Any:
     except Exception as error:
         raise ModelError(
             f"model: the weights in {folder} do not load as {class_name} ({_first_line(error)})",
-            "use the config.json and the weights of one and the same model",
+            OF_TWO_MODELS,
         ) from error
     _check_report(folder, class_name, report)
     _check_values(folder, network)
@@ -126,9 +123,7 @@ def weight_files(folder: Path) -> list[Path]:
             f"model: {folder} holds pickled weights, which can run code when they are opened; only safetensors are loaded",
             "convert them where you trust them, with save_pretrained(..., safe_serialization=True)",
         )
-    raise ModelError(
-        f"model: no weights in {folder} (looked for {WEIGHTS})", "give a directory that save_pretrained wrote"
-    )
+    raise ModelError(f"model: no weights in {folder} (looked for {WEIGHTS})", NOT_A_MODEL)
 
 
 def weights_digests(folder: Path) -> list[str]:
@@ -141,19 +136,13 @@ def _class_name(folder: Path) -> str:
     file = folder / "config.json"
     if not file.is_file():
         inside = sorted(path.parent.name for path in folder.glob("*/config.json"))
-        hint = (
-            f"it has {', '.join(inside)} below it: give one of these"
-            if inside
-            else "give a directory that save_pretrained wrote"
-        )
+        hint = f"it has {', '.join(inside)} below it: give one of these" if inside else NOT_A_MODEL
         raise ModelError(f"model: no config.json in {folder}", hint)
     try:
         config = read_json(file)
         name = str(config["_class_name"])
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"model: {file} is not a diffusers config", "give a directory that save_pretrained wrote"
-        ) from error
+        raise ModelError(f"model: {file} is not a diffusers config", NOT_A_MODEL) from error
     if name not in ADAPTERS:
         raise unsupported_class(name, file, ADAPTERS)
     return name
@@ -211,9 +200,7 @@ def _check_shards(folder: Path, weights: Weights | None) -> None:
         try:
             shards = {str(name) for name in read_json(index)["weight_map"].values()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelError(
-                f"model: {index} is no index of weights", "give a directory that save_pretrained wrote"
-            ) from error
+            raise ModelError(f"model: {index} is no index of weights", NOT_A_MODEL) from error
         missing = sorted(name for name in shards if not (folder / name).is_file())
         if missing:
             raise ModelError(
@@ -230,7 +217,7 @@ def _check_report(folder: Path, class_name: str, report: dict[str, Any]) -> None
             raise ModelError(
                 f"model: the weights in {folder} do not fit {class_name}: {len(keys)} {fault.replace('_', ' ')}, "
                 f"such as {', '.join(keys[:3])}",
-                "use the config.json and the weights of one and the same model",
+                OF_TWO_MODELS,
             )
 
 

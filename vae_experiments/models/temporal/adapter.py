@@ -70,11 +70,9 @@ class Temporal(Adapter):
         """Decode window after window in the same way."""
         return crossfade(super().decode(chunks, size), self.spec.decoding.fade * self.time_stride)
 
-    def _frame_groups(self, chunks: Iterable[Frames]) -> Iterator[Chunk]:
-        return grouped(chunks, self.spec.encoding, self.ratio)
-
-    def _latent_groups(self, chunks: Iterable[Latents]) -> Iterator[Chunk]:
-        return grouped(chunks, self.spec.decoding, EACH)
+    def _groups(self, half: str, chunks: Iterable[Tensor]) -> Iterator[Chunk]:
+        plan, ratio = (self.spec.encoding, self.ratio) if half == "encode" else (self.spec.decoding, EACH)
+        return grouped(chunks, plan, ratio)
 
 
 def _as_clip(frames: Tensor) -> Tensor:

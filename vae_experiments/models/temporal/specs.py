@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.models.chunking import ChunkPlan, TimeCompression
@@ -27,30 +28,6 @@ if TYPE_CHECKING:
     from vae_experiments.models.temporal.streaming_state import Part
 
 
-def _one(_network: Any) -> int:
-    return 1
-
-
-def _wan_stride(network: Any) -> int:
-    return int(2 ** sum(network.config.temperal_downsample))
-
-
-def _told_stride(network: Any) -> int:
-    return int(network.config.temporal_compression_ratio)
-
-
-def _own_stride(network: Any) -> int:
-    return int(network.temporal_compression_ratio)
-
-
-def _kvae_stride(network: Any) -> int:
-    return int(network.config.temporal_compress_times)
-
-
-def _mochi_stride(network: Any) -> int:
-    return math.prod(network.config.temporal_expansions)
-
-
 def _ltx_stride(network: Any) -> int:
     """Count the blocks that halve the time; what the networks themselves say is wrong in some LTX 2."""
     config = network.config
@@ -58,18 +35,6 @@ def _ltx_stride(network: Any) -> int:
     kinds = config.downsample_type[: len(scaling)] if isinstance(scaling, (list, tuple)) else []
     halved = sum(kind != "spatial" and scaled for kind, scaled in zip(kinds, scaling, strict=False))
     return int(config.patch_size_t * 2**halved)
-
-
-def _always(_network: Any) -> bool:
-    return True
-
-
-def _never(_network: Any) -> bool:
-    return False
-
-
-def _unless_quantised(network: Any) -> bool:
-    return bool(network.regularizer == "kl")
 
 
 def _windows(size: int, overlap: int, fade: int = 0) -> ChunkPlan:
@@ -88,19 +53,16 @@ class TemporalSpec:
     """Turns a group of latents ``1 C T' h w`` into its frames."""
     encoding: ChunkPlan
     decoding: ChunkPlan
-    time_stride: Callable[[Any], int] = _told_stride
+    time_stride: Callable[[Any], int] = attrgetter("config.temporal_compression_ratio")
     even: bool = False
     """Whether the first latent stands for as many frames as the others, and not for one."""
-    posterior: Callable[[Any], bool] = _always
+    has_posterior: Callable[[Any], bool] = lambda _network: True
+    """Whether the encoder of such a network gives a distribution and not one answer."""
     least_cells: int = 1
-
-    def has_posterior(self, network: Any) -> bool:
-        """Whether the encoder gives a distribution and not one answer."""
-        return self.posterior(network)
 
     def ratio(self, network: Any) -> TimeCompression:
         """Return how many frames latents stand for."""
-        stride = self.time_stride(network)
+        stride = int(self.time_stride(network))
         return TimeCompression(stride if self.even else 1, stride)
 
 
@@ -109,6 +71,13 @@ STEPS = ChunkPlan((1,), (1,))
 GROUPS = ChunkPlan(range(1, GROUP + 1), range(1, GROUP + 1))
 """A few latents at a time, of which layers see the last inputs again."""
 
+WAN = TemporalSpec(
+    causal.wan_moments,
+    causal.wan_frames,
+    STEPS,
+    STEPS,
+    lambda network: 2 ** sum(network.config.temperal_downsample),
+)
 LTX = TemporalSpec(causal.moments, causal.ltx_frames, GROUPS, GROUPS, _ltx_stride)
 DECODING_AHEAD: dict[str, Any] = {"decode": windowed.ltx_frames, "decoding": _windows(16, 8, 7)}
 """With the default layers, what is decoded depends on 22 latents to either side: by far too many to decode
@@ -116,12 +85,10 @@ and throw away for the few between them."""
 LOOKING_AHEAD = DECODING_AHEAD | {"encode": windowed.moments, "encoding": _windows(16, 8, 4)}
 
 SPECS: Mapping[str, TemporalSpec] = {
-    "AutoencoderKLWan": TemporalSpec(causal.wan_moments, causal.wan_frames, STEPS, STEPS, _wan_stride),
-    "AutoencoderKLQwenImage": TemporalSpec(
-        causal.qwen_moments, causal.qwen_frames, STEPS, STEPS, _wan_stride
-    ),
+    "AutoencoderKLWan": WAN,
+    "AutoencoderKLQwenImage": replace(WAN, encode=causal.qwen_moments, decode=causal.qwen_frames),
     "AutoencoderKLMagvit": TemporalSpec(
-        causal.magvit_moments, causal.magvit_frames, STEPS, STEPS, _own_stride
+        causal.magvit_moments, causal.magvit_frames, STEPS, STEPS, attrgetter("temporal_compression_ratio")
     ),
     "AutoencoderKLCogVideoX": TemporalSpec(
         causal.cogvideox_moments, causal.cogvideox_frames, ChunkPlan((1, 3), (2,)), ChunkPlan((1, 3), (2,))
@@ -131,38 +98,40 @@ SPECS: Mapping[str, TemporalSpec] = {
         causal.kvae_frames,
         ChunkPlan(range(1, 6), (2, 3, 4)),
         ChunkPlan(range(1, 6), (2, 3, 4)),
-        _kvae_stride,
-        posterior=_never,
+        attrgetter("config.temporal_compress_times"),
+        has_posterior=lambda _network: False,
     ),
     "AutoencoderVidTok": TemporalSpec(
         causal.vidtok_moments,
         causal.vidtok_frames,
         ChunkPlan((1, 5), range(1, 5)),
         ChunkPlan((1, 2), range(1, 6), ahead=1),
-        _own_stride,
-        posterior=_unless_quantised,
+        attrgetter("temporal_compression_ratio"),
+        has_posterior=lambda network: network.regularizer == "kl",
     ),
     "AutoencoderVidTok looking ahead": TemporalSpec(
         windowed.vidtok_moments,
         windowed.vidtok_frames,
         ChunkPlan((4, 8, 12), (4, 8, 12), overlap=4, fade=4),
         ChunkPlan((4, 8, 12), (4, 8, 12), overlap=4, fade=4),
-        _own_stride,
+        attrgetter("temporal_compression_ratio"),
         even=True,
-        posterior=_unless_quantised,
+        has_posterior=lambda network: network.regularizer == "kl",
     ),
     "AutoencoderKLTemporalDecoder": TemporalSpec(
-        windowed.still_moments,
-        windowed.still_frames,
-        STEPS,
-        _windows(14, 6, 6),
-        _one,
+        windowed.still_moments, windowed.still_frames, STEPS, _windows(14, 6, 6), lambda _network: 1
     ),
     "AutoencoderKLHunyuanVideo": TemporalSpec(
         windowed.moments, windowed.frames, _windows(5, 2, 1), _windows(5, 2, 1)
     ),
     "AutoencoderKLHunyuanVideo15": TemporalSpec(causal.moments, causal.frames, GROUPS, GROUPS),
-    "AutoencoderKLMochi": TemporalSpec(causal.moments, causal.mochi_frames, GROUPS, GROUPS, _mochi_stride),
+    "AutoencoderKLMochi": TemporalSpec(
+        causal.moments,
+        causal.mochi_frames,
+        GROUPS,
+        GROUPS,
+        lambda network: math.prod(network.config.temporal_expansions),
+    ),
     "AutoencoderKLLTXVideo": LTX,
     "AutoencoderKLLTXVideo decoding ahead": replace(LTX, **DECODING_AHEAD),
     "AutoencoderKLLTXVideo looking ahead": replace(LTX, **LOOKING_AHEAD),
@@ -170,11 +139,7 @@ SPECS: Mapping[str, TemporalSpec] = {
     "AutoencoderKLLTX2Video decoding ahead": replace(LTX, **DECODING_AHEAD, least_cells=2),
     "AutoencoderKLLTX2Video looking ahead": replace(LTX, **LOOKING_AHEAD, least_cells=2),
     "AutoencoderKLCosmos": TemporalSpec(
-        causal.moments,
-        causal.frames,
-        GROUPS,
-        GROUPS,
-        posterior=_never,
+        causal.moments, causal.frames, GROUPS, GROUPS, has_posterior=lambda _network: False
     ),
     "AutoencoderKLAllegro": TemporalSpec(
         windowed.allegro_moments,
