@@ -16,6 +16,7 @@ from vae_experiments.cli.hydra_errors import type_mistake, unknown_setting
 from vae_experiments.cli.hydra_setup import CONFIG_GROUPS, register
 from vae_experiments.cli.multirun import Sweep, SweepFolder
 from vae_experiments.cli.renamed import under_new_names
+from vae_experiments.cli.trusted_config import as_written
 from vae_experiments.errors import SettingError, VaeExperimentsError
 from vae_experiments.manipulations import ChainStep
 from vae_experiments.models import Model
@@ -54,10 +55,8 @@ def experiment_from(config: DictConfig, overrides: Sequence[str] = ()) -> Experi
     names = [str(name) for name in chain]
     if "manipulation" in names:
         lost = next(name for name in names if name != "manipulation")
-        problem = "its yaml does not begin with the line # @package _global_"
-        raise SettingError(
-            "manipulation", lost, problem, "make that its first line, before any other comment"
-        )
+        rule = "its yaml does not begin with the line # @package _global_"
+        raise SettingError("manipulation", lost, rule, "make that its first line, before any other comment")
     sweep_from(config)
     refuse_unknown("", config, ROOT_KEYS | set(names))
     run = option_from(Run, config, "run")
@@ -125,8 +124,7 @@ def _values(config: DictConfig, place: str) -> dict[str, Any]:
 
 def _secrets(config: DictConfig, place: str) -> dict[str, str]:
     """Return what was typed for the settings that stand in the environment; a number of them may look otherwise."""
-    node = OmegaConf.to_container(OmegaConf.select(config, place), resolve=False)
-    assert isinstance(node, dict), node
+    node = as_written(OmegaConf.select(config, place))
     return {str(key): value for key, value in node.items() if isinstance(value, str) and "${oc.env:" in value}
 
 
