@@ -76,7 +76,7 @@ def test_a_training_saves_by_the_clock_and_goes_on_from_there_bit_for_bit(tmp_pa
 @pytest.mark.slow
 def test_the_seconds_of_a_training_are_those_of_all_its_parts(tmp_path: Path) -> None:
     first = trainer(tmp_path, steps=4, save_every=2, log_every=1, validation=1)
-    first.seconds_before = 1000.0
+    first.started_seconds -= 1000.0
     first.train()
     standing = read_checkpoint(tmp_path / CHECKPOINT)[1]
     assert standing["seconds"] >= 1000
