@@ -25,8 +25,7 @@ from vae_experiments.analysis.study import findings
 from vae_experiments.cli.overrides import quoted
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Clip, Retime, Wave
-from vae_experiments.manipulations.frame_range import FrameRange
-from vae_experiments.manipulations.masks import Mask
+from vae_experiments.manipulations.masks import FrameRange, Mask
 from vae_experiments.pipeline.second_video import SecondVideos
 from vae_experiments.schedules import Timeline, parse_schedule
 from vae_experiments.sources import MovingCircle, Sound, SourceInfo

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from vae_experiments.errors import NumbersError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     import numpy as np
     import torch
@@ -90,6 +90,24 @@ class Joined:
         return joined[:count]
 
 
+class Endless(Joined):
+    """Reads chunks of a stream that has no end."""
+
+    def take(self, count: int) -> torch.Tensor:
+        """Return the next ``count``."""
+        taken = super().take(count)
+        assert taken is not None, "a stream without end has ended"
+        return taken
+
+
+def numbered(chunks: Iterable[torch.Tensor]) -> Iterator[tuple[int, torch.Tensor]]:
+    """Yield each chunk behind the number of its first frame or latent."""
+    first = 0
+    for chunk in chunks:
+        yield first, chunk
+        first += len(chunk)
+
+
 def check_finite(values: torch.Tensor, what: str, first: int = 0, each: str = "frame") -> None:
     """Stop before a value that is not finite becomes a black picture.
 
@@ -101,20 +119,14 @@ def check_finite(values: torch.Tensor, what: str, first: int = 0, each: str = "f
     Raises:
         NumbersError: names the first bad frame and how many values are bad.
     """
-    # One number decides the usual case: a sum over finite values of this size is finite.
-    if values.sum(dtype=_wide()).isfinite():
-        return
-    bad = (~values.isfinite()).flatten(1).sum(1)
-    if not bad.any():
-        return
-    number = first + int(bad.nonzero()[0])
-    raise NumbersError(
-        f"{int(bad.sum())} values of the {what} are not finite, first at {each} {number}",
-        "use weaker settings of the manipulation, or other weights",
-    )
-
-
-def _wide() -> torch.dtype:
     import torch
 
-    return torch.float64
+    # One number decides the usual case: a sum over finite values of this size is finite.
+    if values.sum(dtype=torch.float64).isfinite():
+        return
+    bad = (~values.isfinite()).flatten(1).sum(1)
+    if bad.any():
+        raise NumbersError(
+            f"{int(bad.sum())} values of the {what} are not finite, first at {each} {first + int(bad.nonzero()[0])}",
+            "use weaker settings of the manipulation, or other weights",
+        )

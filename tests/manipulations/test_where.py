@@ -10,8 +10,7 @@ import torch
 from tests.manipulations.clips import clip_of, latents_of, through
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Clip, Noise
-from vae_experiments.manipulations.frame_range import FrameRange
-from vae_experiments.manipulations.masks import Mask
+from vae_experiments.manipulations.masks import FrameRange, Mask
 from vae_experiments.tensors import Size
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from vae_experiments.schedules import Timeline
-from vae_experiments.tensors import Joined, Size
+from vae_experiments.tensors import Endless, Size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -108,10 +108,9 @@ class Clip:
 
     def of_length(self, latents: int) -> Clip:
         """Return the same clip with so many latents."""
-        frames = self.frame(latents)
-        return self if self.latents == latents else replace(self, frames=frames)
+        return self if self.latents == latents else replace(self, frames=self.frame(latents))
 
-    def second(self, path: str) -> Joined:
+    def second(self, path: str) -> Endless:
         """Read the latents of another video as one stream without end."""
         assert self.latents_of is not None, "this clip knows no way to another video"
-        return Joined(self.latents_of(path))
+        return Endless(self.latents_of(path))

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import Self
 
-from vae_experiments.manipulations.frame_range import RANGES, FrameRange
-from vae_experiments.manipulations.masks import MASKS, Mask, check_mask
+from vae_experiments.manipulations.masks import MASKS, RANGES, FrameRange, Mask
 from vae_experiments.options import Option, Scheduled, setting
 from vae_experiments.runtime.streams import tee
 from vae_experiments.schedules import parse_schedule
-from vae_experiments.tensors import Joined
+from vae_experiments.tensors import Joined, numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -113,8 +112,8 @@ class ChainStep(Option, group="manipulation"):
         return now
 
     def _schedules(self) -> dict[str, str]:
-        values = {name: getattr(self, name) for name in self.scheduled()}
-        return {name: value for name, value in values.items() if isinstance(value, str)}
+        values = ((name, getattr(self, name)) for name in self.scheduled())
+        return {name: value for name, value in values if isinstance(value, str)}
 
     def _needs_length(self) -> bool:
         return any(parse_schedule(text).needs_length for text in self._schedules().values())
@@ -144,12 +143,10 @@ class Manipulation(ChainStep, group="manipulation"):
     )
     mask: str = setting(f"where to change: {MASKS}", default="", for_every_kind=True)
 
-    def __post_init__(self) -> None:
-        """Check every value.
+    second_videos: ClassVar[tuple[str, ...]] = ()
+    """The settings that name another video, a file or a pattern."""
 
-        Raises:
-            SettingError: a value breaks its rule.
-        """
+    def __post_init__(self) -> None:
         super().__post_init__()
         try:
             FrameRange.read(self.frames)
@@ -166,18 +163,22 @@ class Manipulation(ChainStep, group="manipulation"):
         return super()._needs_length() or ranges.needs_length or mask.needs_length
 
     def check(self, clip: Clip) -> None:
-        """Look at the channels, which the model decides, and at a mask that is a file.
-
-        Raises:
-            SettingError: the model has no such channel.
-            SourceError: the mask cannot be read.
-        """
-        if clip.channels is not None and self.channels and max(self.channels) >= clip.channels:
-            rule = f"the model has {clip.channels} channels"
-            raise self.error_for("channels", rule, f"name some of 0 to {clip.channels - 1}")
+        """Look at the channels, which the model decides, and at other videos."""
+        if clip.channels is not None:
+            self._check_channels(clip.channels)
         if clip.latents is not None and not FrameRange.read(self.frames).over(0, clip.latents, clip).any():
             raise self.error_for("frames", f"none of the clip's {clip.frames} frames", f"write {RANGES}")
-        check_mask(self.mask, f"{self.address()}.mask", clip)
+        mask = Mask.read(self.mask).path
+        paths = {"mask": mask} if mask else {}
+        paths |= {name: getattr(self, name) for name in self.second_videos}
+        for name, path in paths.items():
+            if clip.check_path:
+                clip.check_path(path, f"{self.address()}.{name}")
+
+    def _check_channels(self, count: int) -> None:
+        if max(self.channels, default=-1) >= count:
+            rule = f"the model has {count} channels"
+            raise self.error_for("channels", rule, f"name some of 0 to {count - 1}")
 
     def __call__(self, latents: Latents, at: int) -> Latents:
         """Change one chunk, whose first latent has the number ``at``; who needs more overrides ``stream``."""
@@ -185,10 +186,8 @@ class Manipulation(ChainStep, group="manipulation"):
 
     def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
         """Change a whole clip, chunk by chunk."""
-        at = 0
-        for latents in chunks:
+        for at, latents in numbered(chunks):
             yield self.during(at, len(latents), clip)(latents, at)
-            at += len(latents)
 
     def apply(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
         """Change a whole clip and mix what comes out with what went in."""
@@ -198,28 +197,22 @@ class Manipulation(ChainStep, group="manipulation"):
         if self.strength == 1 and not (self.frames or self.channels or self.mask):
             yield from self.stream(chunks, clip)
             return
-        import torch
-
         dry, given = tee(chunks)
-        changed, mask, at = Joined(self.stream(given, clip)), Mask.read(self.mask).over(clip), 0
-        for latents in dry:
+        changed, mask = Joined(self.stream(given, clip)), Mask.read(self.mask).over(clip)
+        for at, latents in numbered(dry):
             wet = changed.take(len(latents))
             assert wet is not None, f"{self.name} gave too few latents"
             share = self._share(latents, at, clip) * mask(latents, at)
-            yield torch.lerp(latents, wet, share.expand_as(latents))
-            at += len(latents)
+            yield latents.lerp(wet, share.expand_as(latents))
 
     def _share(self, latents: Latents, at: int, clip: Clip) -> Latents:
         """Return how much of each latent, and of which channels, comes changed: ``T C 1 1``."""
         import torch
 
         count, channels = latents.shape[:2]
-        now = self.during(at, count, clip)
-        share = torch.ones(count, channels, 1, 1) * now.strength
+        share = torch.ones(count, channels, 1, 1) * self.during(at, count, clip).strength
         if self.channels:
-            if max(self.channels) >= channels:
-                rule = f"the model has {channels} channels"
-                raise self.error_for("channels", rule, f"name some of 0 to {channels - 1}")
+            self._check_channels(channels)
             share[:, [channel for channel in range(channels) if channel not in self.channels]] = 0
         return share * FrameRange.read(self.frames).over(at, count, clip)
 

@@ -1,5 +1,8 @@
-"""Masks: where a manipulation acts, drawn in a word or read from another picture or video.
+"""Where a manipulation acts: ranges of frames, and masks, drawn in a word or read from another picture or video.
 
+    10:20, 0.5s:2s, 50%:               ranges, in which a frame is if it begins there, as a schedule has for a
+                                       frame its value of that moment; times are those of schedules. Since
+                                       100 % is when the last frame begins, a range up to it has all.
     circle(0.5, 0.5, 0.3)              centre x and y as fractions of width and height, radius as a share
                                        of the shorter side
     box(0.2, 0.2, 0.8, 0.8)            left, top, right and bottom
@@ -7,17 +10,18 @@
     outside circle(0.5, 0.5, 0.3)      everywhere else
     clip.mp4, mask.png, checkerboard   white is changed, black is not
 
-Nothing of it is sharper than a latent cell.
+Nothing of a mask is sharper than a latent cell.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from vae_experiments.schedules import Schedule, parse_schedule, read_call
-from vae_experiments.tensors import Joined
+from vae_experiments.schedules import Schedule, Time, number, parse_schedule, read_call
+from vae_experiments.tensors import Endless
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,16 +29,67 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vae_experiments.manipulations.clip import Clip
-    from vae_experiments.tensors import Frames, Latents, Size
+    from vae_experiments.tensors import Latents, Size
 
+RANGES = "as 10:20 (frames), 0.5s:2s, 25%:75% or :12, from the first up to but without the last"
 MASKS = (
     "circle(x,y,radius), box(left,top,right,bottom) in fractions of the frame, with soft=0.1 for a soft edge and "
     "'outside' in front for the rest; or a picture, a video or a pattern whose white parts count"
 )
-SHAPES = {"circle": 3, "box": 4}
-OUTSIDE = "outside"
+WHOLE = Time(100, "%")
 HARD = parse_schedule("0")
 LUMA = (0.2126, 0.7152, 0.0722)
+_TOLERANCE_SECONDS = 1e-9
+
+
+class FrameRange(NamedTuple):
+    """The frames from ``first`` up to, but without, ``last``; None where it is open."""
+
+    first: Time | None
+    last: Time | None
+
+    @classmethod
+    def read(cls, text: str) -> FrameRange:
+        """Read a range; an empty text is all of a clip.
+
+        Raises:
+            ValueError: it is none, or ends before it begins.
+        """
+        if not text.strip():
+            return cls(None, None)
+        ends = text.split(":")
+        if len(ends) != 2:
+            raise ValueError("must be a range of frames")
+        first, last = (_time(end.strip()) for end in ends)
+        if first and last and first.unit == last.unit and first.amount >= last.amount:
+            raise ValueError("ends before it begins")
+        return cls(first, last)
+
+    def over(self, at: int, count: int, clip: Clip) -> Tensor:
+        """Return ``T 1 1 1``: 1 for each of ``count`` latents that stands for a frame in the range, else 0."""
+        import torch
+
+        timeline = clip.timeline
+        start = self.first.seconds(timeline) if self.first else -math.inf
+        end = self.last.seconds(timeline) if self.last and self.last != WHOLE else math.inf
+
+        def is_inside(latent: int) -> bool:
+            frames = range(clip.frame(latent), clip.frame(latent + 1))
+            return any(start <= timeline.seconds(frame) + _TOLERANCE_SECONDS < end for frame in frames)
+
+        inside = [is_inside(latent) for latent in range(at, at + count)]
+        return torch.tensor(inside, dtype=torch.float32).reshape(-1, 1, 1, 1)
+
+    @property
+    def needs_length(self) -> bool:
+        """Whether only the clip's length says what it means."""
+        return any(end is not None and end.unit == "%" for end in self)
+
+
+def _time(text: str) -> Time | None:
+    if not text:
+        return None
+    return Time(number(text), "f") if text.isdigit() else Time.read(text)
 
 
 @dataclass(frozen=True)
@@ -55,26 +110,24 @@ class Mask:
             ValueError: the text breaks the grammar; the message says where.
         """
         text = text.strip()
-        outside = text.startswith(f"{OUTSIDE} ")
-        text = text.removeprefix(OUTSIDE).strip() if outside else text
+        outside = text.startswith("outside ")
+        text = text.removeprefix("outside ").strip()
         if not (text.partition("(")[0].strip().isidentifier() and text.endswith(")")):
             return cls(path=text, outside=outside)
         name, plain, named = read_call(text)
-        if name not in SHAPES:
+        if name not in _SHAPES:
             raise ValueError(f"there is no {name}()")
-        if len(plain) != SHAPES[name] or set(named) - {"soft"}:
-            raise ValueError(f"{name}() takes {SHAPES[name]} numbers, and soft= if you like")
+        count, _ = _SHAPES[name]
+        if len(plain) != count or set(named) - {"soft"}:
+            raise ValueError(f"{name}() takes {count} numbers, and soft= if you like")
         soft = parse_schedule(named.get("soft", "0"))
         return cls(name, tuple(map(parse_schedule, plain)), soft, "", outside)
 
     def over(self, clip: Clip) -> Callable[[Latents, int], Tensor]:
         """Begin a clip: give what tells the share, ``T 1 h w``, for latents from a number on."""
-        if self.path:
-            cover = _read(clip, self.path)
-        elif self.shape:
-            cover = self._drawn(clip)
-        else:
-            return _everywhere
+        if not (self.path or self.shape):
+            return lambda latents, _at: latents.new_ones(1, 1, 1, 1)
+        cover = _read(clip, self.path) if self.path else self._drawn(clip)
         return (lambda latents, at: 1 - cover(latents, at)) if self.outside else cover
 
     @property
@@ -86,15 +139,13 @@ class Mask:
         import torch
 
         paint = functools.lru_cache(maxsize=1)(self._painted)
+        timeline, schedules = clip.timeline, (*self.numbers, self.soft)
 
         def cover(latents: Latents, at: int) -> Tensor:
-            seconds = [clip.seconds(number) for number in range(at, at + len(latents))]
-            schedules = (*self.numbers, self.soft)
-            parts = []
-            for moment in seconds:
-                numbers = tuple(schedule.at(moment, clip.timeline) for schedule in schedules)
-                parts.append(paint(numbers, clip.pixels(latents), clip.stride, latents.shape[-2:]))
-            return torch.cat(parts)
+            moments = [clip.seconds(latent) for latent in range(at, at + len(latents))]
+            numbers = [tuple(each.at(moment, timeline) for each in schedules) for moment in moments]
+            size, cells = clip.pixels(latents), latents.shape[-2:]
+            return torch.cat([paint(now, size, clip.stride, cells) for now in numbers])
 
         return cover
 
@@ -107,38 +158,23 @@ class Mask:
 
         *places, soft = numbers
         across, down = (torch.arange(side, dtype=torch.float64) + 0.5 for side in size)
-        x, y, edge = across[None], down[:, None], max(soft * min(size), 1)
-        return over_cells(_SHAPES[self.shape](x, y, size, edge, places)[None, None], stride, cells)
+        _, draw = _SHAPES[self.shape]
+        inside = draw(across[None], down[:, None], size, max(soft * min(size), 1), *places)
+        return over_cells(inside[None, None], stride, cells)
 
 
-def check_mask(text: str, setting: str, clip: Clip) -> None:
-    """Open a mask that is a file, so that a mistake is heard before anything is written.
-
-    Raises:
-        SourceError: it cannot be read.
-    """
-    path = Mask.read(text).path
-    if path and clip.check_path:
-        clip.check_path(path, setting)
-
-
-def _everywhere(_latents: Latents, _at: int) -> Tensor:
-    import torch
-
-    return torch.ones(1, 1, 1, 1)
-
-
-def _circle(x: Tensor, y: Tensor, size: Size, edge: float, numbers: list[float]) -> Tensor:
-    centre_x, centre_y, radius = numbers
+def _circle(
+    x: Tensor, y: Tensor, size: Size, edge: float, centre_x: float, centre_y: float, radius: float
+) -> Tensor:
     away = ((x - centre_x * size.width).square() + (y - centre_y * size.height).square()).sqrt()
     return (0.5 - (away - radius * min(size)) / edge).clamp(0, 1)
 
 
-def _box(x: Tensor, y: Tensor, size: Size, edge: float, numbers: list[float]) -> Tensor:
-    left, top, right, bottom = numbers
-    return _between(x, left * size.width, right * size.width, edge) * _between(
-        y, top * size.height, bottom * size.height, edge
-    )
+def _box(
+    x: Tensor, y: Tensor, size: Size, edge: float, left: float, top: float, right: float, bottom: float
+) -> Tensor:
+    across = _between(x, left * size.width, right * size.width, edge)
+    return across * _between(y, top * size.height, bottom * size.height, edge)
 
 
 def _between(place: Tensor, low: float, high: float, edge: float) -> Tensor:
@@ -147,8 +183,8 @@ def _between(place: Tensor, low: float, high: float, edge: float) -> Tensor:
     return (after + before - 1).clamp(min=0)
 
 
-_SHAPES = {"circle": _circle, "box": _box}
-"""How much of each pixel lies inside, for the pixels' centres ``x`` and ``y``."""
+_SHAPES: dict[str, tuple[int, Callable[..., Tensor]]] = {"circle": (3, _circle), "box": (4, _box)}
+"""How many numbers each takes, and what says how much of each pixel lies inside, by the pixels' centres x and y."""
 
 
 def _read(clip: Clip, path: str) -> Callable[[Latents, int], Tensor]:
@@ -156,26 +192,18 @@ def _read(clip: Clip, path: str) -> Callable[[Latents, int], Tensor]:
     import torch
 
     assert clip.frames_of is not None, "this clip knows no way to another video"
-    stream = Joined(clip.frames_of(path))
+    stream = Endless(clip.frames_of(path))
 
     def cover(latents: Latents, at: int) -> Tensor:
         parts = []
-        for number in range(at, at + len(latents)):
-            frames = stream.take(clip.frame(number + 1) - clip.frame(number))
-            assert frames is not None, "a second video has no end"
-            light = over_cells(_brightness(frames), clip.stride, latents.shape[-2:])
+        for latent in range(at, at + len(latents)):
+            frames = stream.take(clip.frame(latent + 1) - clip.frame(latent))
+            luma = torch.tensordot(frames, torch.tensor(LUMA), dims=([1], [0]))[:, None]
+            light = over_cells(((luma + 1) / 2).clamp(0, 1), clip.stride, latents.shape[-2:])
             parts.append(light.mean(0, keepdim=True))
         return torch.cat(parts)
 
     return cover
-
-
-def _brightness(frames: Frames) -> Tensor:
-    """Return the luma of each pixel in [0, 1], ``T 1 H W``."""
-    import torch
-
-    luma: Tensor = torch.tensordot(frames, torch.tensor(LUMA), dims=([1], [0]))[:, None]
-    return ((luma + 1) / 2).clamp(0, 1)
 
 
 def over_cells(pixels: Tensor, stride: int, cells: Sequence[int]) -> Tensor:

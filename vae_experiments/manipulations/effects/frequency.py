@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
-from vae_experiments.manipulations.effects.mixing import in_step
+from vae_experiments.manipulations.effects.mixing import SecondVideoManipulation
 from vae_experiments.manipulations.effects.space import each_frames
 from vae_experiments.manipulations.manipulation import Manipulation, WholeClip
-from vae_experiments.manipulations.second_video import SecondVideoManipulation
 from vae_experiments.options import Choice, Scheduled, setting
 
 if TYPE_CHECKING:
@@ -63,14 +62,9 @@ class FrequencyFilter(WholeClip):
     over: Over = setting("frequencies over space, over time, or both", default=Over.space)
 
     def __post_init__(self) -> None:
-        """Check that the band is one.
-
-        Raises:
-            SettingError: a value breaks its rule.
-        """
         super().__post_init__()
-        ends = (self.low, self.high)
-        if not any(isinstance(end, str) for end in ends) and self.low >= self.high:
+        is_moving = {"low", "high"} & set(self._schedules())
+        if not is_moving and self.low >= self.high:
             raise self.error_for("low", f"must be below {self.address()}.high={self.high:g}")
 
     def holds(self, clip: Clip) -> bool:
@@ -106,12 +100,11 @@ class PhaseSwap(SecondVideoManipulation):
     in signals).
     """
 
-    def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
+    def mixed(self, latents: Latents, *others: Latents) -> Latents:
         """Swap the phases of each frame for those of the other video's frame."""
         import torch
 
-        for _, (latents, other) in in_step(chunks, clip, self.path):
-            yield torch.stack([_with_phases(*both) for both in zip(latents, other, strict=True)])
+        return torch.stack([_with_phases(*both) for both in zip(latents, *others, strict=True)])
 
 
 def _filtered(latents: Latents, axes: Sequence[int], bands: Sequence[Band]) -> Latents:

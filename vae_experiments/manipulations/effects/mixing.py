@@ -4,18 +4,47 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vae_experiments.manipulations.interpolation import slerp
 from vae_experiments.manipulations.manipulation import Manipulation
-from vae_experiments.manipulations.second_video import SecondVideoManipulation
 from vae_experiments.options import Choice, Scheduled, setting
+from vae_experiments.tensors import numbered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from torch import Tensor
 
     from vae_experiments.manipulations.clip import Clip
     from vae_experiments.tensors import Latents
+
+PARALLEL = 1e-4
+"""Sine of the angle below which two vectors have no plane between them."""
+
+
+class Mixing(Manipulation, group="manipulation"):
+    """A manipulation that reads other videos beside this one.
+
+    They are read at this one's size (their centre is cropped to that shape) and rate, begin again where
+    they are shorter, are cut where they are longer, and go through the same network.
+    """
+
+    def mixed(self, latents: Latents, *others: Latents) -> Latents:
+        """Change one chunk, whose scheduled settings are the numbers of their moments, by those of the others."""
+        raise NotImplementedError
+
+    def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
+        """Read all videos side by side."""
+        others = [clip.second(getattr(self, name)) for name in self.second_videos]
+        for at, latents in numbered(chunks):
+            now = self.during(at, len(latents), clip)
+            yield now.mixed(latents, *(other.take(len(latents)) for other in others))
+
+
+class SecondVideoManipulation(Mixing, group="manipulation"):
+    """One that asks for a single other video."""
+
+    second_videos = ("path",)
+
+    path: str = setting("the other video: a file, or a pattern by name", default="bouncing_shapes")
 
 
 class Method(Choice):
@@ -43,16 +72,26 @@ class Interpolate(SecondVideoManipulation):
     )
     method: Method = setting("how a latent between two others is made", default=Method.slerp)
 
-    def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
+    def mixed(self, latents: Latents, *others: Latents) -> Latents:
         """Mix each frame with the one that the other video has at its moment."""
         import torch
 
-        for at, (latents, other) in in_step(chunks, clip, self.path):
-            weight = self.during(at, len(latents), clip).weight
-            weights = torch.as_tensor(weight, dtype=torch.float32).expand(len(latents), 1, 1, 1)
-            # One frame at a time, so that the size of a chunk cannot change a rounding.
-            frames = zip(latents[:, None], other[:, None], weights[:, None], strict=True)
-            yield torch.cat([BETWEEN[self.method](*frame) for frame in frames])
+        weights = torch.as_tensor(self.weight, dtype=torch.float32).expand(len(latents), 1, 1, 1)
+        # One frame at a time, so that the size of a chunk cannot change a rounding.
+        frames = zip(latents[:, None], others[0][:, None], weights[:, None], strict=True)
+        way = slerp if self.method is Method.slerp else self._straight
+        return torch.cat([way(*frame) for frame in frames])
+
+    def _straight(self, first: Latents, second: Latents, share: Tensor) -> Latents:
+        one, other, way = first.double(), second.double(), share.double()
+        between = (1 - way) * one + way * other
+        if self.method is Method.nlerp:
+            lengths = [vectors.norm(dim=1, keepdim=True) for vectors in (one, other, between)]
+            wanted = (1 - way) * lengths[0] + way * lengths[1]
+            between = between * (wanted / lengths[2].clamp(min=1e-30))
+        if self.method is Method.pythagorean:
+            between = between / (way.square() + (1 - way).square()).sqrt()
+        return between.to(first)
 
 
 class Mode(Choice):
@@ -75,21 +114,18 @@ class Blend(SecondVideoManipulation):
     mode: Mode = setting("how the two meet: add, max or replace", default=Mode.add)
     weight: Scheduled = setting("factor of the other video in add and max: 0 is none", default=0.5)
 
-    def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
+    def mixed(self, latents: Latents, *others: Latents) -> Latents:
         """Lay each frame of the other video over the one of its moment."""
-        import torch
-
-        for at, (latents, other) in in_step(chunks, clip, self.path):
-            weighted = self.during(at, len(latents), clip).weight * other
-            if self.mode is Mode.replace:
-                yield other
-            elif self.mode is Mode.add:
-                yield latents + weighted
-            else:
-                yield torch.where(weighted.abs() > latents.abs(), weighted, latents)
+        (other,) = others
+        if self.mode is Mode.replace:
+            return other
+        weighted = other * self.weight
+        if self.mode is Mode.add:
+            return latents + weighted
+        return weighted.where(weighted.abs() > latents.abs(), latents)
 
 
-class Arithmetic(Manipulation):
+class Arithmetic(Mixing):
     """Adds what one other video has and a second has not.
 
     ``z + amount * (plus - minus)``, moment by moment (the vector arithmetic of Radford et al. 2015, on
@@ -97,6 +133,7 @@ class Arithmetic(Manipulation):
     """
 
     gallery_values = ("amount", (0.25, 0.5, 1))
+    second_videos = ("plus_path", "minus_path")
 
     amount: Scheduled = setting("how much of the difference: 0 is none, below 0 takes it away", default=0.5)
     plus_path: str = setting(
@@ -106,61 +143,24 @@ class Arithmetic(Manipulation):
         "the video that is taken away: a file, or a pattern by name", default="checkerboard"
     )
 
-    def check(self, clip: Clip) -> None:
-        """Look both other videos over before anything is written.
-
-        Raises:
-            VaeExperimentsError: there is no such video, or it cannot be read.
-        """
-        super().check(clip)
-        for name in ("plus_path", "minus_path"):
-            if clip.check_path:
-                clip.check_path(getattr(self, name), f"{self.address()}.{name}")
-
-    def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
-        """Read three videos side by side."""
-        for at, (latents, plus, minus) in in_step(chunks, clip, self.plus_path, self.minus_path):
-            yield latents + self.during(at, len(latents), clip).amount * (plus - minus)
+    def mixed(self, latents: Latents, *others: Latents) -> Latents:
+        """Add the difference."""
+        plus, minus = others
+        return latents + self.amount * (plus - minus)
 
 
-def in_step(chunks: Iterable[Latents], clip: Clip, *paths: str) -> Iterator[tuple[int, list[Latents]]]:
-    """Yield the number of each chunk's first latent, the chunk, and as many latents of every other video."""
-    others, at = [clip.second(path) for path in paths], 0
-    for latents in chunks:
-        beside = [latents]
-        for other in others:
-            taken = other.take(len(latents))
-            assert taken is not None, "a second video has no end"
-            beside.append(taken)
-        yield at, beside
-        at += len(latents)
+def slerp(first: Latents, second: Latents, share: Tensor) -> Latents:
+    """Turn each cell's channel vector from one latent towards another, its length going straight.
 
-
-def lerp(first: Latents, second: Latents, share: Tensor) -> Latents:
-    """Go straight from one value to the other, which shrinks the spread of unlike latents."""
-    way = share.double()
-    return ((1 - way) * first.double() + way * second.double()).to(first)
-
-
-def nlerp(first: Latents, second: Latents, share: Tensor) -> Latents:
-    """Go straight, and give each cell's vector of channels the length between the two lengths."""
+    ``T C h w`` both, the share from 0 to 1 as ``T 1 1 1``. Shoemake 1985, in float64; straight where the
+    vectors are parallel, opposite or zero, which leaves no plane to turn in.
+    """
     one, other, way = first.double(), second.double(), share.double()
-    straight = (1 - way) * one + way * other
-    lengths: list[Tensor] = [vectors.norm(dim=1, keepdim=True) for vectors in (one, other, straight)]
-    wanted = (1 - way) * lengths[0] + way * lengths[1]
-    return (straight * (wanted / lengths[2].clamp(min=1e-30))).to(first)
-
-
-def pythagorean(first: Latents, second: Latents, share: Tensor) -> Latents:
-    """Go straight, divided by the spread that is left of latents that have nothing in common."""
-    way = share.double()
-    spread = (way.square() + (1 - way).square()).sqrt()
-    return (((1 - way) * first.double() + way * second.double()) / spread).to(first)
-
-
-BETWEEN: Mapping[Method, Callable[[Latents, Latents, Tensor], Latents]] = {
-    Method.lerp: lerp,
-    Method.nlerp: nlerp,
-    Method.slerp: slerp,
-    Method.pythagorean: pythagorean,
-}
+    lengths: list[Tensor] = [vectors.norm(dim=1, keepdim=True) for vectors in (one, other)]
+    units = [vectors / length.clamp(min=1e-30) for vectors, length in zip((one, other), lengths, strict=True)]
+    angle = (units[0] * units[1]).sum(1, keepdim=True).clamp(-1, 1).acos()
+    plane = angle.sin()
+    turned = ((1 - way) * angle).sin() * units[0] + (way * angle).sin() * units[1]
+    turned = turned / plane.clamp(min=PARALLEL) * lengths[0].lerp(lengths[1], way)
+    has_plane = (plane > PARALLEL) & (lengths[0] > 0) & (lengths[1] > 0)
+    return turned.where(has_plane, one + way * (other - one)).to(first)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vae_experiments.manipulations.effects.mixing import SecondVideoManipulation
 from vae_experiments.manipulations.manipulation import Manipulation, WholeClip
-from vae_experiments.manipulations.second_video import SecondVideoManipulation
 from vae_experiments.options import Choice, Scheduled, setting
-from vae_experiments.tensors import Joined
+from vae_experiments.tensors import numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -67,21 +67,16 @@ class MotionMagnify(Manipulation):
         """Keep the first latent, or the last one of the chunk before."""
         import torch
 
-        alone, at = clip.has_single_frame_first_latent, 0
         reference: Latents | None = None
-        for latents in chunks:
-            start = latents[: max(0, alone - at)]
-            rest = latents[len(start) :]
+        for at, latents in numbered(chunks):
+            start, rest = latents.tensor_split([max(0, clip.has_single_frame_first_latent - at)])
             if len(rest):
-                reference = rest[:1] if reference is None else reference
-                now = self.during(at + len(start), len(rest), clip)
-                if self.reference is Reference.first:
-                    rest = reference + now.gain * (rest - reference)
-                else:
-                    before = torch.cat([reference, rest[:-1]])
-                    reference, rest = rest[-1:], before + now.gain * (rest - before)
+                gain = self.during(at + len(start), len(rest), clip).gain
+                before = reference = rest[:1] if reference is None else reference
+                if self.reference is Reference.previous:
+                    before, reference = torch.cat([reference, rest[:-1]]), rest[-1:]
+                rest = before + gain * (rest - before)
             yield torch.cat([start, rest])
-            at += len(latents)
 
 
 class MotionTransfer(SecondVideoManipulation):
@@ -98,23 +93,18 @@ class MotionTransfer(SecondVideoManipulation):
 
     def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
         """Keep the first latent of both videos and read them side by side."""
-        alone, at = clip.has_single_frame_first_latent, 0
-        others, own = clip.second(self.path), Joined(chunks)
-        if alone and (start := own.take(1)) is not None:
-            others.take(1)
-            at = 1
-            yield start
-        reference: tuple[Latents, Latents] | None = None
-        while (latents := own.take(1)) is not None:
+        alone, others = clip.has_single_frame_first_latent, clip.second(self.path)
+        first: tuple[Latents, Latents] | None = None
+        for at, latents in numbered(latent[None] for chunk in chunks for latent in chunk):
             other = others.take(1)
-            assert other is not None, "a second video has no end"
-            reference = reference or (latents, other)
-            own_first, other_first = reference
-            yield own_first + self.during(at, 1, clip).gain * (other - other_first)
-            at += 1
+            if at < alone:
+                yield latents
+                continue
+            first = first or (latents, other)
+            yield first[0] + self.during(at, 1, clip).gain * (other - first[1])
 
 
-class StyleSwap(SecondVideoManipulation, WholeClip):
+class StyleSwap(WholeClip, SecondVideoManipulation):
     """Keeps this video's motion and takes the mean picture of another.
 
     ``mean(o) + z - mean(z)``, means over time of each latent value, of the other video over as many
@@ -127,9 +117,9 @@ class StyleSwap(SecondVideoManipulation, WholeClip):
     def whole(self, latents: Latents, clip: Clip) -> Latents:
         """Swap the means over time."""
         others = clip.second(self.path)
-        others.take(clip.has_single_frame_first_latent)
+        if clip.has_single_frame_first_latent:
+            others.take(1)
         other = others.take(len(latents))
-        assert other is not None, "a second video has no end"
         return other.mean(0, keepdim=True) + latents - latents.mean(0, keepdim=True)
 
 
@@ -150,11 +140,6 @@ class TemporalBand(WholeClip):
     high_hz: float = setting("fastest change of the band", default=3.0, unit="Hz", minimum=0)
 
     def __post_init__(self) -> None:
-        """Check that the band is one.
-
-        Raises:
-            SettingError: a value breaks its rule.
-        """
         super().__post_init__()
         if self.low_hz > self.high_hz:
             raise self.error_for("low_hz", f"must be at most {self.address()}.high_hz={self.high_hz:g}")

@@ -6,7 +6,7 @@ import logging
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vae_experiments.manipulations.interpolation import slerp
+from vae_experiments.manipulations.effects.mixing import slerp
 from vae_experiments.manipulations.manipulation import ChainStep
 from vae_experiments.options import Choice, Scheduled, setting
 from vae_experiments.schedules import parse_schedule

@@ -6,13 +6,13 @@ the warped video the more, the further a warp is from a shift by whole cells.
 
 from __future__ import annotations
 
-from functools import partial
 from math import ceil, cos, pi, radians, sin
 from typing import TYPE_CHECKING
 
 from vae_experiments.manipulations.effects.space import frame_by_frame
 from vae_experiments.manipulations.manipulation import Manipulation
 from vae_experiments.options import Choice, Scheduled, setting
+from vae_experiments.tensors import numbered
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,16 +29,14 @@ WHOLE_CELLS = 1e-4
 class Warp(Manipulation, group="manipulation"):
     """Looks each frame up at other places, measured on the frame and not on the cells that it was padded to."""
 
-    def warped(self, latents: Latents, extent: Extent) -> Latents:
+    def warped(self, latents: Latents, at: int, clip: Clip) -> Latents:
         """Look every frame of a chunk up, whose scheduled settings are the numbers of their moments."""
         raise NotImplementedError
 
     def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
         """Look up chunk after chunk."""
-        at = 0
-        for latents in chunks:
-            yield self.during(at, len(latents), clip).warped(latents, clip.extent(latents))
-            at += len(latents)
+        for at, latents in numbered(chunks):
+            yield self.during(at, len(latents), clip).warped(latents, at, clip)
 
 
 class Rotate(Warp):
@@ -53,9 +51,20 @@ class Rotate(Warp):
         "angle, counter-clockwise", default=15.0, unit="degrees", minimum=-36000, maximum=36000
     )
 
-    def warped(self, latents: Latents, extent: Extent) -> Latents:
+    def warped(self, latents: Latents, _at: int, clip: Clip) -> Latents:
         """Turn every frame by the angle of its moment."""
-        return frame_by_frame(partial(_turned, extent), latents, self.degrees)
+        width, height = clip.extent(latents)
+
+        def turned(frame: Tensor, degrees: float) -> Tensor:
+            x, y = places(frame)
+            across, down = x - (width - 1) / 2, y - (height - 1) / 2
+            # y points down: what is shown here was this much further clockwise.
+            turn = radians(degrees)
+            source_x = across * cos(turn) - down * sin(turn) + (width - 1) / 2
+            source_y = across * sin(turn) + down * cos(turn) + (height - 1) / 2
+            return looked_up(frame, source_x, source_y)
+
+        return frame_by_frame(turned, latents, self.degrees)
 
 
 class Edge(Choice):
@@ -79,8 +88,9 @@ class Shift(Warp):
     y: Scheduled = setting("way down", default=0.0, unit="heights of the frame", minimum=-100, maximum=100)
     edge: Edge = setting("what comes in from outside the frame", default=Edge.wrap)
 
-    def warped(self, latents: Latents, extent: Extent) -> Latents:
+    def warped(self, latents: Latents, _at: int, clip: Clip) -> Latents:
         """Move every frame by the way of its moment."""
+        extent = clip.extent(latents)
         around = extent if self.edge is Edge.wrap else None
 
         def moved(frame: Tensor, right: float, down: float) -> Tensor:
@@ -116,9 +126,17 @@ class Zoom(Warp):
         maximum=10,
     )
 
-    def warped(self, latents: Latents, extent: Extent) -> Latents:
+    def warped(self, latents: Latents, _at: int, clip: Clip) -> Latents:
         """Enlarge every frame by the factor of its moment."""
-        return frame_by_frame(partial(_enlarged, extent), latents, self.factor, self.x, self.y)
+        width, height = clip.extent(latents)
+
+        def enlarged(frame: Tensor, factor: float, x_share: float, y_share: float) -> Tensor:
+            x, y = places(frame)
+            # A fraction of the frame counts from its edge, a place from the middle of the first cell.
+            centre_x, centre_y = x_share * width - 0.5, y_share * height - 0.5
+            return looked_up(frame, centre_x + (x - centre_x) / factor, centre_y + (y - centre_y) / factor)
+
+        return frame_by_frame(enlarged, latents, self.factor, self.x, self.y)
 
 
 class Direction(Choice):
@@ -128,7 +146,7 @@ class Direction(Choice):
     horizontal = "to and fro"
 
 
-class Wave(Manipulation):
+class Wave(Warp):
     """Bends the picture in waves that travel across it.
 
     Each column is looked up at ``y + amplitude * sin(2 pi (x / wavelength + speed_hz * t))``, t in
@@ -146,18 +164,14 @@ class Wave(Manipulation):
     )
     direction: Direction = setting("which way the waves swing", default=Direction.vertical)
 
-    def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
+    def warped(self, latents: Latents, at: int, clip: Clip) -> Latents:
         """Bend every frame as at its moment in seconds."""
         import torch
 
-        at = 0
-        for latents in chunks:
-            numbers = range(at, at + len(latents))
-            now = self.during(at, len(latents), clip)
-            # Whole periods change nothing, and float32 would lose the rest of one late in a long clip.
-            passed = torch.tensor([self.speed_hz * clip.seconds(number) % 1 for number in numbers])
-            yield frame_by_frame(self._bent, latents, now.amplitude, now.wavelength, passed)
-            at += len(latents)
+        numbers = range(at, at + len(latents))
+        # Whole periods change nothing, and float32 would lose the rest of one late in a long clip.
+        passed = torch.tensor([self.speed_hz * clip.seconds(number) % 1 for number in numbers])
+        return frame_by_frame(self._bent, latents, self.amplitude, self.wavelength, passed)
 
     def _bent(self, frame: Tensor, amplitude: float, wavelength: float, passed: float) -> Tensor:
         x, y = places(frame)
@@ -212,21 +226,3 @@ def _neighbours(place: Tensor, side: int, length: float | None) -> tuple[Tensor,
     first = place.floor().long()
     gap = torch.where(first == last, length - last, 1.0)
     return first, torch.where(first == last, 0, first + 1), (place - first) / gap
-
-
-def _turned(extent: Extent, frame: Tensor, degrees: float) -> Tensor:
-    x, y = places(frame)
-    width, height = extent
-    across, down = x - (width - 1) / 2, y - (height - 1) / 2
-    turn = radians(degrees)
-    # y points down: what is shown here was this much further clockwise.
-    source_x = across * cos(turn) - down * sin(turn) + (width - 1) / 2
-    source_y = across * sin(turn) + down * cos(turn) + (height - 1) / 2
-    return looked_up(frame, source_x, source_y)
-
-
-def _enlarged(extent: Extent, frame: Tensor, factor: float, x_share: float, y_share: float) -> Tensor:
-    x, y = places(frame)
-    # A fraction of the frame counts from its edge, a place from the middle of the first cell.
-    centre_x, centre_y = x_share * extent.width - 0.5, y_share * extent.height - 0.5
-    return looked_up(frame, centre_x + (x - centre_x) / factor, centre_y + (y - centre_y) / factor)
