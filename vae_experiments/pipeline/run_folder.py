@@ -174,8 +174,9 @@ class RunFolder:
         if self.wants.comparison:
             pixels[COMPARISON] = self._comparison.lay_out([pixels.get(name) for name in self._shown])
         for name, shown in pixels.items():
-            for video in (self._videos[name], *self._copies[name]):
-                video.write(shown)
+            self._videos[name].write(shown)
+            for copy in self._copies[name]:
+                copy.write(shown)
         self.frames += step.frames
 
     def see(self, name: str, latents: Latents) -> None:
