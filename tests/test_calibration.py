@@ -20,6 +20,7 @@ from vae_experiments.cli.config import experiment_from
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Bend, Blur, ChainStep, Retime, Reverse, StyleSwap, weakened
 from vae_experiments.manipulations.chain import schedule_times
+from vae_experiments.metrics import psnr_db
 from vae_experiments.models import load_cached
 from vae_experiments.models.framewise import Framewise
 from vae_experiments.options import kinds
@@ -32,7 +33,6 @@ from vae_experiments.pipeline.calibration import (
     picked,
     search,
 )
-from vae_experiments.pipeline.metrics import psnr_db
 from vae_experiments.pipeline.second_video import clip_of
 from vae_experiments.schedules import Timeline, parse_schedule
 from vae_experiments.sources import BouncingShapes, Source

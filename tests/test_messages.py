@@ -6,9 +6,8 @@ import logging
 
 import pytest
 
-from vae_experiments import messages
-from vae_experiments.errors import SettingError
-from vae_experiments.messages import LONGEST, Printable, as_typed, one_line, remember
+from vae_experiments import errors as messages
+from vae_experiments.errors import LONGEST, Printable, SettingError, as_typed, one_line, remember
 
 
 @pytest.fixture(autouse=True)

@@ -42,8 +42,7 @@ def main() -> NoReturn:
         print("\n".join(_listed()))
         sys.exit(0)
     if name not in COMMANDS:
-        from vae_experiments.errors import closest
-        from vae_experiments.messages import one_line
+        from vae_experiments.errors import closest, one_line
 
         print(f"error: {one_line(f'{name}: no such command; {closest(name, COMMANDS)}')}", file=sys.stderr)
         sys.exit(2)

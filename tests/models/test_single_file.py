@@ -12,7 +12,8 @@ from safetensors.torch import save_file
 
 from vae_experiments.errors import ModelError
 from vae_experiments.models import File, Folder
-from vae_experiments.models.single_file import LAYOUTS, Family, load_single_file
+from vae_experiments.models.single_file import Family, load_single_file
+from vae_experiments.models.single_file_layouts import LAYOUTS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vae_experiments.pipeline.metrics import LatentStatistics
+from vae_experiments.metrics import LatentStatistics
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

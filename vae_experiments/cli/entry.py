@@ -23,9 +23,8 @@ import vae_experiments.cli.config  # noqa: F401  registers all that Hydra compos
 from vae_experiments.cli.hydra_errors import mistake_of, no_name_of_a_choice
 from vae_experiments.cli.multirun import SweepFolder, conclude
 from vae_experiments.cli.overrides import quoted
-from vae_experiments.errors import VaeExperimentsError, WriteError, system_reason
+from vae_experiments.errors import VaeExperimentsError, WriteError, one_line, system_reason
 from vae_experiments.files import write_error
-from vae_experiments.messages import one_line
 from vae_experiments.pipeline.folder_lock import end_all, one_held
 from vae_experiments.runtime.interruption import SIGNALS, asked, check, promise, take_signals
 

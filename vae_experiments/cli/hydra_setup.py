@@ -36,9 +36,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vae_experiments.cli.settings_help import explain, listed
 from vae_experiments.cli.trusted_config import Loader, as_written, guard_hydra
-from vae_experiments.errors import SettingError
+from vae_experiments.errors import Printable, SettingError
 from vae_experiments.files import write_text
-from vae_experiments.messages import Printable
 from vae_experiments.options import kinds
 from vae_experiments.pipeline.run_folder import FINISHED
 

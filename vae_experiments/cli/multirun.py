@@ -22,9 +22,8 @@ from vae_experiments.cli.hydra_setup import ReserveRunFolder, is_typed, typed_wo
 from vae_experiments.cli.run_folders import FREE, RESERVED, RUN, SWEEP, refuse_others, reserve_run
 from vae_experiments.cli.trusted_config import as_written
 from vae_experiments.cli.video_sets import take_each_video
-from vae_experiments.errors import SettingError, VaeExperimentsError
+from vae_experiments.errors import SettingError, VaeExperimentsError, one_line
 from vae_experiments.files import digest_of, write_error
-from vae_experiments.messages import one_line
 from vae_experiments.options import Choice, Option, setting
 from vae_experiments.pipeline.folder_lock import CONFIG_FOLDER, RESERVATION, RefusedError, Reservation, take
 from vae_experiments.pipeline.run_folder import FINISHED

@@ -25,8 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from omegaconf.resolvers import oc
 
 from vae_experiments.cli.overrides import quoted
-from vae_experiments.errors import SettingError, VaeExperimentsError
-from vae_experiments.messages import remember
+from vae_experiments.errors import SettingError, VaeExperimentsError, remember
 from vae_experiments.options import is_text
 from vae_experiments.yaml_files import HINT, read_yaml
 

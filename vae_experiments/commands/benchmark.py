@@ -22,8 +22,8 @@ from hydra.core.hydra_config import HydraConfig
 
 from vae_experiments.cli.app import command_of_options
 from vae_experiments.files import write_csv, write_json
+from vae_experiments.metrics import psnr_db_of
 from vae_experiments.options import Option, setting
-from vae_experiments.pipeline.metrics import psnr_db_of
 from vae_experiments.runtime.device import Device, Dtype
 from vae_experiments.runtime.interruption import check
 from vae_experiments.runtime.memory import forget_peak_memory, peak_memory_bytes

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from vae_experiments.cli.entry import Parser, status_of
 from vae_experiments.cli.hydra_setup import numbered
-from vae_experiments.errors import WriteError
-from vae_experiments.messages import one_line
+from vae_experiments.errors import WriteError, one_line
 from vae_experiments.sweep.comparison import write_comparison
 
 if TYPE_CHECKING:

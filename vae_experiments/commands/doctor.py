@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from vae_experiments.cli.app import command_of_options
 from vae_experiments.errors import VaeExperimentsError
+from vae_experiments.metrics import psnr_db_of
 from vae_experiments.models.tiling import SMALLEST_TILE, Tiling
 from vae_experiments.options import Option, setting
-from vae_experiments.pipeline.metrics import psnr_db_of
 from vae_experiments.runtime.device import Device, DeviceName, Dtype
 from vae_experiments.runtime.progress import announce
 from vae_experiments.sources import BouncingShapes

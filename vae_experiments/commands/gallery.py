@@ -20,8 +20,8 @@ from vae_experiments.cli.settings_help import grouped, sentence
 from vae_experiments.errors import SettingError, closest
 from vae_experiments.files import write_csv, write_text
 from vae_experiments.manipulations import ChainStep, chain
+from vae_experiments.metrics import psnr_db_of
 from vae_experiments.options import Option, kinds, setting
-from vae_experiments.pipeline.metrics import psnr_db_of
 from vae_experiments.pipeline.runner import with_bent_decoder
 from vae_experiments.pipeline.second_video import clip_of
 from vae_experiments.runtime.progress import Progress, announce, waiting

@@ -16,9 +16,8 @@ from vae_experiments.cli.entry import complain, one_line_mistakes, sentences, wa
 from vae_experiments.cli.hydra_setup import typed_words
 from vae_experiments.cli.multirun import SweepFolder
 from vae_experiments.cli.run_folders import RUN, SWEEP, finished_job, reserve_run
-from vae_experiments.errors import SettingError
+from vae_experiments.errors import SettingError, one_line
 from vae_experiments.files import write_json
-from vae_experiments.messages import one_line
 from vae_experiments.pipeline.folder_lock import FAILURE, RefusedError
 from vae_experiments.runtime.interruption import check
 

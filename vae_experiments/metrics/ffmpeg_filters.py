@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -24,7 +25,7 @@ _AS_YUV = (
 )
 _COMPLAINTS = "errors.log"
 _LOGS = {"vmaf": "vmaf.json", "xpsnr": "xpsnr.log"}
-_FILTERS = {
+FILTERS = {
     "vmaf": "[d{0}][r{0}]libvmaf=model=version=vmaf_v0.6.1:log_fmt=json:log_path=vmaf.json[out{0}]",
     "xpsnr": "[r{0}][d{0}]xpsnr=stats_file=xpsnr.log[out{0}]",
 }
@@ -57,7 +58,7 @@ class FfmpegFilters:
         for which, (label, part) in zip(("above", "below"), parts.items(), strict=True):
             ends = "".join(f"[{label}{number}]" for number in range(len(names)))
             graph.append(f"[{which}]{part},{_AS_YUV},split={len(names)}{ends}")
-        graph += [_FILTERS[name].format(number) for number, name in enumerate(names)]
+        graph += [FILTERS[name].format(number) for number, name in enumerate(names)]
         outputs = [
             word for number in range(len(names)) for word in ("-map", f"[out{number}]", "-f", "null", "-")
         ]
@@ -119,6 +120,9 @@ class FfmpegFilters:
     def close(self) -> None:
         """End the process, if it still runs, and take its files away."""
         self._process.kill()
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # of what it was not given any more
+            self._process.stdin.close()
         self._process.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from vae_experiments import manipulations
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import chain, lengths_differ, weakened
+from vae_experiments.metrics import psnr_db
 from vae_experiments.models.framewise import Framewise
 from vae_experiments.options import Option, setting
-from vae_experiments.pipeline.metrics import psnr_db
 from vae_experiments.pipeline.runner import finite, regrouped, with_bent_decoder
 from vae_experiments.runtime.progress import Progress
 from vae_experiments.runtime.streams import prefetch

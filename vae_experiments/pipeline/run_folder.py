@@ -11,9 +11,18 @@ from typing import TYPE_CHECKING, Any
 from vae_experiments.cache.latent_files import CHANGED, ENCODED, LatentFolder
 from vae_experiments.errors import SettingError, closest
 from vae_experiments.files import SUMS, write_json, write_sums, write_text
+from vae_experiments.metrics import (
+    DEFAULT_METRICS,
+    METRICS,
+    Fidelity,
+    LatentStatistics,
+    as_table,
+    check_metrics,
+    psnr_db,
+)
+from vae_experiments.metrics.latent_statistics import REACH
 from vae_experiments.options import Option, setting
 from vae_experiments.pipeline.folder_lock import FAILURE
-from vae_experiments.pipeline.metrics import NUMBERS, REACH, Fidelity, LatentStatistics, as_table, psnr_db
 from vae_experiments.runtime.progress import waiting
 from vae_experiments.tensors import to_pixels
 from vae_experiments.writers import (
@@ -66,19 +75,24 @@ class Output(Option, group="output", single=True):
     report: bool = setting("report.html, all of it on one page", default=True)
     provenance: bool = setting("provenance.json, all that it takes to repeat the run", default=True)
     latents: bool = setting("latents/, the encoded and the changed latents", default=False)
+    metrics: list[str] = setting(
+        f"the numbers that say how far a video is from the original: {', '.join(METRICS)}",
+        default=list(DEFAULT_METRICS),
+    )
     formats: list[str] = setting(
         f"what the decoded videos are written as beside mp4: {', '.join(FORMATS)}", default=[]
     )
 
     def __post_init__(self) -> None:
-        """Check the names of the formats; see the base class."""
+        """Check the names of the metrics and of the formats; see the base class."""
         super().__post_init__()
+        check_metrics(self.metrics)
         for name in self.formats:
             if name not in FORMATS:
                 raise self._refusal(f"there is no {name}", closest(str(name), FORMATS))
 
     def check(self, info: SourceInfo, frames: int | None, videos: int) -> None:
-        """Look, before any work, whether the clip fits into the formats that were asked for.
+        """Look, before any work, whether the clip fits the metrics and the formats that were asked for.
 
         Args:
             info: of the source.
@@ -86,8 +100,9 @@ class Output(Option, group="output", single=True):
             videos: how many there are beside each other in the comparison.
 
         Raises:
-            SettingError: it is too long or too large for one of them.
+            SettingError: it is too small for a metric, or too long or too large for a format.
         """
+        check_metrics(self.metrics, info.size)
         if not self.formats:
             return
         longest, sizes = max(info.frames, frames or 0), [info.size] * (videos - 1)
@@ -126,7 +141,8 @@ class RunFolder:
         self.lengths_differ, self.speed = lengths_differ, speed
         self.changed_name = f"{RECONSTRUCTED}_with_{_joined(names)}" if names else None
         self._changed_label = f"{RECONSTRUCTED} with {' + '.join(names).replace('_', ' ')}"
-        self.fidelity = {name: Fidelity() for name in (RECONSTRUCTED, self.changed_name) if name}
+        decoded = [name for name in (RECONSTRUCTED, self.changed_name) if name]
+        self.fidelity = {name: Fidelity(wants.metrics, info.fps) for name in decoded}
         self.latents = {ENCODED: LatentStatistics()} | ({CHANGED: LatentStatistics()} if names else {})
         self.frames = 0
         # Several videos carry the same sound, and meet the same in it.
@@ -153,6 +169,8 @@ class RunFolder:
                 video = open_mp4(path, size, fps, sounds[name], times, self._say_once)
                 self._videos[name] = opened.enter_context(video)
                 self._copies[name] = [opened.enter_context(copy) for copy in self._open_copies(name, size)]
+            for fidelity in self.fidelity.values():
+                opened.enter_context(fidelity)
             if self.wants.latents:
                 self._latent_folder = opened.enter_context(LatentFolder(self.folder / LATENTS))
             self._opened = opened.pop_all()
@@ -276,12 +294,7 @@ class RunFolder:
         return () if has_own_length else self.info.uneven
 
     def _draw(self) -> None:
-        curves = {
-            self.label(name): {
-                number: [getattr(score, number) for score in fidelity.frames] for number in NUMBERS
-            }
-            for name, fidelity in self.fidelity.items()
-        }
+        curves = {self.label(name): fidelity.columns for name, fidelity in self.fidelity.items()}
         plot_metrics(self.folder / "metrics.png", curves)
         pictures = {
             name: LatentPicture(seen.first, seen.density(), REACH)
@@ -304,6 +317,7 @@ class RunFolder:
             subtitle=f"{self.frames} frames of {self.info.size} at {self.info.pace}, on {metrics['device']}",
             videos={self.label(name): f"{name}.mp4" for name in self._shown},
             scores={self.label(name): metrics[name] for name in self.fidelity},
+            metrics=[METRICS[name] for name in self.wants.metrics],
             pictures={"Latents": "latents.png", "Over time": "metrics.png"} if self.wants.pictures else {},
             facts={
                 "latents": "T {} x C {} x {} x {}".format(*metrics["latents"]["shape"]),

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from vae_experiments.errors import NumbersError, VaeExperimentsError
 from vae_experiments.manipulations import chain
+from vae_experiments.metrics import Fidelity
 from vae_experiments.models import Bundled, load_cached
-from vae_experiments.pipeline.metrics import Fidelity
 from vae_experiments.pipeline.second_video import clip_of
 from vae_experiments.runtime.device import Device
 from vae_experiments.sources import MovingCircle
@@ -133,7 +133,7 @@ class Workbench:
         count, fidelity = min(len(frames), len(self.frames)), Fidelity()
         fidelity.update(to_pixels(self.frames[:count]), to_pixels(frames[:count]))
         summary = fidelity.summary()
-        return {name: summary[name] for name in ("psnr_db", "ssim", "flicker")}
+        return {key: summary[key] for key in fidelity.columns}
 
     def play(self, **videos: Frames) -> Player:
         """Show frames side by side, each video under its name, where a notebook shows a cell's last line.

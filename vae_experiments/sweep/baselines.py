@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from vae_experiments.pipeline.metrics import NUMBERS
 from vae_experiments.pipeline.run_folder import RECONSTRUCTED
-from vae_experiments.sweep.jobs import SWEEP, Status, typical
+from vae_experiments.sweep.jobs import SWEEP, Status, typical_scores
 from vae_experiments.sweep.swept import Swept, same, values_of
 from vae_experiments.sweep.verdicts import ROUNDING_DB
 
@@ -50,9 +49,8 @@ def has_own_row(baseline: Baseline) -> bool:
 
 def _baseline(jobs: Sequence[Job], values: Mapping[str, str]) -> Baseline:
     each = [job.scores(RECONSTRUCTED) for job in jobs]
-    scores = {name: typical(one[name] for one in each) for name in NUMBERS}
-    psnrs, remark = [psnr for one in each if (psnr := one["psnr_db"]) is not None], ""
+    psnrs, remark = [psnr for one in each if (psnr := one.get("psnr_db")) is not None], ""
     if psnrs and max(psnrs) - min(psnrs) > ROUNDING_DB:
         remark = f"the median of jobs with {min(psnrs):.2f} to {max(psnrs):.2f} dB"
     is_identical = not psnrs and all(job.is_identical(RECONSTRUCTED) for job in jobs)
-    return Baseline(jobs, values, scores, is_identical, remark)
+    return Baseline(jobs, values, typical_scores(each), is_identical, remark)

@@ -78,10 +78,10 @@ def read_runs(folders: Sequence[Path]) -> list[ComparedRun]:
         VaeExperimentsError: one is named twice, is no run, did not finish, or lacks a video.
     """
     jobs = [_finished(folder, label) for folder, label in zip(folders, labels_of(folders), strict=True)]
-    told = [read_object(job.folder / PROVENANCE) or {} for job in jobs]
+    provenances = [read_object(job.folder / PROVENANCE) or {} for job in jobs]
     settings = [_config(job.folder / CONFIG) for job in jobs]
-    if None in settings:  # as from Python; what provenance tells then of all
-        settings = [_changes(job, provenance) for job, provenance in zip(jobs, told, strict=True)]
+    if None in settings:  # as from Python
+        settings = [_changes(job, provenance) for job, provenance in zip(jobs, provenances, strict=True)]
     return [
         ComparedRun(
             number,
@@ -90,7 +90,7 @@ def read_runs(folders: Sequence[Path]) -> list[ComparedRun]:
             _looked_over(job, ORIGINAL),
             _looked_over(job, job.shown),
         )
-        for number, (job, known, provenance) in enumerate(zip(jobs, settings, told, strict=True), 1)
+        for number, (job, known, provenance) in enumerate(zip(jobs, settings, provenances, strict=True), 1)
     ]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from vae_experiments.files import named_as, whole_folder
+from vae_experiments.metrics import METRICS
 from vae_experiments.pipeline.run_folder import ORIGINAL, RECONSTRUCTED
 from vae_experiments.sweep.compared_runs import DIGITS, frame_of, mismatches, read_runs
 from vae_experiments.sweep.csv_table import relative, write_table
@@ -40,10 +41,11 @@ PAGE, TABLE = "compare.html", "compare.csv"
 GAIN = 4
 """Brings a difference into sight that nobody would see at its own size."""
 MOST_NAMED = 3
-HIGHER_IS_BETTER = {"PSNR (dB)", "SSIM", "PSNR against reconstr. (dB)", "frames per second"}
+HIGHER_IS_BETTER = {metric.label for metric in METRICS.values() if metric.higher_is_better}
+HIGHER_IS_BETTER |= {"PSNR against reconstr. (dB)", "frames per second"}
 NOTE = (
-    "A star marks the best: nearest to the original, fastest, smallest; none where all show the same. PSNR, SSIM and "
-    "flicker are against the run's own original, and were taken before the videos were compressed; the pictures below "
+    "A star marks the best: nearest to the original, fastest, smallest; none where all show the same. The "
+    "numbers of videos are against the run's own original, and were taken before the videos were compressed; the pictures below "
     'were taken from the videos. "cached": these latents were read and not encoded, so that times have no best.'
 )
 

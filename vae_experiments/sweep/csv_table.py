@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.files import write_csv
-from vae_experiments.pipeline.metrics import NUMBERS
+from vae_experiments.metrics import METRICS
 from vae_experiments.pipeline.run_folder import RECONSTRUCTED
 from vae_experiments.sweep.jobs import CHANGED, is_number
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vae_experiments.sweep.jobs import Job
 
 AGAINST = "psnr_db_against_reconstructed"
+NUMBERS = tuple(metric.key for metric in METRICS.values())
 SCORES = (*NUMBERS, "identical", AGAINST)
 FIRST = (*SCORES, *(f"{RECONSTRUCTED}.{name}" for name in (*NUMBERS, "identical")))
 LAST = ("peak_memory_bytes", "folder", "status", "sentence")

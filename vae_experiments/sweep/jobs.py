@@ -10,8 +10,8 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import VaeExperimentsError
+from vae_experiments.metrics import METRICS
 from vae_experiments.pipeline.folder_lock import FAILURE
-from vae_experiments.pipeline.metrics import NUMBERS
 from vae_experiments.pipeline.run_folder import FINISHED, ORIGINAL, RECONSTRUCTED
 from vae_experiments.yaml_files import read_yaml
 
@@ -68,8 +68,10 @@ class Job:
         return value if isinstance(value, str) else None
 
     def scores(self, video: str) -> dict[str, float | None]:
-        """Return the numbers of a video, by the names of ``NUMBERS``."""
-        return {name: self.number(video, name) for name in NUMBERS}
+        """Return the numbers that were taken of a video, by the keys of ``METRICS``."""
+        taken = self.at(video)
+        keys = [metric.key for metric in METRICS.values()] if isinstance(taken, dict) else []
+        return {key: self.number(video, key) for key in keys if key in taken}
 
     @property
     def shown(self) -> str:
@@ -104,6 +106,12 @@ def typical(numbers: Iterable[float | None]) -> float | None:
     """Return the median of what is known; None where nothing is."""
     known = [number for number in numbers if number is not None]
     return median(known) if known else None
+
+
+def typical_scores(each: Sequence[Mapping[str, float | None]]) -> dict[str, float | None]:
+    """Return the median of every number that any of the scores has."""
+    keys = dict.fromkeys(key for scores in each for key in scores)
+    return {key: typical(scores.get(key) for scores in each) for key in keys}
 
 
 def read_jobs(folders: Sequence[Path]) -> list[Job]:

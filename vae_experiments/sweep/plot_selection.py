@@ -6,9 +6,8 @@ import re
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from vae_experiments.pipeline.metrics import NUMBERS
 from vae_experiments.pipeline.run_folder import RECONSTRUCTED
-from vae_experiments.sweep.jobs import Status, typical
+from vae_experiments.sweep.jobs import Status, typical_scores
 from vae_experiments.sweep.swept import as_number, in_words, short_names, values_of
 from vae_experiments.writers.pages.html_page import Plot
 from vae_experiments.writers.plots.sweep_plots import (
@@ -131,8 +130,7 @@ def _measurement(job: Job, setting: Swept, others: Sequence[Swept]) -> Measureme
 
 def _merged(jobs: Sequence[Job]) -> Measurement:
     """Make one measurement of all jobs at one place."""
-    each = [job.scores(job.shown) for job in jobs]
-    scores = {name: typical(one[name] for one in each) for name in NUMBERS}
+    scores = typical_scores([job.scores(job.shown) for job in jobs])
     return Measurement("", "", scores, {}, all(job.is_identical(job.shown) for job in jobs))
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vae_experiments.metrics import METRICS
 from vae_experiments.sweep.csv_table import AGAINST, relative
 from vae_experiments.sweep.jobs import Status
 from vae_experiments.sweep.swept import as_number
 from vae_experiments.writers.pages.html_page import Cell, Row
-from vae_experiments.writers.plots.run_plots import METRICS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,14 +20,13 @@ if TYPE_CHECKING:
 
 LABEL = "manipulation=none"
 REPORT = "report.html"
-FORMS = {"psnr_db": ".2f", "ssim": ".4f", "flicker": ".3f"}
 TIMES = {
     "frames_per_second": "frames per second",
     "encode_seconds": "encode (s)",
     "decode_seconds": "decode (s)",
     "total_seconds": "total (s)",
 }
-VIDEO_TITLES = [*METRICS.values(), "PSNR against reconstr. (dB)"]
+VIDEO_TITLES = [*(metric.label for metric in METRICS.values()), "PSNR against reconstr. (dB)"]
 COST_TITLES = [*TIMES.values(), "peak memory (MB)"]
 MB = 10**6
 
@@ -62,6 +61,13 @@ def baseline_row(baseline: Baseline, swept: Sequence[Swept], has_failures: bool)
     return Row([*cells, *empty], None, is_finished=True)
 
 
+def without_empty(columns: Sequence[str], rows: Sequence[Row]) -> tuple[list[str], list[Row]]:
+    """Leave out the columns in which no row has anything."""
+    kept = [place for place in range(len(columns)) if any(row.cells[place].text for row in rows)]
+    shorter = [row._replace(cells=[row.cells[place] for place in kept]) for row in rows]
+    return [columns[place] for place in kept], shorter
+
+
 def link_to(job: Job, into: Path) -> str:
     """Lead to the run's page, or to its folder where it has none."""
     report = job.folder / REPORT
@@ -75,8 +81,8 @@ def setting_cell(value: str | None) -> Cell:
 
 def score_cells(scores: Mapping[str, float | None], is_identical: bool) -> list[Cell]:
     """Return the numbers of a video as their columns show them, PSNR first."""
-    cells = [number_cell(scores[name], form) for name, form in FORMS.items()]
-    if is_identical and scores["psnr_db"] is None:
+    cells = [number_cell(scores.get(metric.key), metric.digits) for metric in METRICS.values()]
+    if is_identical and "psnr_db" in scores:
         cells[0] = Cell("identical", 1e9)  # sorted above every number: no error is the best there is
     return cells
 

@@ -11,7 +11,7 @@ import torch
 from einops import rearrange
 from torch.nn.functional import avg_pool2d
 
-from vae_experiments.pipeline.metrics import ssim
+from vae_experiments.metrics import ssim
 
 if TYPE_CHECKING:
     from vae_experiments.tensors import Frames, Latents

@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from vae_experiments.metrics import DEFAULT_METRICS, METRICS
 from vae_experiments.web.state.job_queue import State
 from vae_experiments.web.state.results import ARCHIVE
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from vae_experiments.web.state.results import Kept
     from vae_experiments.web.state.uploads import Upload
 
-COLUMNS = {"psnr_db": "PSNR (dB)", "ssim": "SSIM", "flicker": "flicker (levels)"}
+COLUMNS = {METRICS[name].key: METRICS[name].label for name in DEFAULT_METRICS}
 BAR = (
     '<div class="bar"><button type="button" class="play" aria-label="play or pause all">❚❚</button>'
     '<input class="seek" type="range" min="0" max="1000" value="0" aria-label="moment"></div>'

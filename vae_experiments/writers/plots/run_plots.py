@@ -7,15 +7,17 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vae_experiments.metrics import METRICS
 from vae_experiments.writers.pictures.png import write_png
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import torch
 
-METRICS = {"psnr_db": "PSNR (dB)", "ssim": "SSIM", "flicker": "flicker (levels)"}
+    from vae_experiments.metrics import Metric
+
 COLOURS = ("#3b7dd8", "#e0633a", "#4a9d5f")
 MOST_CHANNELS = 16
 
@@ -41,6 +43,12 @@ def panels_of(
     write_png(path, np.asarray(figure.canvas.buffer_rgba())[..., :3])
 
 
+def metrics_in(scores: Iterable[Mapping[str, object]]) -> list[Metric]:
+    """Return the metrics that any of the scores has, by their keys, in the order of their table."""
+    keys = {key for each in scores for key in each}
+    return [metric for metric in METRICS.values() if metric.key in keys]
+
+
 def plot_curves(panel: Any, curves: Mapping[str, tuple[Sequence[float], Sequence[float | None]]]) -> None:
     """Draw places and values of each curve in a colour of its own; None leaves a gap."""
     for (label, (places, values)), colour in zip(curves.items(), COLOURS, strict=False):
@@ -64,12 +72,13 @@ class LatentPicture:
 
 
 def plot_metrics(path: Path, videos: Mapping[str, Mapping[str, Sequence[float | None]]]) -> None:
-    """Draw ``psnr_db``, ``ssim`` and ``flicker`` of each video over its frames; None leaves a gap."""
-    with panels_of(path, 9, 6.4, 3, 1, sharex=True) as panels:
-        for panel, (name, title) in zip(panels, METRICS.items(), strict=True):
-            curves = {label: numbers[name] for label, numbers in videos.items()}
+    """Draw every metric of each video, by its key, over the frames; None leaves a gap."""
+    drawn = metrics_in(videos.values())
+    with panels_of(path, 9, 2.1 * len(drawn) + 0.1, len(drawn), 1, sharex=True) as panels:
+        for panel, metric in zip(panels, drawn, strict=True):
+            curves = {label: numbers[metric.key] for label, numbers in videos.items()}
             plot_curves(panel, {label: (range(len(curve)), curve) for label, curve in curves.items()})
-            panel.set_ylabel(title)
+            panel.set_ylabel(metric.label)
         panels[-1].set_xlabel("frame")
         legend_above(panels[0], size=None)
 

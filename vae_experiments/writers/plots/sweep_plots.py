@@ -7,7 +7,7 @@ from collections import defaultdict
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vae_experiments.writers.plots.run_plots import COLOURS, METRICS, panels_of
+from vae_experiments.writers.plots.run_plots import COLOURS, metrics_in, panels_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ LETTER = 0.026
 LONGEST_LABEL = 44
 UNTOUCHED, UNNAMED = "latents untouched", "_"
 WIDEST_ROW = 26
-"""Inches that three maps beside each other may take; wider ones stand below each other."""
+"""Inches that maps beside each other may take; wider ones stand below each other."""
 MB = 10**6
 
 
@@ -33,7 +33,7 @@ class Measurement(NamedTuple):
     others: str
     """The values of all other swept settings, in words."""
     scores: Mapping[str, float | None]
-    """Of the changed video, by the names of ``METRICS``."""
+    """Of the changed video, by the keys of ``METRICS``."""
     untouched: Mapping[str, float | None]
     """Of the untouched one."""
     is_identical: bool = False
@@ -47,14 +47,15 @@ def plot_metrics_along(path: Path, key: str, jobs: Sequence[Measurement]) -> Non
     place of a line, it goes through their median. A triangle at the upper edge is a video without any error.
     """
     identical = sorted({float(job.x) for job in jobs if job.is_identical})
-    with panels_of(path, 12, 4.1, 1, len(METRICS)) as panels:
-        for panel, (metric, title) in zip(panels, METRICS.items(), strict=True):
-            _lines(panel, metric, jobs)
-            if identical and metric == "psnr_db":
+    drawn = metrics_in(job.scores for job in jobs)
+    with panels_of(path, 4 * len(drawn), 4.1, 1, len(drawn)) as panels:
+        for panel, metric in zip(panels, drawn, strict=True):
+            _lines(panel, metric.key, jobs)
+            if identical and metric.key == "psnr_db":
                 edge = panel.get_xaxis_transform()
                 heights = [0.98] * len(identical)
                 panel.plot(identical, heights, "^", color=COLOURS[0], transform=edge, label="identical")
-            panel.set_title(title, fontsize=10)
+            panel.set_title(metric.label, fontsize=10)
             panel.set_xlabel(_shortened(key), parse_math=False)
             panel.grid(alpha=0.25)
             _scale(panel, sorted({float(job.x) for job in jobs}))
@@ -71,11 +72,12 @@ def plot_metrics_by_choice(path: Path, key: str, jobs: Sequence[Measurement]) ->
         groups[str(job.x)].append(job)
     choices = sorted(groups, key=lambda choice: _from_the_best(groups[choice]))
     height = max(2.4, 0.21 * len(choices) + 1.2)
-    with panels_of(path, 12, height, 1, len(METRICS), sharey=True) as panels:
-        for panel, (metric, title) in zip(panels, METRICS.items(), strict=True):
+    drawn = metrics_in(job.scores for job in jobs)
+    with panels_of(path, 4 * len(drawn), height, 1, len(drawn), sharey=True) as panels:
+        for panel, metric in zip(panels, drawn, strict=True):
             for place, choice in enumerate(choices):
-                _bar(panel, metric, place, groups[choice])
-            panel.set_title(title, fontsize=10)
+                _bar(panel, metric.key, place, groups[choice])
+            panel.set_title(metric.label, fontsize=10)
             panel.grid(alpha=0.25, axis="x")
         _name_ticks(panels[0].set_yticks, choices)
         panels[0].set_ylim(len(choices) - 0.4, -0.6)
@@ -99,11 +101,14 @@ def plot_metrics_map(
     """
     columns, rows = across[1], down[1]
     width, height = max(3.4, 0.56 * len(columns) + 1.7), max(2.4, 0.32 * len(rows) + 1.5)
-    sizes = (3 * width, height, 1, 3) if 3 * width <= WIDEST_ROW else (width, 3 * height, 3, 1)
+    drawn = metrics_in(cell.scores for cell in cells.values())
+    count = len(drawn)
+    is_row = count * width <= WIDEST_ROW
+    sizes = (count * width, height, 1, count) if is_row else (width, count * height, count, 1)
     with panels_of(path, *sizes) as panels:
-        for panel, (metric, title) in zip(panels, METRICS.items(), strict=True):
-            _fill(panel, metric, columns, rows, cells)
-            panel.set_title(title, fontsize=10)
+        for panel, metric in zip(panels, drawn, strict=True):
+            _fill(panel, metric.key, columns, rows, cells)
+            panel.set_title(metric.label, fontsize=10)
             _name_ticks(panel.set_xticks, columns)
             _name_ticks(panel.set_yticks, rows)
             if max(map(len, columns)) > 5:
@@ -153,13 +158,13 @@ def _lines(panel: Any, metric: str, jobs: Sequence[Measurement]) -> None:
         lines[job.others].append(job)
     for (line, here), colour in zip(lines.items(), _colours(len(lines)), strict=True):
         label = "changed" if len(lines) == 1 else _shortened(line) if len(lines) <= MOST_LINES else UNNAMED
-        _line(panel, [(job.x, job.scores[metric]) for job in here], colour, label)
+        _line(panel, [(job.x, job.scores.get(metric)) for job in here], colour, label)
     if len(lines) > MOST_LINES:
-        changed = [(job.x, job.scores[metric]) for job in jobs]
+        changed = [(job.x, job.scores.get(metric)) for job in jobs]
         _line(panel, changed, "black", "median of all", linewidth=2)
     # A line each: another source or model has other losses of its own.
     for number, here in enumerate(lines.values()):
-        untouched = [(job.x, job.untouched[metric]) for job in here]
+        untouched = [(job.x, job.untouched.get(metric)) for job in here]
         _line(panel, untouched, COLOURS[1], UNNAMED if number else UNTOUCHED, linestyle="--", marker="")
 
 
@@ -176,14 +181,14 @@ def _line(
 
 
 def _bar(panel: Any, metric: str, place: int, jobs: Sequence[Measurement]) -> None:
-    known = _known(job.scores[metric] for job in jobs)
+    known = _known(job.scores.get(metric) for job in jobs)
     if known:
         panel.barh(place, median(known), height=0.7, color=COLOURS[0], alpha=0.75)
         dots = known if len(known) > 1 else []
         panel.plot(dots, [place] * len(dots), ".", color="black", markersize=3)
     elif metric == "psnr_db" and any(job.is_identical for job in jobs):
         panel.text(0, place, " identical", va="center", fontsize=8)
-    if untouched := _known(job.untouched[metric] for job in jobs):
+    if untouched := _known(job.untouched.get(metric) for job in jobs):
         at, ends = median(untouched), (place - 0.5, place + 0.5)
         panel.plot([at, at], ends, color=COLOURS[1], label=UNNAMED if place else UNTOUCHED)
 
@@ -200,7 +205,7 @@ def _fill(
     values = np.full((len(rows), len(columns)), np.nan)
     for row, column in np.ndindex(values.shape):
         cell = cells.get((columns[column], rows[row]))
-        if cell and (number := cell.scores[metric]) is not None:
+        if cell and (number := cell.scores.get(metric)) is not None:
             values[row, column] = number
         elif cell and cell.is_identical and metric == "psnr_db":
             panel.text(column, row, "same", ha="center", va="center", fontsize=7)
@@ -211,7 +216,7 @@ def _fill(
     for row, column in written:
         value = values[row, column]
         colour = "black" if high > low and (value - low) / (high - low) > 0.6 else "white"
-        text = f"{value:.3f}" if metric == "ssim" else f"{value:.3g}"
+        text = f"{value:.3f}" if metric in ("ssim", "ms_ssim", "lpips") else f"{value:.3g}"
         panel.text(column, row, text, ha="center", va="center", fontsize=7, color=colour)
 
 
@@ -255,7 +260,7 @@ def _scale(panel: Any, places: Sequence[float]) -> None:
 
 def _from_the_best(jobs: Sequence[Measurement]) -> float:
     """Sort choices: identical first, then by PSNR from high to low, then those without one."""
-    known = _known(job.scores["psnr_db"] for job in jobs)
+    known = _known(job.scores.get("psnr_db") for job in jobs)
     if known:
         return -median(known)
     return -math.inf if any(job.is_identical for job in jobs) else math.inf
