@@ -18,7 +18,8 @@ from PIL import Image
 
 from tests.sweep.conftest import Claim, metrics_of
 from vae_experiments.sweep import Summary, write_sweep
-from vae_experiments.writers import Measurement, SheetTile, plot_metrics_along, write_sheet
+from vae_experiments.writers.pages.contact_sheets import SheetTile, write_sheet
+from vae_experiments.writers.plots.sweep_plots import Measurement, plot_metrics_along
 
 
 class Links(HTMLParser):

@@ -12,7 +12,7 @@ from vae_experiments.sweep.csv_table import relative
 from vae_experiments.sweep.jobs import Status
 from vae_experiments.sweep.swept import in_words, short_names, values_of
 from vae_experiments.sweep.table_rows import decibels, link_to, score_cells, spoken_name, video_cells
-from vae_experiments.writers import SheetTile
+from vae_experiments.writers.pages.contact_sheets import SheetTile
 from vae_experiments.writers.pages.html_page import Card
 
 if TYPE_CHECKING:

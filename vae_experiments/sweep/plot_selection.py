@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from statistics import median
 from typing import TYPE_CHECKING
 
 from vae_experiments.pipeline.metrics import NUMBERS
 from vae_experiments.pipeline.run_folder import RECONSTRUCTED
-from vae_experiments.sweep.jobs import Status
+from vae_experiments.sweep.jobs import Status, typical
 from vae_experiments.sweep.swept import as_number, in_words, short_names, values_of
-from vae_experiments.sweep.verdicts import BATCH_SIZE
-from vae_experiments.writers import (
+from vae_experiments.writers.pages.html_page import Plot
+from vae_experiments.writers.plots.sweep_plots import (
     MOST_LINES,
     Measurement,
     plot_batch_sizes,
@@ -20,10 +19,9 @@ from vae_experiments.writers import (
     plot_metrics_by_choice,
     plot_metrics_map,
 )
-from vae_experiments.writers.pages.html_page import Plot
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from vae_experiments.sweep.jobs import Job
@@ -44,57 +42,47 @@ def draw_plots(
     """Draw all that the jobs have numbers for: speed, a map of two settings, the metrics along each setting."""
     finished = [job for job in jobs if job.status is Status.finished]
     plots = []
-    if measured and any(setting.key == BATCH_SIZE for setting in swept):
-        plots.append(_draw_batch_sizes(into, finished, measured, recommendation))
+    if measured:
+        plot_batch_sizes(into / BATCH_SIZES, measured, recommendation and recommendation.batch_size)
+        caption = _speed_caption(finished, len(measured))
+        plots.append(Plot(BATCH_SIZES, "Speed and memory by batch size", caption))
     if len(swept) == 2:
         plots += _draw_map(into, finished, swept)
-    files = _files(swept)
-    for setting in swept:
-        plots += _draw_along(into / files[setting.key], finished, swept, setting)
+    for setting, file in zip(swept, _files(swept), strict=True):
+        plots += _draw_along(into / file, finished, swept, setting)
     return plots
 
 
-def _draw_batch_sizes(
-    into: Path, jobs: Sequence[Job], measured: Sequence[Throughput], recommendation: Recommendation | None
-) -> Plot:
-    plot_batch_sizes(into / BATCH_SIZES, measured, recommendation and recommendation.batch_size)
-    left_out = len(jobs) - len(measured)
-    others = (
-        f" {left_out} more took their latents from the cache, told no speed, or have no like at the other sizes."
-        if left_out
-        else ""
-    )
-    where = "the process's" if any(job.metrics.get("device") != "cuda" for job in jobs) else "the GPU's"
-    caption = (
-        f"A dot a job that encoded by itself, {len(measured)} of them.{others} "
-        f"The memory is {where}"
-        + (", with what earlier jobs of the same process left in it." if where == "the process's" else ".")
-    )
-    return Plot(BATCH_SIZES, "Speed and memory by batch size", caption)
+def _speed_caption(jobs: Sequence[Job], measured: int) -> str:
+    words = [f"A dot a job that encoded by itself, {measured} of them."]
+    if left_out := len(jobs) - measured:
+        reasons = "took their latents from the cache, told no speed, or have no like at the other sizes"
+        words.append(f"{left_out} more {reasons}.")
+    if all(job.metrics.get("device") == "cuda" for job in jobs):
+        words.append("The memory is the GPU's.")
+    else:
+        words.append("The memory is the process's, with what earlier jobs of the same process left in it.")
+    return " ".join(words)
 
 
 def _draw_map(into: Path, jobs: Sequence[Job], swept: Sequence[Swept]) -> list[Plot]:
     across, down = sorted(swept, key=lambda setting: len(setting.values))
     cells: dict[tuple[str, str], list[Job]] = defaultdict(list)
     for job in jobs:
-        place = across.of(job), down.of(job)
-        if place[0] is not None and place[1] is not None:
-            cells[place[0], place[1]].append(job)
-    if not cells or len(across.values) < 2 or len(across.values) * len(down.values) > MOST_CELLS:
+        column, row = across.of(job), down.of(job)
+        if column is not None and row is not None:
+            cells[column, row].append(job)
+    count = len(across.values) * len(down.values)
+    if not cells or len(across.values) < 2 or count > MOST_CELLS:
         return []
     merged = {place: _merged(here) for place, here in cells.items()}
     plot_metrics_map(into / MAP, (across.key, across.values), (down.key, down.values), merged)
-    empty = len(across.values) * len(down.values) - len(cells)
-    several = (
-        " A cell with several jobs shows their median."
-        if any(len(here) > 1 for here in cells.values())
-        else ""
-    )
-    missing = f" Empty cells, {empty}: no job finished there." if empty else ""
-    caption = (
-        f"Of the changed video against the original; each metric has colours of its own.{several}{missing}"
-    )
-    return [Plot(MAP, f"Metrics over {across.key} and {down.key}", caption)]
+    words = ["Of the changed video against the original; each metric has colours of its own."]
+    if any(len(here) > 1 for here in cells.values()):
+        words.append("A cell with several jobs shows their median.")
+    if count > len(cells):
+        words.append(f"Empty cells, {count - len(cells)}: no job finished there.")
+    return [Plot(MAP, f"Metrics over {across.key} and {down.key}", " ".join(words))]
 
 
 def _draw_along(path: Path, jobs: Sequence[Job], swept: Sequence[Swept], setting: Swept) -> list[Plot]:
@@ -102,13 +90,12 @@ def _draw_along(path: Path, jobs: Sequence[Job], swept: Sequence[Swept], setting
     here = [_measurement(job, setting, others) for job in jobs if setting.of(job) is not None]
     if not here or len(setting.values) < 2:
         return []
-    if setting.is_numeric:
-        places = {(one.others, one.x) for one in here}
-        if len(places) == len({one.others for one in here}):
-            return []  # no two jobs differ in this setting alone
-        plot_metrics_along(path, setting.key, here)
-    else:
+    if not setting.is_numeric:
         plot_metrics_by_choice(path, setting.key, here)
+    elif len({(one.others, one.x) for one in here}) == len({one.others for one in here}):
+        return []  # no two jobs differ in this setting alone
+    else:
+        plot_metrics_along(path, setting.key, here)
     return [Plot(path.name, f"Metrics by {setting.key}", _caption(setting, others, here, len(jobs)))]
 
 
@@ -131,34 +118,28 @@ def _caption(setting: Swept, others: Sequence[Swept], here: Sequence[Measurement
 
 def _measurement(job: Job, setting: Swept, others: Sequence[Swept]) -> Measurement:
     value = setting.of(job) or ""
-    number = as_number(value)
+    number = as_number(value) if setting.is_numeric else None
     names = short_names([setting, *others])
-    rest = in_words({names[key]: text for key, text in values_of(job, others).items()})
     return Measurement(
-        number if setting.is_numeric and number is not None else value,
-        rest,
-        {name: job.number(job.shown, name) for name in NUMBERS},
-        {name: job.number(RECONSTRUCTED, name) for name in NUMBERS},
+        value if number is None else number,
+        in_words({names[key]: text for key, text in values_of(job, others).items()}),
+        job.scores(job.shown),
+        job.scores(RECONSTRUCTED),
         job.is_identical(job.shown),
     )
 
 
 def _merged(jobs: Sequence[Job]) -> Measurement:
     """Make one measurement of all jobs at one place."""
-
-    def typical(name: str) -> float | None:
-        known = [value for job in jobs if (value := job.number(job.shown, name)) is not None]
-        return median(known) if known else None
-
-    scores: Mapping[str, float | None] = {name: typical(name) for name in NUMBERS}
+    each = [job.scores(job.shown) for job in jobs]
+    scores = {name: typical(one[name] for one in each) for name in NUMBERS}
     return Measurement("", "", scores, {}, all(job.is_identical(job.shown) for job in jobs))
 
 
-def _files(swept: Sequence[Swept]) -> dict[str, str]:
+def _files(swept: Sequence[Swept]) -> list[str]:
     """Name the plot of each setting after it, in letters that every file system takes."""
-    files: dict[str, str] = {}
+    files: list[str] = []
     for setting in swept:
         name = f"metrics_by_{re.sub(r'[^A-Za-z0-9_.-]+', '_', setting.key)[:60]}"
-        clash = f"{name}.png" in files.values()
-        files[setting.key] = f"{name}_{len(files)}.png" if clash else f"{name}.png"
+        files.append(f"{name}_{len(files)}.png" if f"{name}.png" in files else f"{name}.png")
     return files

@@ -17,7 +17,8 @@ from vae_experiments.sweep.plot_selection import draw_plots
 from vae_experiments.sweep.swept import in_order, in_words, shared_settings, swept_settings, values_of
 from vae_experiments.sweep.table_rows import LABEL, baseline_row, columns_of, job_row
 from vae_experiments.sweep.verdicts import BATCH_SIZE, determinism, recommend, throughputs
-from vae_experiments.writers import write_page, write_sheet
+from vae_experiments.writers import write_page
+from vae_experiments.writers.pages.contact_sheets import write_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -53,12 +53,9 @@ def as_number(text: str) -> float | None:
 def same(text: str | None) -> float | str | None:
     """Return what two values have in common that mean the same: 0.1 and 0.10, 0.3 and 0.30000000000000004."""
     value = None if text is None else as_number(text)
-    return text if value is None else _rounded(value)
-
-
-def _rounded(value: float) -> float:
-    """Drop what counting up in steps of 0.1 leaves behind, as Hydra's ``range(0.1,1,0.1)`` does; never of a seed."""
-    return value if value.is_integer() else float(f"{value:.12g}")
+    if value is None or value.is_integer():  # of a seed no digit is dropped
+        return text if value is None else value
+    return float(f"{value:.12g}")  # without what Hydra's range(0.1,1,0.1) leaves behind, counting up
 
 
 def swept_settings(jobs: Sequence[Job]) -> list[Swept]:
@@ -99,20 +96,16 @@ def in_words(values: Mapping[str, str]) -> str:
 
 def short_names(swept: Sequence[Swept]) -> dict[str, str]:
     """Shorten each key to its last word, where no other one ends in the same."""
-    ends = [setting.key.rpartition(".")[2] for setting in swept]
-    return {
-        setting.key: end if ends.count(end) == 1 else setting.key
-        for setting, end in zip(swept, ends, strict=True)
-    }
+    ends = {setting.key: setting.key.rpartition(".")[2] for setting in swept}
+    return {key: end if [*ends.values()].count(end) == 1 else key for key, end in ends.items()}
 
 
 def _ordered(values: Iterable[str]) -> list[str]:
     found: dict[float | str | None, str] = {}
     for value in values:
-        number = as_number(value)
-        is_exact = number is None or number == _rounded(number)
-        found.setdefault(same(value), value if is_exact else str(same(value)))
-    distinct = list(found.values())
-    if any(as_number(value) is None for value in distinct):
-        return distinct
-    return sorted(distinct, key=lambda value: as_number(value) or 0.0)
+        meant = same(value)
+        found.setdefault(meant, value if meant in (value, as_number(value)) else str(meant))
+    numbers = {text: as_number(text) for text in found.values()}
+    return (
+        list(numbers) if None in numbers.values() else sorted(numbers, key=lambda text: numbers[text] or 0.0)
+    )

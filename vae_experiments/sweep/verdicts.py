@@ -68,12 +68,11 @@ def recommend(measured: Sequence[Throughput]) -> Recommendation | None:
         rates[one.batch_size].append(one.frames_per_second)
     if len(rates) < 2:
         return None
-    typical = {batch_size: median(values) for batch_size, values in rates.items()}
-    fastest = max(typical, key=lambda batch_size: typical[batch_size])
-    best = min(size for size, rate in typical.items() if rate >= NEAR_FASTEST * typical[fastest])
-    each = ", ".join(f"{size}: {rate:.3g}" for size, rate in sorted(typical.items()))
+    medians = {batch_size: median(values) for batch_size, values in sorted(rates.items())}
+    best = min(size for size, rate in medians.items() if rate >= NEAR_FASTEST * max(medians.values()))
+    each = ", ".join(f"{size}: {rate:.3g}" for size, rate in medians.items())
     how = "" if len(measured) == len(rates) else ", the median of each"
-    end = "; larger ones were not tried" if best == max(typical) else ""
+    end = "; larger ones were not tried" if best == max(medians) else ""
     sentence = (
         f"recommended batch size: {best}, the smallest within 3 % of the fastest "
         f"(frames per second by batch size {each}; {len(measured)} jobs measured it{how}{end})"
@@ -96,13 +95,11 @@ def determinism(jobs: Iterable[Job], swept: Sequence[Swept]) -> str | None:
     if not groups:
         return None
     seen = sorted({int(job.number(BATCH_SIZE) or 0) for group in groups for job in group})
-    sizes = ", ".join(map(str, seen))
-    apart = _psnr_apart(groups)
-    latents = max(
-        _spread([job.number("latents", name) for job in group])
-        for group in groups
-        for name in ("mean", "std")
-    )
+    sizes, apart = ", ".join(map(str, seen)), _psnr_apart(groups)
+    statistics = [
+        [job.number("latents", name) for job in group] for group in groups for name in ("mean", "std")
+    ]
+    latents = max(map(_spread, statistics))
     if apart is None:
         return f"THEY DIFFER over batch sizes {sizes}: some videos are identical to the original and others are not"
     if apart > ROUNDING_DB:
@@ -126,11 +123,11 @@ def _psnr_apart(groups: Iterable[Sequence[Job]]) -> float | None:
     """Return the largest difference in dB; None where a video is identical to the original in some jobs only."""
     apart = 0.0
     for group in groups:
-        for videos in ([RECONSTRUCTED] * len(group), [job.shown for job in group]):
-            found = [job.number(video, "psnr_db") for job, video in zip(group, videos, strict=True)]
-            if None in found and len(set(found)) > 1:
+        untouched = [job.number(RECONSTRUCTED, "psnr_db") for job in group]
+        for psnrs in (untouched, [job.number(job.shown, "psnr_db") for job in group]):
+            if None in psnrs and len(set(psnrs)) > 1:
                 return None
-            apart = max(apart, _spread(found))
+            apart = max(apart, _spread(psnrs))
     return apart
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from vae_experiments.tracks import playable_track
 from vae_experiments.writers.video.audio_samples import Samples
-from vae_experiments.writers.video.audio_trial import trial
 from vae_experiments.writers.video.clock import LARGEST
 
 if TYPE_CHECKING:
@@ -23,6 +23,17 @@ TRIED = 4
 """Packets that are written for a trial, to see whether mp4 takes them as they are."""
 
 
+class Beginning(NamedTuple):
+    """What the beginning of a file tells."""
+
+    picture: Fraction
+    """When the first picture is shown in the file's own clock, which need not begin at 0."""
+    track: int
+    """Which stream is carried."""
+    is_copied: bool
+    """Whether mp4 takes the sound as it is."""
+
+
 class Soundtrack:
     """Brings a file's first sound track that can be read into another container, in step with its pictures.
 
@@ -34,14 +45,16 @@ class Soundtrack:
     def __init__(self, target: Any, source: Any, first: Beginning, say: Callable[[str], None]) -> None:
         self._target, self._from = target, source.streams[first.track]
         self._first_picture, self._say = first.picture, say
-        self._rate = self._from.codec_context.sample_rate
+        context = self._from.codec_context
+        self._rate = context.sample_rate
         if first.is_copied:
             self._to = target.add_stream_from_template(self._from)
+            self._packets = self._taken(self._copied(source))
         else:
             self._rate = self._rate if self._rate in AAC_RATES else 48000
-            mono = self._from.codec_context.layout.nb_channels == 1
-            self._to = target.add_stream("aac", rate=self._rate, layout="mono" if mono else "stereo")
-        self._packets = self._sound(self._copied(source)) if first.is_copied else self._encoded(source)
+            layout = "mono" if context.layout.nb_channels == 1 else "stereo"
+            self._to = target.add_stream("aac", rate=self._rate, layout=layout)
+            self._packets = self._encoded(source)
         self._next: Any = self._pull()
 
     @classmethod
@@ -94,9 +107,9 @@ class Soundtrack:
                 run_up = None
             yield packet
 
-    def _sound(self, packets: Iterator[Any]) -> Iterator[Any]:
+    def _taken(self, packets: Iterator[Any]) -> Iterator[Any]:
         """Leave out packets that mp4 does not take."""
-        with trial(self._from) as takes:
+        with _trial(self._from) as takes:
             for packet in packets:
                 if takes(packet):
                     packet.stream = self._to
@@ -124,17 +137,6 @@ class Soundtrack:
                 self._say(f"sound: damaged, silent where it is ({_reason(error)})")
 
 
-class Beginning(NamedTuple):
-    """What the beginning of a file tells."""
-
-    picture: Fraction
-    """When the first picture is shown in the file's own clock, which need not begin at 0."""
-    track: int
-    """Which stream is carried."""
-    is_copied: bool
-    """Whether mp4 takes the sound as it is."""
-
-
 def looked_over(path: Path, say: Callable[[str], None]) -> Beginning | None:
     """Read a file as far as its first picture and the first packets of its sound; None without sound to carry."""
     import av
@@ -157,21 +159,14 @@ def _beginning(source: Any) -> Beginning | None:
     track = playable_track(source)
     if track is None:
         return None
-    pictures = (
-        video_stream
-        for video_stream in source.streams.video
-        if not video_stream.disposition & Disposition.attached_pic
-    )
-    video_stream = next(pictures, None)
-    start = (
-        Fraction(video_stream.start_time * video_stream.time_base)
-        if video_stream and video_stream.start_time
-        else Fraction(0)
-    )
-    shown = start if video_stream is None or source.format.name in UNORDERED else None
+    pictures = (one for one in source.streams.video if not one.disposition & Disposition.attached_pic)
+    stream, start = next(pictures, None), Fraction(0)
+    if stream and stream.start_time:
+        start = Fraction(stream.start_time * stream.time_base)
+    shown = start if stream is None or source.format.name in UNORDERED else None
     is_known, heard = track.codec_context.codec.canonical_name in COPIED, list[Any]()
     with contextlib.suppress(av.FFmpegError):
-        for packet in source.demux(*filter(None, (track, video_stream))):
+        for packet in source.demux(*filter(None, (track, stream))):
             if packet.stream is track:
                 heard += [packet] if packet.size and len(heard) < TRIED else []
             elif shown is None:
@@ -196,10 +191,43 @@ def _mp4_takes(track: Any, packets: list[Any]) -> bool:
     import av
 
     try:
-        with trial(track) as takes:
+        with _trial(track) as takes:
             return bool(packets) and all(takes(packet) for packet in packets)
     except (av.FFmpegError, ValueError):
         return False
+
+
+@contextlib.contextmanager
+def _trial(track: Any) -> Iterator[Callable[[Any], bool]]:
+    """Return what tells of each packet in turn whether it can be written after those that could.
+
+    Beside pictures a packet is written a few calls after it was given: a damaged one would be an error of
+    some picture.
+
+    Raises:
+        av.FFmpegError: mp4 holds no such track at all.
+        ValueError: the same.
+    """
+    import av
+
+    container = av.open(os.devnull, "w", format="mp4")
+    stream = container.add_stream_from_template(track)
+
+    def takes(packet: Any) -> bool:
+        twin = av.Packet(bytes(packet))
+        twin.pts, twin.dts, twin.duration = packet.pts, packet.dts, packet.duration
+        twin.time_base, twin.stream, twin.is_keyframe = packet.time_base, stream, packet.is_keyframe
+        try:
+            container.mux(twin)
+        except av.FFmpegError:
+            return False
+        return True
+
+    try:
+        yield takes
+    finally:
+        with contextlib.suppress(av.FFmpegError):
+            container.close()
 
 
 @contextlib.contextmanager

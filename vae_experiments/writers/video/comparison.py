@@ -33,7 +33,7 @@ class Comparison:
         width = size.width * self.columns + GAP * (self.columns - 1)
         height = (size.height + self.header) * rows
         self.size = Size(width + width % 2, height + height % 2)
-        self._paper = np.full((self.size.height, self.size.width, 3), PAPER, np.uint8)
+        self._paper = np.full((*self.size[::-1], 3), PAPER, np.uint8)
         for place, label in enumerate(labels):
             top, left = self._corner(place)
             self._paper[top - self.header : top, left : left + size.width] = self._label(label)
@@ -42,9 +42,8 @@ class Comparison:
         """Put chunks, uint8 ``T H W 3``, beside each other; a video that is over keeps its last frame."""
         import numpy as np
 
-        sheet = np.repeat(
-            self._paper[None], max(len(pixels) for pixels in videos if pixels is not None), axis=0
-        )
+        longest = max(len(pixels) for pixels in videos if pixels is not None)
+        sheet = np.repeat(self._paper[None], longest, axis=0)
         for place, pixels in enumerate(videos):
             top, left = self._corner(place)
             rows, columns = slice(top, top + self.frame.height), slice(left, left + self.frame.width)
@@ -63,11 +62,9 @@ class Comparison:
         from PIL import Image, ImageDraw, ImageFont
 
         picture = Image.new("RGB", (self.frame.width, self.header), (PAPER,) * 3)
-        draw = ImageDraw.Draw(picture)
-        height = self.header * 0.62
+        draw, height = ImageDraw.Draw(picture), self.header * 0.62
         width = draw.textlength(text, font=ImageFont.load_default(height))
-        if width > self.frame.width - 8:
-            height *= (self.frame.width - 8) / width
+        height *= min(1.0, (self.frame.width - 8) / max(width, 1))
         if height >= 5:
             middle = (self.frame.width / 2, self.header / 2)
             draw.text(middle, text, fill=(INK,) * 3, font=ImageFont.load_default(height), anchor="mm")

@@ -48,12 +48,10 @@ class Player:
 
     def _repr_html_(self) -> str:
         """Return the video itself as part of the page, which needs no file beside it."""
-        video = base64.b64encode(self.mp4).decode("ascii")
-        return (
-            f'<video controls autoplay loop muted playsinline width="{self.size.width}" '
-            f'height="{self.size.height}" style="max-width: 100%; height: auto" '
-            f'src="data:video/mp4;base64,{video}"></video>'
-        )
+        width, height = self.size
+        source = f"data:video/mp4;base64,{base64.b64encode(self.mp4).decode('ascii')}"
+        style = f'width="{width}" height="{height}" style="max-width: 100%; height: auto"'
+        return f'<video controls autoplay loop muted playsinline {style} src="{source}"></video>'
 
     def __repr__(self) -> str:
         return f"Player({', '.join(self.names)}; {self.size}, {len(self.mp4)} bytes)"
