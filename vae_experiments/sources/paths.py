@@ -210,7 +210,7 @@ def _is_text(start: bytes) -> bool:
     if any(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in start):
         return False
     try:
-        codecs.utf_8_decode(start)  # it may end inside a letter
+        codecs.utf_8_decode(start[:-3] or start)  # it may end inside a letter
     except UnicodeDecodeError:
         return False
     return True
