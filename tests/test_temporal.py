@@ -152,14 +152,8 @@ def test_a_posterior_sample_is_the_same_bit_for_bit_at_any_chunk_size(
     assert torch.equal(encoded(adapter, frames_of(9), 2), encoded(adapter, frames_of(9)))
 
 
-class Nobody:
-    """An observer that looks away."""
-
-    def see_latents(self, latents: torch.Tensor) -> None:
-        del latents
-
-    def see_changed(self, latents: torch.Tensor) -> None:
-        del latents
+def look_away(name: str, latents: torch.Tensor) -> None:
+    """See no latents."""
 
 
 def count_from_here() -> None:
@@ -191,7 +185,7 @@ def test_what_is_held_of_a_clip_does_not_grow_with_it(
     source = MovingCircle(size="48x40", frames=72)
     held = []
     clip = clip_of(source, autoencoder, batch_size)
-    steps = stream(source, autoencoder, [Noise()], clip, batch_size, Stopwatch(), Nobody(), RunCache())
+    steps = stream(source, autoencoder, [Noise()], clip, batch_size, Stopwatch(), look_away, RunCache())
     for number, _ in enumerate(steps):
         if (number + 1) * batch_size % 16 == 8:
             held.append(bytes_of_all_tensors())
@@ -200,25 +194,19 @@ def test_what_is_held_of_a_clip_does_not_grow_with_it(
     assert max(held[1:]) < held[1] + prefetch
 
 
-class Lengths(Nobody):
-    """An observer that writes down how many changed latents come at once."""
-
-    def __init__(self) -> None:
-        self.changed: list[int] = []
-
-    def see_changed(self, latents: torch.Tensor) -> None:
-        self.changed.append(len(latents))
-
-
 @pytest.mark.parametrize(("batch_size", "lengths"), [(1, [1] * 6), (8, [2, 2, 2]), (12, [3, 3])])
 def test_a_chunk_of_changed_latents_stands_for_about_a_batch_of_frames(
     batch_size: int, lengths: list[int], network_folders: dict[str, Path], cpu: DeviceChoice
 ) -> None:
     autoencoder = Folder(path=str(network_folders[WAN[0]])).load(cpu)
-    source, seen = MovingCircle(size="48x40", frames=21), Lengths()
+    source, changed = MovingCircle(size="48x40", frames=21), list[int]()
+
+    def see(name: str, latents: torch.Tensor) -> None:
+        changed.extend([len(latents)] * (name == "changed"))
+
     clip = clip_of(source, autoencoder, batch_size)
-    list(stream(source, autoencoder, [Noise()], clip, batch_size, Stopwatch(), seen, RunCache()))
-    assert seen.changed == lengths
+    list(stream(source, autoencoder, [Noise()], clip, batch_size, Stopwatch(), see, RunCache()))
+    assert changed == lengths
 
 
 @pytest.fixture

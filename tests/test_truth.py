@@ -228,8 +228,8 @@ def test_what_a_manipulation_costs_against_the_reconstruction_is_scikit_images_n
     levels = [torch.randint(0, 256, (5, 40, 48, 3), generator=chance).byte().numpy() for _ in range(2)]
     untouched, changed = map(to_frames, levels)
     outputs = RunFolder(tmp_path, MINIMAL, source.info, ["noise"])
-    outputs.see_latents(torch.zeros(5, 4, 5, 6))
-    outputs.see_changed(torch.zeros(5, 4, 5, 6))
+    outputs.see("encoded", torch.zeros(5, 4, 5, 6))
+    outputs.see("changed", torch.zeros(5, 4, 5, 6))
     with outputs:
         for part in (slice(0, 2), slice(2, 5)):
             outputs.take(Step(original[part], untouched[part], changed[part]))

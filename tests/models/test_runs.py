@@ -15,7 +15,7 @@ import torch
 from tests.conftest import NETWORKS
 from tests.manipulations.test_laws import EVERY, OTHER_SETTINGS
 from tests.test_config import composed
-from tests.test_temporal import Nobody, bytes_of_all_tensors, count_from_here
+from tests.test_temporal import bytes_of_all_tensors, count_from_here, look_away
 from vae_experiments import Experiment, Folder, Noise, Output
 from vae_experiments.cache import RunCache
 from vae_experiments.cli.config import experiment_from
@@ -123,7 +123,7 @@ def test_what_is_held_of_a_clip_in_windows_does_not_grow_with_it(
     def most(frames: int) -> int:
         source = MovingCircle(size="24x16", frames=frames)
         clip = clip_of(source, load(name), 4)
-        steps = stream(source, load(name), [Noise()], clip, 4, Stopwatch(), Nobody(), RunCache())
+        steps = stream(source, load(name), [Noise()], clip, 4, Stopwatch(), look_away, RunCache())
         return max(bytes_of_all_tensors() for number, _ in enumerate(steps) if number % 4 == 0)
 
     shorter, a_frame = most(40), 24 * 16 * 3 * 4
@@ -171,7 +171,7 @@ def test_what_holds_the_clip_keeps_latents_and_no_frames_of_the_source(
     clip, looking = clip_of(source, autoencoder, 2), Looking().by(lambda: seen.append(source.alive()))
     for link in (kind(), kind(**OTHER_SETTINGS[name])):
         if link.holds(clip):
-            next(stream(source, autoencoder, [link, looking], clip, 2, Stopwatch(), Nobody(), RunCache()))
+            next(stream(source, autoencoder, [link, looking], clip, 2, Stopwatch(), look_away, RunCache()))
             assert seen.pop() <= FEW_FRAMES
 
 

@@ -119,7 +119,7 @@ class Experiment:
         links = found.links if found else self.manipulations
         speed = _sound_speed(links, info)
         outputs = RunFolder(folder, self.output, info, self._names(), lengths_differ(links), speed)
-        steps = stream(self.source, autoencoder, links, clip, self.batch_size, watch, outputs, run_cache)
+        steps = stream(self.source, autoencoder, links, clip, self.batch_size, watch, outputs.see, run_cache)
         with outputs, Progress(info.frames) as progress, BackgroundWriter(outputs.take) as behind:
             watch.switch("write")
             for step in steps:

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from vae_experiments.errors import NumbersError
 from vae_experiments.files import csv_text
@@ -36,13 +35,17 @@ NUMBERS = ("psnr_db", "ssim", "flicker")
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
-@dataclass(frozen=True)
-class FrameScore:
-    """The numbers of one frame; ``psnr_db`` is None for identical frames, ``flicker`` for the first one."""
+class FrameScore(NamedTuple):
+    """The numbers of one frame; ``flicker`` is None for the first one, ``ssim`` for one smaller than the window."""
 
-    psnr_db: float | None
+    mse: float
     ssim: float | None
     flicker: float | None
+
+    @property
+    def psnr_db(self) -> float | None:
+        """None for identical frames."""
+        return psnr_db(self.mse)
 
 
 class Fidelity:
@@ -50,8 +53,6 @@ class Fidelity:
 
     def __init__(self) -> None:
         self.frames: list[FrameScore] = []
-        self._squared_errors: list[float] = []
-        """Of each frame."""
         self._last_error: torch.Tensor | None = None
 
     def update(self, original: Pixels, other: Pixels) -> None:
@@ -63,21 +64,16 @@ class Fidelity:
 
         assert original.shape == other.shape, (original.shape, other.shape)
         for frames in zip(original, other, strict=True):
-            self._compare(*(torch.from_numpy(pixels).movedim(-1, 0)[None].float() for pixels in frames))
-
-    def _compare(self, first: torch.Tensor, second: torch.Tensor) -> None:
-        error = second - first
-        mse = float(error.square().mean())
-        similarity = ssim(first, second)
-        alike = None if similarity is None else float(similarity)
-        change = None if self._last_error is None else float((error - self._last_error).abs().mean())
-        self._last_error = error
-        self.frames.append(FrameScore(psnr_db(mse), alike, change))
-        self._squared_errors.append(mse)
+            first, second = (torch.from_numpy(pixels).movedim(-1, 0)[None].float() for pixels in frames)
+            error, last, similarity = second - first, self._last_error, ssim(first, second)
+            alike = None if similarity is None else float(similarity)
+            change = None if last is None else float((error - last).abs().mean())
+            self._last_error = error
+            self.frames.append(FrameScore(float(error.square().mean()), alike, change))
 
     def summary(self) -> dict[str, float | bool | None]:
         """Return the numbers of the whole video."""
-        mse = math.fsum(self._squared_errors) / max(len(self._squared_errors), 1)
+        mse = math.fsum(frame.mse for frame in self.frames) / max(len(self.frames), 1)
         return {
             "psnr_db": psnr_db(mse),
             "ssim": _mean([frame.ssim for frame in self.frames]),
@@ -137,18 +133,17 @@ def _blurred(values: torch.Tensor) -> torch.Tensor:
 
     # A filter along an axis is a product with a banded matrix, and a band is cut into blocks that
     # are nearly full: 8 times faster than a convolution here.
-    band = _band_matrix()
-    height, width = (side - WINDOW + 1 for side in values.shape[-2:])
-    columns = []
-    for start in range(0, width, BLOCK):
-        count = min(BLOCK, width - start)
-        columns.append(values[..., start : start + count + WINDOW - 1] @ band[:count, : count + WINDOW - 1].T)
-    across = torch.cat(columns, dim=-1)
-    rows = []
-    for start in range(0, height, BLOCK):
-        count = min(BLOCK, height - start)
-        rows.append(band[:count, : count + WINDOW - 1] @ across[..., start : start + count + WINDOW - 1, :])
-    return torch.cat(rows, dim=-2)
+    height, width = (range(0, side - WINDOW + 1, BLOCK) for side in values.shape[-2:])
+    reach = BLOCK + WINDOW - 1
+    columns = (values[..., start : start + reach] for start in width)
+    across = torch.cat([part @ _band(part.shape[-1]).T for part in columns], dim=-1)
+    rows = (across[..., start : start + reach, :] for start in height)
+    return torch.cat([_band(part.shape[-2]) @ part for part in rows], dim=-2)
+
+
+def _band(length: int) -> torch.Tensor:
+    """Return the matrix that blurs so many values into ``WINDOW - 1`` fewer."""
+    return _band_matrix()[: length - WINDOW + 1, :length]
 
 
 @functools.cache
@@ -179,10 +174,9 @@ class LatentStatistics:
 
         if self.first is None:
             self.first = latents[0].clone()
-            nothing = torch.zeros(latents.shape[1], dtype=torch.float64)
-            self._sum, self._squares = nothing, nothing
             self._histogram = torch.zeros(BINS, dtype=torch.float64)
-        self.shape = [(self.shape[0] if self.shape else 0) + len(latents), *latents.shape[1:]]
+            self._sum = self._squares = torch.zeros(latents.shape[1], dtype=torch.float64)
+        self.shape = [sum(self.shape[:1]) + len(latents), *latents.shape[1:]]
         for latent in latents:
             # One at a time and in one order of memory: sums over several differ in their last bits.
             values = latent.contiguous()
@@ -199,19 +193,14 @@ class LatentStatistics:
         return {
             "shape": list(self.shape),
             "mean": float(means.mean()),
-            "std": _root(float(squares.mean()) - float(means.mean()) ** 2),
+            "std": math.sqrt(max(float(squares.mean()) - float(means.mean()) ** 2, 0.0)),
             "channel_means": means.tolist(),
             "channel_stds": (squares - means.square()).clamp(min=0).sqrt().tolist(),
         }
 
     def density(self) -> list[float]:
         """Return the histogram of all values from ``-REACH`` to ``REACH`` as a density."""
-        density: list[float] = (self._histogram / self._histogram.sum() * BINS / (2 * REACH)).tolist()
-        return density
-
-
-def _root(variance: float) -> float:
-    return math.sqrt(max(variance, 0.0))
+        return list((self._histogram / self._histogram.sum() * BINS / (2 * REACH)).tolist())
 
 
 def _mean(values: list[float | None]) -> float | None:

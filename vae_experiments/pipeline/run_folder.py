@@ -32,12 +32,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from fractions import Fraction
-    from types import TracebackType
 
     from vae_experiments.pipeline.runner import Step
     from vae_experiments.sources import SourceInfo
     from vae_experiments.tensors import Latents, Pixels, Size
-    from vae_experiments.writers import Copy
+    from vae_experiments.writers import Copy, Mp4
 
 log = logging.getLogger(__name__)
 LONGEST_NAME = 160
@@ -126,77 +125,65 @@ class RunFolder:
         self.folder, self.wants, self.info = folder, wants, info
         self.lengths_differ, self.speed = lengths_differ, speed
         self.changed_name = f"{RECONSTRUCTED}_with_{_joined(names)}" if names else None
-        chain = " + ".join(name.replace("_", " ") for name in names)
-        self._spoken = {self.changed_name: f"{RECONSTRUCTED} with {chain}"} if self.changed_name else {}
-        self.fidelity = {name: Fidelity() for name in self._decoded_names()}
+        self._changed_label = f"{RECONSTRUCTED} with {' + '.join(names).replace('_', ' ')}"
+        self.fidelity = {name: Fidelity() for name in (RECONSTRUCTED, self.changed_name) if name}
         self.latents = {ENCODED: LatentStatistics()} | ({CHANGED: LatentStatistics()} if names else {})
         self.frames = 0
         # Several videos carry the same sound, and meet the same in it.
         self._say_once = functools.cache(log.warning)
+        self._shown = [ORIGINAL, *self.fidelity]
+        self._videos: dict[str, Mp4] = {}
+        self._copies: dict[str, list[Copy]] = {}
         self._latent_folder: LatentFolder | None = None
         self._squared_change, self._values = 0.0, 0
 
     def label(self, name: str) -> str:
         """Name a video for a person: ``reconstructed with motion gain + noise``."""
-        return self._spoken.get(name, name)
+        return self._changed_label if name == self.changed_name else name
 
     def __enter__(self) -> RunFolder:
         with ExitStack() as opened:
-            sounds = self._sounds(opened)
-            self._videos = {
-                name: opened.enter_context(self._open(name, sounds[name]))
-                for name in [ORIGINAL, *self._decoded_names()]
-            }
-            sizes = dict.fromkeys(self._decoded_names(), self.info.size)
+            sounds, fps = self._sounds(opened), self.info.fps
+            sizes = dict.fromkeys(self._shown, self.info.size)
             if self.wants.comparison:
-                self._comparison = Comparison(self.info.size, [self.label(name) for name in self._videos])
-                path, size = self.folder / f"{COMPARISON}.mp4", self._comparison.size
-                sound, times = sounds[COMPARISON], self.info.uneven
-                sheet = open_mp4(path, size, self.info.fps, sound, times, self._say_once)
-                self._comparison_video = opened.enter_context(sheet)
-                sizes[COMPARISON] = size
-            self._copies = {
-                name: [opened.enter_context(copy) for copy in self._open_copies(name, size)]
-                for name, size in sizes.items()
-            }
+                self._comparison = Comparison(self.info.size, [self.label(name) for name in self._shown])
+                sizes[COMPARISON] = self._comparison.size
+            for name, size in sizes.items():
+                path, times = self.folder / f"{name}.mp4", self._times(name)
+                video = open_mp4(path, size, fps, sounds[name], times, self._say_once)
+                self._videos[name] = opened.enter_context(video)
+                self._copies[name] = [opened.enter_context(copy) for copy in self._open_copies(name, size)]
             if self.wants.latents:
                 self._latent_folder = opened.enter_context(LatentFolder(self.folder / LATENTS))
             self._opened = opened.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._opened.__exit__(kind, error, trace)
+    def __exit__(self, *failure: Any) -> None:
+        self._opened.__exit__(*failure)
 
     def take(self, step: Step) -> None:
         """Write and measure the next chunk of every video."""
-        chunks = (step.original, step.reconstructed, step.changed)
-        pixels = {
-            name: to_pixels(frames)
-            for name, frames in zip(self._videos, chunks, strict=False)
-            if frames is not None
-        }
+        chunks = zip(self._shown, (step.original, step.reconstructed, step.changed), strict=False)
+        pixels = {name: to_pixels(frames) for name, frames in chunks if frames is not None}
+        for name, fidelity in self.fidelity.items():
+            fidelity.update(*_both(pixels, ORIGINAL, name))
+        if self.changed_name:
+            untouched, changed = _both(pixels, RECONSTRUCTED, self.changed_name)
+            self._squared_change += float(((untouched.astype("int32") - changed) ** 2).sum())
+            self._values += changed.size
+        if self.wants.comparison:
+            pixels[COMPARISON] = self._comparison.lay_out([pixels.get(name) for name in self._shown])
         for name, shown in pixels.items():
             self._videos[name].write(shown)
-            self._write_copies(name, shown)
-        for name in self.fidelity:
-            self.fidelity[name].update(*_both(pixels, ORIGINAL, name))
-        if self.changed_name:
-            self._compare_decoded(*_both(pixels, RECONSTRUCTED, self.changed_name))
-        if self.wants.comparison:
-            sheet = self._comparison.lay_out([pixels.get(name) for name in self._videos])
-            self._comparison_video.write(sheet)
-            self._write_copies(COMPARISON, sheet)
+            for copy in self._copies[name]:
+                copy.write(shown)
         self.frames += step.frames
 
-    def see_latents(self, latents: Latents) -> None:
-        """Measure, and keep if asked to, the encoded latents as they go by."""
-        self._see(ENCODED, latents)
-
-    def see_changed(self, latents: Latents) -> None:
-        """Measure, and keep if asked to, the changed latents as they go by."""
-        self._see(CHANGED, latents)
+    def see(self, name: str, latents: Latents) -> None:
+        """Measure, and keep if asked to, the encoded or the changed latents as they go by."""
+        self.latents[name].update(latents)
+        if self._latent_folder:
+            self._latent_folder.write(name, latents)
 
     def metrics(self) -> dict[str, Any]:
         """Return the numbers of metrics.json that come from frames and latents."""
@@ -204,7 +191,8 @@ class RunFolder:
             "frames": self.frames,
             "width": self.info.size.width,
             "height": self.info.size.height,
-            "fps": self._mean_fps(),
+            # Of what came, which may be less than was announced.
+            "fps": float(self.frames / (self.info.begins(self.frames) or self.frames / self.info.fps)),
             "latents": self.latents[ENCODED].summary(),
         }
         if CHANGED in self.latents:
@@ -243,25 +231,17 @@ class RunFolder:
     def _logs(self) -> list[logging.FileHandler]:
         """Find the log that Hydra opened in this folder."""
         files = [handler for handler in logging.root.handlers if isinstance(handler, logging.FileHandler)]
-        here = self.folder.resolve()
-        return [
-            log
-            for log in files
-            if (path := Path(log.baseFilename)).parent.resolve() == here and path.exists()
-        ]
+        here = [log for log in files if Path(log.baseFilename).parent.resolve() == self.folder.resolve()]
+        return [log for log in here if Path(log.baseFilename).exists()]
 
     def _files(self) -> list[str]:
         """Name the files of this run, but for those in folders of their own."""
         wants = self.wants
-        pictures = ["metrics.png", "latents.png"] if wants.pictures else []
-        others = {"comparison.mp4": wants.comparison, "metrics.csv": wants.table, "report.html": wants.report}
-        others |= {"provenance.json": wants.provenance, FINISHED: True}
-        videos = [f"{name}.mp4" for name in self._videos]
+        others = {FINISHED: True, TABLE: wants.table, "report.html": wants.report}
+        others |= {"metrics.png": wants.pictures, "latents.png": wants.pictures}
+        others["provenance.json"] = wants.provenance
         logs = [Path(log.baseFilename).name for log in self._logs()]
-        return [*videos, *pictures, *logs, *(name for name, wanted in others.items() if wanted)]
-
-    def _decoded_names(self) -> list[str]:
-        return [RECONSTRUCTED] + ([self.changed_name] if self.changed_name else [])
+        return [*(f"{name}.mp4" for name in self._videos), *logs, *(name for name in others if others[name])]
 
     def _sounds(self, opened: ExitStack) -> Mapping[str | None, Path | None]:
         """Return the file with the sound of each video; one that is cut for them lasts until they are written."""
@@ -280,20 +260,12 @@ class RunFolder:
         seconds = sound.seconds or self.info.end
         return cut_sound(sound.path, self.folder, sound.start, seconds, speed, self._say_once)
 
-    def _open(self, name: str, sound: Path | None) -> Any:
-        path = self.folder / f"{name}.mp4"
-        return open_mp4(path, self.info.size, self.info.fps, sound, self._times(name), self._say_once)
-
     def _open_copies(self, name: str, size: Size) -> Iterator[AbstractContextManager[Copy]]:
         """Open a video in the other formats that were asked for."""
         clock = OutputClock(self.info.fps, self._times(name))
         for kind in (FORMATS[chosen] for chosen in dict.fromkeys(self.wants.formats)):
-            if name != COMPARISON or kind.takes_comparison:
+            if name != ORIGINAL and (name != COMPARISON or kind.takes_comparison):
                 yield kind.open(self.folder / f"{name}{kind.suffix}", size, clock, self._say_once)
-
-    def _write_copies(self, name: str, pixels: Pixels) -> None:
-        for copy in self._copies.get(name, ()):
-            copy.write(pixels)
 
     def _times(self, name: str) -> Sequence[Fraction]:
         """Return when the frames of a video begin, where they last differently; see ``open_mp4``.
@@ -302,20 +274,6 @@ class RunFolder:
         """
         has_own_length = self.lengths_differ and name == self.changed_name
         return () if has_own_length else self.info.uneven
-
-    def _mean_fps(self) -> float:
-        """Return frames by duration of what came, which may be less than was announced."""
-        return float(self.frames / (self.info.begins(self.frames) or self.frames / self.info.fps))
-
-    def _see(self, name: str, latents: Latents) -> None:
-        self.latents[name].update(latents)
-        if self._latent_folder:
-            self._latent_folder.write(name, latents)
-
-    def _compare_decoded(self, untouched: Any, changed: Any) -> None:
-        change = (untouched.astype("int32") - changed) ** 2
-        self._squared_change += float(change.sum())
-        self._values += change.size
 
     def _draw(self) -> None:
         curves = {
@@ -334,6 +292,7 @@ class RunFolder:
 
     def _report(self, metrics: Mapping[str, Any], provenance: Mapping[str, Any], title: str) -> None:
         memory = metrics["peak_memory_bytes"]
+        copies = [copy.path.name for copies in self._copies.values() for copy in copies]
         encoding, decoding = (
             seconds if isinstance(seconds := metrics["timing"][name], str) else f"{seconds:.2f} s"
             for name in ("encode_seconds", "decode_seconds")
@@ -342,7 +301,7 @@ class RunFolder:
             self.folder / "report.html",
             title=title,
             subtitle=f"{self.frames} frames of {self.info.size} at {self.info.pace}, on {metrics['device']}",
-            videos={self.label(name): f"{name}.mp4" for name in self._videos},
+            videos={self.label(name): f"{name}.mp4" for name in self._shown},
             scores={self.label(name): metrics[name] for name in self.fidelity},
             pictures={"Latents": "latents.png", "Over time": "metrics.png"} if self.wants.pictures else {},
             facts={
@@ -360,14 +319,7 @@ class RunFolder:
                 **({"target": provenance["target"]} if "target" in provenance else {}),
                 **provenance["manipulations"],
             },
-            files=sorted(
-                [
-                    *self._files(),
-                    SUMS,
-                    *([LATENTS] if self.wants.latents else []),
-                    *(copy.path.name for copies in self._copies.values() for copy in copies),
-                ]
-            ),
+            files=sorted([*self._files(), SUMS, *copies, *([LATENTS] if self.wants.latents else [])]),
             command=str(provenance["command"]),
         )
 
@@ -383,9 +335,7 @@ def _joined(names: Sequence[str]) -> str:
 
 def _both(pixels: Mapping[str, Pixels], first: str, second: str) -> tuple[Pixels, Pixels]:
     """Return the frames that two videos both have in this chunk; none where one of them is over."""
-    one, other = pixels.get(first), pixels.get(second)
-    if one is None or other is None:
-        here = next(iter(pixels.values()))
-        return here[:0], here[:0]
+    here = next(iter(pixels.values()))
+    one, other = (pixels.get(name, here[:0]) for name in (first, second))
     count = min(len(one), len(other))
     return one[:count], other[:count]

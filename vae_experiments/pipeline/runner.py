@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING
 
+from vae_experiments.cache.latent_files import CHANGED, ENCODED
 from vae_experiments.manipulations import chain, lengths_differ, outcome
 from vae_experiments.runtime.streams import prefetch, tee
 from vae_experiments.tensors import Joined, check_finite
@@ -18,16 +20,6 @@ if TYPE_CHECKING:
     from vae_experiments.runtime.stopwatch import Stopwatch
     from vae_experiments.sources import Source
     from vae_experiments.tensors import Frames, Latents
-
-
-class Observer(Protocol):
-    """Whoever wants to see the latents of a run."""
-
-    def see_latents(self, latents: Latents) -> None:
-        """Look at the next encoded latents ``T C h w``; do not change them."""
-
-    def see_changed(self, latents: Latents) -> None:
-        """Look at the next changed latents ``T C h w``; do not change them."""
 
 
 @dataclass(frozen=True)
@@ -54,23 +46,26 @@ def stream(
     clip: Clip,
     batch_size: int,
     watch: Stopwatch,
-    observer: Observer,
+    see: Callable[[str, Latents], None],
     run_cache: RunCache,
 ) -> Iterator[Step]:
     """Take a source through an autoencoder and give back every chunk, untouched and changed.
 
-    Only a few chunks are in memory at a time; the latents are decoded both ways in one pass. The
-    observer sees the latents as they go by. What the cache has is neither encoded nor decoded again.
+    Only a few chunks are in memory at a time; the latents are decoded both ways in one pass. ``see`` is
+    shown the encoded and the changed latents as they go by, each under its name. What the cache has is neither encoded nor decoded again.
     """
     size, stride = source.info.size, autoencoder.time_stride
     at_once = max(1, batch_size // stride)
+    # One pass over the source serves both as long as they stay in step. A manipulation that holds the clip
+    # lets encoding run far ahead, and then a second pass is cheaper than the frames in between.
     apart = run_cache.latents.found or any(link.holds(clip) for link in links)
-    frames, originals = two_readers(source, batch_size, apart)
+    ahead = prefetch(source.chunks(batch_size))
+    frames, originals = (ahead, prefetch(source.chunks(batch_size))) if apart else tee(ahead)
 
     def encoded(frames: Iterator[Frames]) -> Iterator[Latents]:
         return regrouped(run_cache.latents.through(autoencoder.encode(frames)), at_once)
 
-    latents = seen(watch.timed("encode", encoded(frames)), observer.see_latents)
+    latents = seen(watch.timed("encode", encoded(frames)), partial(see, ENCODED))
     if not links:
         decoded = watch.timed("decode", autoencoder.decode(latents, size))
         return in_step(stride, originals, decoded)
@@ -80,7 +75,7 @@ def stream(
     else:
         given, kept = tee(latents)
     altered = regrouped(watch.timed("change", chain(links, given, clip)), at_once)
-    changed = seen(finite(altered), observer.see_changed)
+    changed = seen(finite(altered), partial(see, CHANGED))
     untouched = watch.timed("decode", run_cache.frames.through(autoencoder.decode(kept, size)))
     manipulated = watch.timed("decode changed", with_bent_decoder(autoencoder, links).decode(changed, size))
     if lengths_differ(links):
@@ -94,19 +89,6 @@ def with_bent_decoder(autoencoder: Autoencoder, links: Sequence[ChainStep]) -> A
     for link in links:
         autoencoder = autoencoder.with_bent_decoder(link.bend) if link.bends_decoder else autoencoder
     return autoencoder
-
-
-def two_readers(
-    source: Source, batch_size: int, needs_whole_clip: bool
-) -> tuple[Iterator[Frames], Iterator[Frames]]:
-    """Return the frames twice: to encode, and to compare with.
-
-    One pass over the source serves both as long as they stay in step. A manipulation that holds the
-    clip lets encoding run far ahead, and then a second pass is cheaper than the frames in between.
-    """
-    if needs_whole_clip:
-        return prefetch(source.chunks(batch_size)), prefetch(source.chunks(batch_size))
-    return tee(prefetch(source.chunks(batch_size)))
 
 
 def in_step(stride: int, originals: Iterable[Frames], *decoded: Iterable[Frames]) -> Iterator[Step]:
