@@ -14,7 +14,7 @@ from vae_experiments.writers.plots.run_plots import (
 from vae_experiments.writers.video.audio_cut import cut_sound
 from vae_experiments.writers.video.clock import OutputClock
 from vae_experiments.writers.video.comparison import Comparison
-from vae_experiments.writers.video.mp4 import open_mp4
+from vae_experiments.writers.video.mp4 import Mp4, open_mp4
 from vae_experiments.writers.video.player import Player
 
 __all__ = [
