@@ -13,6 +13,7 @@ from imageio_ffmpeg import get_ffmpeg_exe
 from scipy.ndimage import gaussian_filter
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from tests.conftest import REPOSITORY
 from vae_experiments.errors import NumbersError, SettingError
 from vae_experiments.metrics import METRICS, Fidelity, LatentStatistics, check_metrics, structure
 from vae_experiments.metrics.ffmpeg_filters import FfmpegFilters
@@ -306,3 +307,12 @@ def test_an_ffmpeg_that_dies_is_one_line_and_leaves_nothing(monkeypatch: pytest.
         filters.update(frames, frames)
     filters.close()
     assert not folder.exists()
+
+
+def test_the_page_of_metrics_has_each_with_its_protocol() -> None:
+    page = (REPOSITORY / "docs" / "metrics.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    assert len(rows) == len(METRICS)
+    for (name, metric), row in zip(METRICS.items(), rows, strict=True):
+        assert row.startswith(f"| `{name}` | `{metric.key}` | {metric.label} | ")
+        assert row.endswith(f" | {metric.protocol} |")

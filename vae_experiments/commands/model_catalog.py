@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from vae_experiments.cli.hydra_setup import CONF
 from vae_experiments.cli.settings_help import rows_of, table
 from vae_experiments.models import Hub, Model
+from vae_experiments.models.single_file_layouts import LAYOUTS
 from vae_experiments.options import shown
 
 COMMAND = "python -m vae_experiments.commands.model_catalog > docs/models.md"
@@ -46,6 +47,16 @@ models was downloaded here, and the hub's own page decides on licence and gate. 
 those who accept their terms there. For any other one, in a folder of a repository that `save_pretrained` wrote:
 
     python run.py model=hub model.repository=stabilityai/sd-vae-ft-mse
+
+A checkpoint in one safetensors file, as its makers or ComfyUI pass it around, needs neither hub nor config:
+
+    python run.py model=file model.path=vae.safetensors
+    python run.py model=file model.path=vae.safetensors model.layout=sdxl
+
+The family is read from the keys ({", ".join(LAYOUTS)}), the sizes from the tensors, and what normalises the latents from a table
+here. The files of Stable Diffusion and of its XL have the same keys, as have those of SD3 and FLUX: the checkpoint of a whole pipeline tells
+which it is, and for a bare autoencoder `model.layout` has to. Of TAESD's pairs the encoder and the decoder lie beside each other, and either is
+given. Tested with small random networks written in every layout; the published files themselves were not at hand.
 """
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import StoppedError, VaeExperimentsError
 from vae_experiments.files import write_json
@@ -14,9 +14,9 @@ from vae_experiments.sweep.contact_frames import moment, tiles_of_baselines, til
 from vae_experiments.sweep.csv_table import write_table
 from vae_experiments.sweep.jobs import OVERRIDES, Status, read_jobs
 from vae_experiments.sweep.plot_selection import draw_plots
-from vae_experiments.sweep.set_summary import over_videos, write_summary
+from vae_experiments.sweep.set_summary import describe, over_videos, write_summary
 from vae_experiments.sweep.swept import in_order, in_words, shared_settings, swept_settings, values_of
-from vae_experiments.sweep.table_rows import LABEL, baseline_row, columns_of, job_row
+from vae_experiments.sweep.table_rows import LABEL, baseline_row, columns_of, job_row, without_empty
 from vae_experiments.sweep.verdicts import BATCH_SIZE, determinism, recommend, throughputs
 from vae_experiments.writers import write_page
 from vae_experiments.writers.pages.contact_sheets import write_sheet
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from vae_experiments.pipeline.experiment import Experiment
+    from vae_experiments.sweep.baselines import Baseline
     from vae_experiments.sweep.jobs import Job
     from vae_experiments.sweep.swept import Swept
 
@@ -102,12 +103,11 @@ def write_sweep(folders: Sequence[Path], into: Path | None = None) -> Summary:
     remarks = [line for line in (determinism(ordered, swept), advice and advice.sentence) if line]
     plots = draw_plots(into, ordered, swept, measured, advice)
     write_table(into / TABLE, jobs, into)
-    summarised = over_videos(ordered, swept)
-    if summarised:
-        write_summary(into / SUMMARY, summarised)
-    grounds, frame = baselines(ordered, swept), moment(ordered)
+    if combinations := over_videos(ordered, swept):
+        write_summary(into / SUMMARY, combinations)
+    frame = moment(ordered)
+    grounds = baselines(ordered, swept)
     tiles = [*tiles_of_baselines(grounds, frame, into), *tiles_of_jobs(ordered, swept, frame, into)]
-    has_failures, own = bool(failures), [ground for ground in grounds if not has_own_row(ground)]
     write_page(
         into / PAGE,
         "sweep_report.html",
@@ -115,20 +115,31 @@ def write_sweep(folders: Sequence[Path], into: Path | None = None) -> Summary:
         subtitle=_subtitle(len(jobs), len(failures), folders),
         remarks=remarks,
         failures=failures,
+        video_set=describe(combinations, ordered) if combinations else None,
         plots=plots,
         frame=frame,
         sheet_file=CONTACT_SHEET,
         sheet=write_sheet(into / CONTACT_SHEET, [tile for tile, _ in tiles]),
         cards=[card for _, card in tiles],
-        columns=columns_of(swept, has_failures),
-        baselines=[baseline_row(ground, swept, has_failures) for ground in own],
-        rows=[job_row(job, swept, into, has_failures) for job in ordered],
+        **_table(ordered, swept, grounds, into),
         note=NOTE + CACHED if any(job.is_cached for job in jobs) else NOTE,
         shared=" ".join(f"{key}={value}" for key, value in shared_settings(jobs, swept).items()),
-        files=[TABLE, CONTACT_SHEET, *(plot.file for plot in plots)],
+        files=[TABLE, *([SUMMARY] if combinations else []), CONTACT_SHEET, *(plot.file for plot in plots)],
         command=_command(folders, into),
     )
     return Summary(len(jobs), len(jobs) - len(failures), failures, remarks, into / PAGE)
+
+
+def _table(
+    jobs: Sequence[Job], swept: Sequence[Swept], grounds: Sequence[Baseline], into: Path
+) -> dict[str, Any]:
+    """Return heads and rows of the table of jobs, without the columns in which nothing stands."""
+    has_failures = any(job.status is not Status.finished for job in jobs)
+    own = [ground for ground in grounds if not has_own_row(ground)]
+    first = [baseline_row(ground, swept, has_failures) for ground in own]
+    rows = [job_row(job, swept, into, has_failures) for job in jobs]
+    columns, filled = without_empty(columns_of(swept, has_failures), [*first, *rows])
+    return {"columns": columns, "baselines": filled[: len(first)], "rows": filled[len(first) :]}
 
 
 def _failure(job: Job, swept: Sequence[Swept]) -> str:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from vae_experiments.files import write_csv
+from vae_experiments.metrics import METRICS
 from vae_experiments.pipeline.run_folder import RECONSTRUCTED
-from vae_experiments.sweep.csv_table import FIRST
+from vae_experiments.sweep.csv_table import AGAINST, FIRST
 from vae_experiments.sweep.jobs import Status
 from vae_experiments.sweep.swept import same, values_of
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 VIDEO = "source.path"
 NAMES = tuple(name for name in FIRST if not name.endswith("identical"))
 RESAMPLES, SEED, LEVEL = 10_000, 0, 0.95
+MOST_NAMED = 5
+"""Of the worst and of the best videos."""
 
 
 class Estimate(NamedTuple):
@@ -80,6 +83,60 @@ def estimate(numbers: Sequence[float]) -> Estimate:
     low, high = np.percentile(values[drawn].mean(axis=1), [outside, 100 - outside])
     std = float(values.std(ddof=1)) if len(values) > 1 else None
     return Estimate(len(values), float(values.mean()), std, float(low), float(high))
+
+
+class VideoSet(NamedTuple):
+    """What stands on the page about the videos of a sweep."""
+
+    videos: int
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    """A row a combination; each number with its interval."""
+    worst: Sequence[str]
+    best: Sequence[str]
+
+
+def describe(combinations: Sequence[Combination], in_order: Sequence[Job]) -> VideoSet:
+    """Put the summary of a sweep over videos into words, with its worst and its best videos by PSNR."""
+    keys = list(dict.fromkeys(key for one in combinations for key in one.values))
+    titles = {
+        name: title
+        for name, (title, _) in _shown().items()
+        if any(name in one.estimates for one in combinations)
+    }
+    rows = [
+        [
+            *(one.values.get(key, "") for key in keys),
+            str(len(one.finished)),
+            str(one.failed or ""),
+            *(_with_interval(one.estimates.get(name), _shown()[name][1]) for name in titles),
+        ]
+        for one in combinations
+    ]
+    order = [f"{video}: {psnr:.2f} dB" for video, psnr in ranked(in_order)]
+    count = min(MOST_NAMED, len(order) // 2)
+    columns = [*keys, "videos", "failed", *titles.values()]
+    return VideoSet(
+        len({job.overrides[VIDEO] for job in in_order if job.overrides and VIDEO in job.overrides}),
+        columns,
+        rows,
+        order[:count],
+        order[::-1][:count],
+    )
+
+
+def _shown() -> dict[str, tuple[str, str]]:
+    """Return title and format of every number that the page shows, by its name in sweep.csv."""
+    changed = {metric.key: (metric.label, metric.digits) for metric in METRICS.values()}
+    return {
+        **changed,
+        AGAINST: ("PSNR against reconstr. (dB)", ".2f"),
+        f"{RECONSTRUCTED}.psnr_db": ("untouched: PSNR (dB)", ".2f"),
+    }
+
+
+def _with_interval(estimate: Estimate | None, form: str) -> str:
+    return f"{estimate.mean:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]" if estimate else ""
 
 
 def write_summary(path: Path, combinations: Sequence[Combination]) -> None:

@@ -19,6 +19,7 @@ MOST_LINES = len(LADDER)
 DECADES_FOR_LOG = 2
 LETTER = 0.026
 """Fraction of a panel's width that a letter of a tick's label takes, with some space."""
+LETTER_INCHES = 0.075
 LONGEST_LABEL = 44
 UNTOUCHED, UNNAMED = "latents untouched", "_"
 WIDEST_ROW = 26
@@ -100,7 +101,8 @@ def plot_metrics_map(
         cells: by the values across and down.
     """
     columns, rows = across[1], down[1]
-    width, height = max(3.4, 0.56 * len(columns) + 1.7), max(2.4, 0.32 * len(rows) + 1.5)
+    names = LETTER_INCHES * max(len(_shortened(name)) for name in rows)
+    width, height = max(3.4, 0.56 * len(columns) + 0.7 + max(1.0, names)), max(2.4, 0.32 * len(rows) + 1.5)
     drawn = metrics_in(cell.scores for cell in cells.values())
     count = len(drawn)
     is_row = count * width <= WIDEST_ROW
