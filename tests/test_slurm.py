@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.conftest import REPOSITORY
+from tests.sources.conftest import write_film
 from tests.test_launchers import results, skip_where_missing
 
 if TYPE_CHECKING:
@@ -109,47 +110,43 @@ def wait_for_node(known: dict[str, str]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
-def test_a_sweep_through_slurm_finds_what_the_basic_launcher_finds(
+def test_a_set_of_videos_through_slurm_has_the_summary_of_the_basic_launcher(
     slurm: dict[str, str], tmp_path: Path
 ) -> None:
+    (tmp_path / "clips").mkdir()
+    for number in range(3):
+        write_film(tmp_path / "clips" / f"{number}.mp4", 4 + number, codec="libx264", pix_fmt="yuv420p")
+    (tmp_path / "clips" / "broken.mp4").write_bytes((tmp_path / "clips" / "0.mp4").read_bytes()[:900])
+
     def type_it(folder: str, *words: str) -> subprocess.Popen[str]:
         small = (
             "source.size=32",
-            "source.frames=4",
+            "noise.scale=0.5",
             "output=minimal",
             f"hydra.sweep.dir={tmp_path / folder}",
         )
-        command = [
-            sys.executable,
-            str(REPOSITORY / "run.py"),
-            "-m",
-            "noise.scale=-1,0.1,0.5,2",
-            *small,
-            *words,
-        ]
+        command = [sys.executable, str(REPOSITORY / "run.py"), "-m", "source=videos", "source.path=clips"]
         known = slurm | {"PYTHONPATH": os.pathsep.join([str(REPOSITORY), *filter(None, sys.path)])}
-        return subprocess.Popen(
-            command, cwd=tmp_path, env=known, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        return subprocess.Popen([*command, *small, *words], cwd=tmp_path, env=known, **pipes)
 
-    cluster = type_it(
-        "slurm",
-        "hydra/launcher=submitit_slurm",
-        "hydra.launcher.cpus_per_task=1",
-        "hydra.launcher.mem_gb=null",
-    )
-    queue = list[str]()
+    cores = ("hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=null")
+    cluster, queue = type_it("slurm", "hydra/launcher=submitit_slurm", *cores), list[str]()
     while cluster.poll() is None:
         listed = subprocess.run(["squeue", "-h", "-o", "%j %T"], env=slurm, capture_output=True, text=True)
         queue += listed.stdout.splitlines()
         time.sleep(0.5)
     said, complained = cluster.communicate()
     assert "Traceback" not in complained, complained
-    assert "error: job 0 (noise.scale=-1): noise.scale=-1: must be at least 0" in complained
+    assert (
+        "error: job 3 (source.path=clips/broken.mp4): source.path=clips/broken.mp4: the file was"
+        in complained
+    )
     assert "3 of 4 jobs finished, all on one page: " in said
     assert any("RUNNING" in line for line in queue), queue
-    basic = type_it("basic")
-    basic.communicate(timeout=200)
+    type_it("basic").communicate(timeout=200)
     found = results(tmp_path / "slurm")
-    assert sorted(found) == ["1", "2", "3"]
+    assert sorted(found) == ["0", "1", "2"]
     assert found == results(tmp_path / "basic")
+    summaries = [(tmp_path / folder / "sweep_summary.csv").read_text() for folder in ("slurm", "basic")]
+    assert summaries[0] == summaries[1]

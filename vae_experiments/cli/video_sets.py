@@ -24,7 +24,7 @@ def take_each_video(config: DictConfig) -> None:
     """
     if OmegaConf.get_type(config.source) is not kinds("source")["videos"]:
         return
-    words = typed_words(config, "task")
+    words = typed_words(config.hydra, "task")
     if OmegaConf.is_missing(config.source, "path"):
         return  # the jobs say so
     videos = OmegaConf.to_object(config.source).videos()  # type: ignore[union-attr]
