@@ -16,6 +16,7 @@ escapes is a fault of this package: one line too, and its traceback is in the lo
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ from vae_experiments.messages import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+MODEL_SETTING = re.compile(r"(?<!\S)model(?=[:=]|\.[a-z_]+=|\.repository)")
+"""What is typed for a model, and no part of a path."""
 
 
 class VaeExperimentsError(Exception):
@@ -63,6 +67,11 @@ class SourceError(VaeExperimentsError):
 
 class ModelError(VaeExperimentsError):
     """An autoencoder cannot be found, loaded or trusted."""
+
+    def at(self, group: str) -> ModelError:
+        """Return the same error about another group that a model is chosen in, as ``decoder`` is."""
+        problem, hint = (re.sub(MODEL_SETTING, group, text) for text in (self.problem, self.hint))
+        return type(self)(problem, hint)
 
 
 class DeviceError(VaeExperimentsError):
