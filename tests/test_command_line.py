@@ -493,7 +493,7 @@ def test_a_reader_who_leaves_early_causes_no_traceback(tmp_path: Path) -> None:
 def test_help_lists_the_choices_of_its_own_command_and_may_be_cut_short(words: str) -> None:
     command = shlex.join([sys.executable, *words.split(), "--help"])
     result = subprocess.run(
-        f"{command} | head -n 9", shell=True, cwd=REPOSITORY, capture_output=True, text=True
+        f"{command} | head -n 10", shell=True, cwd=REPOSITORY, capture_output=True, text=True
     )
     assert result.stderr == ""
     assert ("training: autoencoder, vae, video_vae, vqvae" in result.stdout) == ("training" in words)

@@ -7,14 +7,16 @@ from pathlib import Path
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from tests.conftest import REPOSITORY
 from vae_experiments.cli.config import experiment_from
 from vae_experiments.cli.hydra_setup import ReserveRunFolder, reserve_folder
+from vae_experiments.cli.overrides import quoted
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Noise
-from vae_experiments.models import Bundled
+from vae_experiments.models import Bundled, Folder
 from vae_experiments.options import kinds
 from vae_experiments.pipeline.experiment import Run
 from vae_experiments.pipeline.run_folder import FINISHED
@@ -68,6 +70,30 @@ def test_every_manipulation_has_its_yaml_and_every_yaml_its_class() -> None:
 
 def test_every_pattern_and_reader_has_its_yaml_and_every_yaml_its_class() -> None:
     assert names_in("source") == sorted(kinds("source"))
+
+
+def test_every_model_can_be_chosen_as_decoder_with_the_settings_that_it_has_and_nothing_else() -> None:
+    assert names_in("decoder") == ["same"]
+    stored = ConfigStore.instance().repo["decoder"]
+    assert sorted(name.removesuffix(".yaml") for name in stored) == names_in("model")
+    for name in ("tiny", "folder", "file", "hub", "taesd", "wan"):
+        config = composed(f"model={name}", f"decoder={name}", "seed=7")
+        assert config.decoder == config.model
+        assert config.decoder.seed == 7
+
+
+def test_the_decoder_is_the_model_unless_one_is_chosen() -> None:
+    assert experiment_from(composed()).decoder is None
+    # A folder's name is text, whatever it looks like.
+    words = ["model=sd", "decoder=folder", *map(quoted, ["decoder.path=2024_05_17"]), "seed=3"]
+    assert experiment_from(composed(*words)).decoder == Folder(path="2024_05_17", seed=3)
+
+
+def test_a_setting_of_a_decoder_that_was_not_chosen_says_what_to_add() -> None:
+    with pytest.raises(
+        SettingError, match=r"decoder.path=x: this decoder has no such .*; add decoder=folder"
+    ):
+        experiment_from(composed("+decoder.path=x"))
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -125,7 +151,7 @@ def test_a_folder_is_claimed_once(tmp_path: Path) -> None:
 def test_a_config_that_was_saved_before_there_was_a_cache_still_runs() -> None:
     config = composed("noise.scale=0.25")
     saved = OmegaConf.to_container(config)
-    for newer in ("cache", "sweep", "target", "timed"):
+    for newer in ("cache", "sweep", "target", "timed", "decoder"):
         del saved[newer]
     del saved["run"]["timed"], saved["model"]["tiling"]
     assert experiment_from(OmegaConf.create(saved)) == experiment_from(config)

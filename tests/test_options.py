@@ -10,7 +10,7 @@ from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import ChainStep, Noise
 from vae_experiments.options import Choice, Option, kind_named, kinds, setting, snake_case
 
-CONFIG_GROUPS = ("run", "model", "device", "source", "manipulation", "output")
+CONFIG_GROUPS = ("run", "model", "decoder", "device", "source", "manipulation", "output")
 EVERY_OPTION = [option for group in CONFIG_GROUPS for option in kinds(group).values()]
 
 

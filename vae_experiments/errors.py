@@ -29,6 +29,8 @@ LONGEST = 1200
 SHORT = 4
 _typed_for: dict[str, str] = {}
 """What a person typed for each value that came out of the environment."""
+MODEL_SETTING = re.compile(r"(?<!\S)model(?=[:=]|\.[a-z_]+=|\.repository)")
+"""What is typed for a model, and no part of a path."""
 
 
 class VaeExperimentsError(Exception):
@@ -69,6 +71,11 @@ class SourceError(VaeExperimentsError):
 
 class ModelError(VaeExperimentsError):
     """An autoencoder cannot be found, loaded or trusted."""
+
+    def at(self, group: str) -> ModelError:
+        """Return the same error about another group that a model is chosen in, as ``decoder`` is."""
+        problem, hint = (re.sub(MODEL_SETTING, group, text) for text in (self.problem, self.hint))
+        return type(self)(problem, hint)
 
 
 class DeviceError(VaeExperimentsError):

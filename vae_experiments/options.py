@@ -30,6 +30,8 @@ else:
 """A number that may change over time: ``0.5`` or ``ramp(0,1)``."""
 
 _GROUPS: dict[str, dict[str, type[Option]]] = {}
+_OTHER_KINDS: dict[str, str] = {}
+"""Groups that take the kinds of another one beside their own."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,18 +87,23 @@ class Option:
     """Makes every subclass a dataclass, checks its values and registers it in its group.
 
     ``class Manipulation(Option, group="manipulation")`` opens a group; a subclass of it joins
-    under the snake_case of its name; with ``single=True`` the class is the group's one member. Every option carries that name as ``kind``, so that a saved
+    under the snake_case of its name; with ``single=True`` the class is the group's one member, but
+    for the ``other_kinds_of`` another group. Every option carries that name as ``kind``, so that a saved
     config, which has lost its types, still says which class it was.
     """
 
     group: ClassVar[str] = ""
     kind: str = dataclasses.field(default="", kw_only=True, repr=False)
 
-    def __init_subclass__(cls, *, group: str = "", single: bool = False, **arguments: Any) -> None:
+    def __init_subclass__(
+        cls, *, group: str = "", other_kinds_of: str = "", single: bool = False, **arguments: Any
+    ) -> None:
         super().__init_subclass__(**arguments)
         if group:
             cls.group = group
             _GROUPS.setdefault(group, {})
+        if other_kinds_of:
+            _OTHER_KINDS[group] = other_kinds_of
         kind = snake_case(cls.__name__)
         # A field is what its class declares: each class declares kind anew, with its own name.
         cls.__annotations__ = {**inspect.get_annotations(cls), "kind": "str"}
@@ -202,7 +209,12 @@ def option_groups() -> set[str]:
 
 def kinds(group: str) -> dict[str, type[Option]]:
     """Return every registered class of a group by the name that selects it."""
-    return dict(_GROUPS[group])
+    return _GROUPS[group] | _GROUPS.get(other_group(group), {})
+
+
+def other_group(group: str) -> str:
+    """Name the group whose choices can be chosen in this one too; empty where there is none."""
+    return _OTHER_KINDS.get(group, "")
 
 
 def kind_named(group: str, kind: str) -> type[Option]:
@@ -211,9 +223,10 @@ def kind_named(group: str, kind: str) -> type[Option]:
     Raises:
         SettingError: there is none of that name; the message says which was probably meant.
     """
-    if not isinstance(kind, str) or kind not in _GROUPS[group]:  # a saved config may hold anything
-        raise SettingError(group, kind, "no such choice", closest(str(kind), _GROUPS[group]))
-    return _GROUPS[group][kind]
+    known = kinds(group)
+    if not isinstance(kind, str) or kind not in known:  # a saved config may hold anything
+        raise SettingError(group, kind, "no such choice", closest(str(kind), known))
+    return known[kind]
 
 
 def shown(value: Any) -> str:

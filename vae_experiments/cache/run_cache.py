@@ -110,14 +110,22 @@ class RunCache:
     frames: CachedStream = field(default_factory=CachedStream)
 
     @classmethod
-    def of(cls, store: Store | None, what: Mapping[str, Any], still_true: Callable[[], bool]) -> RunCache:
-        """Open the cache of everything that decides the latents, and nothing else."""
+    def of(
+        cls,
+        store: Store | None,
+        encoding: Mapping[str, Any],
+        decoding: Mapping[str, Any],
+        still_true: Callable[[], bool],
+    ) -> RunCache:
+        """Open the cache of everything that decides the latents, and what they are decoded to, and nothing else."""
         if store is None:
             return cls()
-        key = digest_of(FORMAT, dict(what))[:40]
+        latents, frames = (
+            digest_of(FORMAT, *map(dict, what))[:40] for what in ([encoding], [encoding, decoding])
+        )
         return cls(
-            CachedStream(store, f"{key}-latents", still_true),
-            CachedStream(store, f"{key}-frames", still_true, _as_pixels, _from_pixels),
+            CachedStream(store, f"{latents}-latents", still_true),
+            CachedStream(store, f"{frames}-frames", still_true, _as_pixels, _from_pixels),
         )
 
 

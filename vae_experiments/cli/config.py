@@ -68,6 +68,7 @@ def experiment_from(config: DictConfig, overrides: Sequence[str] = ()) -> Experi
         output=option_from(Output, config, "output"),
         cache=_newer(Cache, config, "cache"),
         target=_newer(Target, config, "target"),
+        decoder=_decoder_from(config),
         batch_size=run.batch_size,
         timed=run.timed,
         seed=run.seed,
@@ -77,6 +78,12 @@ def experiment_from(config: DictConfig, overrides: Sequence[str] = ()) -> Experi
 def sweep_from(config: DictConfig) -> Sweep:
     """Build the settings of a sweep as a whole."""
     return _newer(Sweep, config, "sweep")
+
+
+def _decoder_from(config: DictConfig) -> Model | None:
+    """Build the model that decodes; None where the one that encodes does, as in a config of before there was a choice."""
+    decoder = option_from(Option, config, "decoder") if "decoder" in config else None
+    return decoder if isinstance(decoder, Model) else None
 
 
 def _newer(base: type[Kind], config: DictConfig, place: str) -> Kind:

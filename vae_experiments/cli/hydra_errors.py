@@ -38,7 +38,7 @@ QUOTES = "put a value with special characters in quotes twice: 'key=\"value\"'"
 IN_A_FILE = re.compile(
     r"In '(.+?)': \w+ raised while composing config:\n(.*)\n\s+full_key: (\S+)\n\s+object_type=(\w+)"
 )
-GROUPS = ("source", "model")
+GROUPS = ("source", "model", "decoder")
 COMMANDS = re.compile("train|web|analysis|benchmark|doctor|download|gallery|cache|report|compare")
 TYPOGRAPHIC = str.maketrans(
     dict.fromkeys("\u2018\u2019\u201a\u201b\u2032", "'")
@@ -191,7 +191,7 @@ def _mistake_in_a_file(error: ConfigCompositionException) -> str:
     file, problem, place, owner = found.groups()
     if problem.startswith("Key "):
         options = [option for group in option_groups() for option in kinds(group).values()]
-        known = [name for option in options if option.__name__ == owner for name in _settings(option)]
+        known = {name for option in options if option.__name__ == owner for name in _settings(option)}
         hint = closest(place.rpartition(".")[2], known) if known else "take it out of that file"
         return f"{place} in {file}.yaml: no such setting; {hint}"
     return f"{place} in {file}.yaml: {_type_rule(problem)}; correct it in that file"

@@ -38,7 +38,7 @@ from vae_experiments.cli.settings_help import explain, listed
 from vae_experiments.cli.trusted_config import Loader, as_written, guard_hydra
 from vae_experiments.errors import Printable, SettingError
 from vae_experiments.files import write_text
-from vae_experiments.options import kinds
+from vae_experiments.options import kinds, other_group
 from vae_experiments.pipeline.run_folder import FINISHED
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ CONF = next(place / "conf" for place in (PACKAGE, PACKAGE.parent) if (place / "c
 ENGINES = CONF / "engines"
 """Our defaults for Hydra's launchers; a folder of its own, which a rerun from a saved config finds as well."""
 HELP_FLAGS = {"--help", "-h"}
-CONFIG_GROUPS = ("run", "model", "device", "source", "manipulation", "output", "cache", "sweep", "target")
+CONFIG_GROUPS = (
+    *("run", "model", "decoder", "device", "source", "manipulation", "output", "cache", "sweep", "target"),
+)
 
 
 class ReserveRunFolder(Callback):
@@ -243,7 +245,8 @@ def _choices(groups: Sequence[str]) -> Iterator[str]:
     """List what can be chosen of each group; Hydra would list the groups of every command."""
     for group in groups:
         if names := sorted(file.stem for file in _files(f"{group}/*.yaml")):
-            yield f"{group}: {', '.join(names)}"
+            others = f", or any {other}" if (other := other_group(group)) else ""
+            yield f"{group}: {', '.join(names)}{others}"
 
 
 def _kinds_asked_for(groups: Sequence[str]) -> Iterator[tuple[str, type[Option]]]:
@@ -253,10 +256,17 @@ def _kinds_asked_for(groups: Sequence[str]) -> Iterator[tuple[str, type[Option]]
         for name in map(str.strip, names.strip("[]").split(",")):
             if group not in groups or not name.isidentifier():
                 continue
-            text = "".join(file.read_text("utf-8") for file in _files(f"{group}/{name}.yaml")[:1])
-            schema = re.search(rf"/hydra/schema/{group}/(\w+)", text)
+            files = [*_files(f"{group}/{name}.yaml"), *_files(f"{other_group(group)}/{name}.yaml")]
+            text = "".join(file.read_text("utf-8") for file in files[:1])
+            schema = re.search(r"/hydra/schema/\w+/(\w+)", text)
             if schema and schema[1] in kinds(group):
                 yield (name if group == "manipulation" else group), kinds(group)[schema[1]]
+
+
+def _store_other_choices(store: ConfigStore, group: str) -> None:
+    """Let every yaml of another group be chosen in this one too: ``decoder=sd`` is ``model=sd`` in another place."""
+    for file in _files(f"{other}/*.yaml") if (other := other_group(group)) else []:
+        store.store(group=group, name=file.stem, node={"defaults": [f"/{other}/{file.stem}@_here_"]})
 
 
 def _make_room_for_our_launchers(store: ConfigStore) -> None:
@@ -286,6 +296,7 @@ def register(
     for group in option_groups:
         for kind, option_class in kinds(group).items():
             store.store(group=f"hydra/schema/{group}", name=kind, node=option_class)
+        _store_other_choices(store, group)
     _make_room_for_our_launchers(store)
     store.store(group="hydra/job_logging", name="plain", node=JOB_LOGGING)
     store.store(group="hydra/hydra_logging", name="plain", node=HYDRA_LOGGING)

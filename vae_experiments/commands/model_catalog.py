@@ -58,6 +58,26 @@ here. The files of Stable Diffusion and of its XL have the same keys, as have th
 which it is, and for a bare autoencoder `model.layout` has to. Of TAESD's pairs the encoder and the decoder lie beside each other, and either is
 given. Tested with small random networks written in every layout; the published files themselves were not at hand.
 """
+DECODER = """## Encode with one, decode with another
+
+    python run.py model=sd decoder=taesd
+    python run.py -m model=sd decoder=same,sd_ema,taesd
+    python run.py model=folder model.path=DIR decoder=folder decoder.path=OTHER
+
+`decoder` takes every name that `model` takes, with settings of its own under `decoder.`; `same`, the default, decodes
+with the model. Manipulations see the latents as the encoder's normalisation leaves them. The decoder is given the
+same latents, and undoes its own normalisation, as in a pipeline of diffusers whose `vae` was replaced: `sd_ema`, which
+scales as `sd` does, gets the raw latents of `sd` back, and `taesd`, whose factor is 1, the scaled ones that it was made for.
+
+Channels, strides and the frames that the first latent stands for must agree, or the run ends before anything is written.
+Whether the latents mean the same cannot be seen from numbers: `sd` and `sdxl` agree in all of these, and are two languages.
+A sweep over decoders encodes once, and what each has decoded is kept by itself. Both models are in memory at once; `bend`
+bends the one that decodes; `tiling` is each one's own. `metrics.json` and the log name both, `provenance.json` also
+has the digest of the decoder's weights.
+
+`python run.py -m decoder=same,tiny` gives 48.46 dB twice, the second time of latents from the cache. No pair from the hub was run
+here; pairs of small networks are held to what diffusers gives by hand in `tests/test_decoder.py`.
+"""
 
 
 def hubs() -> dict[str, Hub]:
@@ -90,7 +110,7 @@ def page() -> str:
         lines.append("| " + " | ".join((f"`{name}`", title, where, *map(_fact, facts))) + " |")
     every_models = {key for key, _, _ in Model.settings()}
     own = [row for row in rows_of(Hub) if row[0] not in every_models]
-    return "\n".join([*lines, "", "## Settings", "", *table("model", own)]) + "\n"
+    return "\n".join([*lines, "", DECODER, "## Settings", "", *table("model", own)]) + "\n"
 
 
 def _fact(value: object) -> str:

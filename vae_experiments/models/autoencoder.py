@@ -37,6 +37,11 @@ class Autoencoder(ABC):
     weights_digest: str
     """SHA-256 of the weights, for provenance and for the key of the latent cache."""
 
+    @property
+    def decoder(self) -> Autoencoder:
+        """What decodes: it itself, unless it is one of a pair."""
+        return self
+
     @abstractmethod
     def encode(self, chunks: Iterable[Frames]) -> Iterator[Latents]:
         """Turn frames ``T 3 H W`` in [-1, 1] into latents ``T' C h w``, float32 on the CPU.

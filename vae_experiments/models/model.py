@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from vae_experiments.runtime.device import DeviceChoice
 
 _loaded: dict[Hashable, Any] = {}
-"""The last model by all that decides it: one, since two may be more than the memory holds."""
+"""The last model by all that decides it, and beside it the one that decodes in its place: more may be too much for the memory."""
 
 
 class Posterior(Choice):
@@ -44,6 +44,10 @@ class Model(Option, ABC, group="model"):
     @abstractmethod
     def location(self) -> Path:
         """Find the directory, in diffusers format, that holds the weights, or their one file."""
+
+    def title(self) -> str:
+        """Return what to call it where there are two."""
+        return self.kind
 
     def load(self, chosen: DeviceChoice) -> Autoencoder:
         """Load the weights onto a device, ready to encode and decode.
@@ -83,6 +87,10 @@ class Bundled(Model):
         """Point into the installed package."""
         return Path(__file__).parent / "tiny"
 
+    def title(self) -> str:
+        """Call it as it is chosen."""
+        return "tiny"
+
 
 class Folder(Model):
     """Any autoencoder directory that ``save_pretrained`` wrote; its class is read from its config.json."""
@@ -102,12 +110,25 @@ class Folder(Model):
             raise ModelError(f"model.path={self.path} {what}", hint)
         return folder
 
+    def title(self) -> str:
+        """Call it by its path."""
+        return self.path
 
-def load_cached(model: Model, chosen: DeviceChoice) -> Autoencoder:
-    """Load a model, unless it is the one that this process loaded last.
+
+class Same(Option, group="decoder", other_kinds_of="model", single=True):
+    """Decode with the model that encodes."""
+
+
+def load_cached(model: Model, chosen: DeviceChoice, most: int = 1) -> Autoencoder:
+    """Load a model, unless it is the one that this process loaded last, or one of the last two.
 
     Each caller gets a twin of its own around the same weights, so that what one run learns of the
     memory, such as a batch that is too large, is not held against the next.
+
+    Args:
+        model: what to load.
+        chosen: the device and its dtype.
+        most: how many stay loaded, this one included: two in a run that decodes with another model.
 
     Raises:
         ModelError: the weights are missing, damaged, of another class, or cannot be downloaded.
@@ -119,10 +140,12 @@ def load_cached(model: Model, chosen: DeviceChoice) -> Autoencoder:
         if file.is_file()
     )
     key = (str(location.resolve()), tuple(files), repr(model), repr(chosen))
-    autoencoder = _loaded.get(key)
-    if autoencoder is None or _moved(autoencoder, chosen):
-        _loaded.clear()
-        autoencoder = _loaded[key] = model.load(chosen)
+    if key in _loaded and _moved(_loaded[key], chosen):
+        del _loaded[key]
+    autoencoder = _loaded.pop(key, None)
+    while len(_loaded) >= most:
+        del _loaded[next(iter(_loaded))]  # the one that was asked for longest ago
+    _loaded[key] = autoencoder = autoencoder or model.load(chosen)
     return copy.copy(autoencoder)
 
 

@@ -64,6 +64,10 @@ class File(Model):
             raise ModelError(f"model.path={self.path} {what}", hint)
         return file
 
+    def title(self) -> str:
+        """Call it by its path."""
+        return self.path
+
     def _network(self, location: Path) -> Any:
         return load_single_file(location, self.layout.name)
 

@@ -10,7 +10,7 @@ from vae_experiments.cache import Cache, RunCache
 from vae_experiments.errors import SourceError
 from vae_experiments.files import digest_of
 from vae_experiments.manipulations import Noise, lengths_differ, playing_speed
-from vae_experiments.models import Bundled, load_cached
+from vae_experiments.models import Bundled, load_pair
 from vae_experiments.options import Option, foreign_settings, setting
 from vae_experiments.pipeline.calibration import Sample, Target, calibrated
 from vae_experiments.pipeline.folder_lock import reserved
@@ -71,6 +71,8 @@ class Experiment:
     output: Output = field(default_factory=Output)
     cache: Cache = field(default_factory=Cache)
     target: Target = field(default_factory=Target)
+    decoder: Model | None = None
+    """Decodes in place of the model; it must take latents of the same geometry."""
     batch_size: int = 8
     timed: bool = False
     """Whether to measure speed: warm up first, and take nothing from the cache."""
@@ -104,7 +106,7 @@ class Experiment:
         chosen = self.device.choose()
         forget_peak_memory(chosen.device)
         with waiting("loading the model"):
-            autoencoder = load_cached(self.model, chosen)
+            autoencoder = load_pair(self.model, self.decoder, chosen)
         with waiting("reading the source"):
             info = self._checked_info(autoencoder)
             clip = self._checked_clip(autoencoder)
@@ -127,7 +129,7 @@ class Experiment:
                 progress.add(step.frames)
             read = self._read(content, clip)
         watch.switch("finish")
-        metrics = outputs.metrics() | _strides(autoencoder)
+        metrics = outputs.metrics() | _strides(autoencoder) | self._models()
         metrics |= self._measured(watch, autoencoder.chosen, outputs.frames, run_cache)
         metrics |= {"target": found.summary()} if found else {}
         outputs.finish(metrics, started | read | self._used(autoencoder, found), self._title())
@@ -188,7 +190,10 @@ class Experiment:
     def _introduce(self, info: SourceInfo, chosen: DeviceChoice, autoencoder: Autoencoder) -> None:
         count = "1 frame" if info.frames == 1 else f"{info.frames} frames"
         log.info("device: %s", chosen)
-        log.info("tiling: %s, %s", self.model.tiling, autoencoder.tiles_of(info.size)["decode"])
+        if self.decoder:
+            log.info("decoder: %s decodes what %s encodes", self.decoder.title(), self.model.title())
+        tiling = (self.decoder or self.model).tiling
+        log.info("tiling: %s, %s", tiling, autoencoder.tiles_of(info.size)["decode"])
         log.info("source: %s, %s of %s at %s", self.source.title(), count, info.size, info.pace)
         for remark in info.remarks:
             log.warning("source: %s", remark)
@@ -258,19 +263,33 @@ class Experiment:
         def still() -> bool:
             return content.is_there_still() and self._what_decides(autoencoder, content) == what
 
-        return RunCache.of(store, what, still)
+        return RunCache.of(store, *what, still)
 
-    def _what_decides(self, autoencoder: Autoencoder, content: Content) -> dict[str, Any]:
-        """Return what decides the latents as they are computed at present: there may be too little memory for what was asked for."""
-        return {
+    def _what_decides(
+        self, autoencoder: Autoencoder, content: Content
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return what decides the latents, and what they are decoded to, as they are computed at present: there may be too little memory for what was asked for."""
+        decoder, tiling = autoencoder.decoder, autoencoder.tiles_of(self.source.info.size)
+        encoding = {
             "source": content.digest,
             "weights": autoencoder.weights_digest,
             "seed": self.model.seed if autoencoder.is_sampled else None,
             "numbers": autoencoder.chosen.numbers,
-            "tiling": autoencoder.tiles_of(self.source.info.size),
+            "tiling": tiling["encode"],
             "plugins": [foreign_settings(option) for option in (self.source, self.model)],
             "versions": [version_of(package) for package in ("torch", "diffusers", "av")],
         }
+        decoding = {
+            "weights": decoder.weights_digest,
+            "numbers": decoder.chosen.numbers,
+            "tiling": tiling["decode"],
+            "plugins": foreign_settings(self.decoder or self.model),
+        }
+        return encoding, decoding
+
+    def _models(self) -> dict[str, str]:
+        """Name both models where there are two."""
+        return {"model": self.model.title(), "decoder": self.decoder.title()} if self.decoder else {}
 
     @property
     def _is_written_down(self) -> bool:
@@ -304,6 +323,8 @@ class Experiment:
             "device": str(autoencoder.chosen),
             "threads": torch.get_num_threads(),
             "weights_digest": autoencoder.weights_digest,
+            **self._models(),
+            **({"decoder_weights_digest": autoencoder.decoder.weights_digest} if self.decoder else {}),
             "tiling": {"asked_for": str(self.model.tiling), **autoencoder.tiles_of(self.source.info.size)},
             "manipulations": {link.name: str(link) for link in links},
             **({"target": str(found)} if found else {}),

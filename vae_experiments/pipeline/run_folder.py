@@ -330,6 +330,7 @@ class RunFolder:
                 "seed": metrics["seed"],
                 "device": provenance["device"],
                 "weights": str(provenance["weights_digest"])[:16],
+                **_of_two_models(provenance),
                 "git commit": str(provenance["git_commit"])[:12],
                 **({"target": provenance["target"]} if "target" in provenance else {}),
                 **provenance["manipulations"],
@@ -337,6 +338,14 @@ class RunFolder:
             files=sorted([*self._files(), SUMS, *copies, *([LATENTS] if self.wants.latents else [])]),
             command=str(provenance["command"]),
         )
+
+
+def _of_two_models(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the page says of a run that decodes with another model."""
+    if "decoder" not in provenance:
+        return {}
+    decoder = f"{provenance['decoder']}, weights {str(provenance['decoder_weights_digest'])[:16]}"
+    return {"model": str(provenance["model"]), "decoder": decoder}
 
 
 def _joined(names: Sequence[str]) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from vae_experiments.errors import NumbersError, VaeExperimentsError
 from vae_experiments.manipulations import chain
 from vae_experiments.metrics import Fidelity
-from vae_experiments.models import Bundled, load_cached
+from vae_experiments.models import Bundled, load_pair
 from vae_experiments.pipeline.second_video import clip_of
 from vae_experiments.runtime.device import Device
 from vae_experiments.sources import MovingCircle
@@ -40,6 +40,8 @@ class Workbench:
     model: Model = field(default_factory=Bundled)
     device: Device = field(default_factory=Device)
     batch_size: int = 8
+    decoder: Model | None = None
+    """Decodes in place of the model; it must take latents of the same geometry."""
 
     @cached_property
     def frames(self) -> Frames:
@@ -63,13 +65,13 @@ class Workbench:
 
     @cached_property
     def autoencoder(self) -> Autoencoder:
-        """Load the model.
+        """Load the model, and the one that decodes in its place.
 
         Raises:
             ModelError: the weights are missing, damaged, of another class, or cannot be downloaded.
             DeviceError: the device that was asked for is not there.
         """
-        return load_cached(self.model, self.device.choose())
+        return load_pair(self.model, self.decoder, self.device.choose())
 
     @cached_property
     def clip(self) -> Clip:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from vae_experiments.sweep.jobs import Job
 
-SCOPE = {SWEEP, "source", "model", "device"}
+SCOPE = {SWEEP, "source", "model", "decoder", "device"}
 """What decides how well untouched latents are decoded; no manipulation and no batch size does."""
 
 
@@ -24,7 +24,7 @@ class Baseline(NamedTuple):
 
     jobs: Sequence[Job]
     values: Mapping[str, str]
-    """What sets these jobs apart from the others, of source, model and device."""
+    """What sets these jobs apart from the others, of source, model, decoder and device."""
     scores: Mapping[str, float | None]
     """The median over these jobs of each number."""
     is_identical: bool

@@ -61,6 +61,10 @@ class Hub(Model):
             raise
         return self.fetch(remote)
 
+    def title(self) -> str:
+        """Call it by its repository."""
+        return f"{self.repository}/{self.subfolder}".rstrip("/")
+
     def load(self, chosen: DeviceChoice) -> Autoencoder:
         """Load it, and hold its settings to what it is: nothing is computed from them.
 
