@@ -47,7 +47,7 @@ def pngs(folder: Path) -> np.ndarray:
     return np.stack([iio.imread(path) for path in sorted(folder.iterdir())])
 
 
-def test_a_run_writes_what_was_measured(run: Runner) -> None:  # noqa: F811
+def test_a_run_writes_what_was_measured(run: Runner) -> None:
     folder = run([*VIDEOS, "png", "apng"]).folder
     for name in ("reconstructed", "reconstructed_with_noise", "comparison"):
         png, apng = folder / f"{name}_png", folder / f"{name}.apng"
@@ -56,8 +56,10 @@ def test_a_run_writes_what_was_measured(run: Runner) -> None:  # noqa: F811
             path = folder / f"{name}{FORMATS[kind].suffix}"
             pixels, stream = read(path)
             assert pixels.shape == measured.shape
-            apart = np.abs(pixels.astype(int) - measured).mean()
-            assert apart == 0 if kind == "ffv1" else apart < (1 if kind == "prores" else 12), path
+            apart = pixels.astype(int) - measured
+            if kind == "webm":  # colours have half the resolution there
+                apart = apart @ [0.2126, 0.7152, 0.0722]
+            assert np.abs(apart).mean() <= {"ffv1": 0, "prores": 1, "webm": 4}[kind], path
             assert stream.average_rate == 12
             assert shown(path) == pytest.approx([n / 12 for n in range(13)], abs=0.002)
     assert not (folder / "original.mkv").exists()
@@ -187,7 +189,7 @@ def test_a_killed_writer_leaves_no_video_under_its_name(tmp_path: Path, kind: st
     assert all(left.name.startswith(".") for left in tmp_path.iterdir())
 
 
-def test_a_video_of_another_kind_is_a_source_again_with_the_same_frames(run: Runner) -> None:  # noqa: F811
+def test_a_video_of_another_kind_is_a_source_again_with_the_same_frames(run: Runner) -> None:
     from tests.test_formats import read as read_source
 
     folder = run(["ffv1"], Noise(), source=MovingCircle(size="47x33", frames=5, fps="7")).folder
