@@ -1,4 +1,4 @@
-"""Decoded videos as gif, webp, apng and folders of png: the same frames at the same times, whole or absent."""
+"""Decoded videos in every other format, and as animations: the same frames at the same times, whole or absent."""
 
 from __future__ import annotations
 
@@ -239,9 +239,7 @@ def test_the_longest_times_that_are_allowed_can_be_written(tmp_path: Path) -> No
 
 
 def test_a_wrong_name_is_told_what_there_is() -> None:
-    rule = (
-        r"output.formats=\[png,gfi\]: there is no gfi; did you mean gif\? choose from: apng, gif, png, webp"
-    )
+    rule = r"output.formats=\[png,gfi\]: there is no gfi; did you mean gif\? choose from: apng, ffv1, gif, png, prores, webm, webp"
     with pytest.raises(SettingError, match=rule):
         experiment_from(composed("output.formats=[png,gfi]"))
     with pytest.raises(SettingError, match=rule):

@@ -17,13 +17,16 @@ from vae_experiments.tensors import Size
 from vae_experiments.writers import (
     Comparison,
     LatentPicture,
+    OutputClock,
     chain_label,
     open_mp4,
     plot_latents,
     plot_metrics,
     write_page,
 )
-from vae_experiments.writers.video import mp4
+from vae_experiments.writers.video import video_file
+from vae_experiments.writers.video.encodings import FFV1_MKV, H264_MP4, PRORES_MOV, VP9_WEBM, Encoding
+from vae_experiments.writers.video.video_file import open_video
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -329,28 +332,29 @@ def test_another_reader_sees_the_same_frames(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize("encoding", [H264_MP4, FFV1_MKV, PRORES_MOV, VP9_WEBM], ids=lambda kind: kind.name)
 def test_a_video_that_the_disk_did_not_keep_as_it_was_written_does_not_appear(
-    place: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    encoding: Encoding, place: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when a seek fails below FFmpeg's mp4 writer, which it passes over."""
-    close = mp4._container
+    """As when a seek fails below FFmpeg's writers, which they pass over."""
+    close = video_file._container
 
     @contextlib.contextmanager
-    def spoiled(hidden: Path, clock: Any) -> Iterator[Any]:
-        with close(hidden, clock) as container:
+    def spoiled(hidden: Path, *of: Any) -> Iterator[Any]:
+        with close(hidden, *of) as container:
             yield container
         content = bytearray(hidden.read_bytes())
         begin = int(len(content) * place)
         content[begin : begin + 200] = bytes(200)
         hidden.write_bytes(content)
 
-    monkeypatch.setattr(mp4, "_container", spoiled)
+    monkeypatch.setattr(video_file, "_container", spoiled)
     noise = np.random.default_rng(0).integers(0, 256, (12, 48, 64, 3), np.uint8)
     with (
         pytest.raises(
             WriteError, match="what was written to .*a.mp4 is not what the disk holds; check the disk"
         ),
-        open_mp4(tmp_path / "a.mp4", Size(64, 48), Fraction(12)) as video,
+        open_video(tmp_path / "a.mp4", encoding, Size(64, 48), OutputClock(Fraction(12))) as video,
     ):
         video.write(noise)
     assert list(tmp_path.iterdir()) == []

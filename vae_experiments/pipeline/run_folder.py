@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from vae_experiments.pipeline.runner import Step
     from vae_experiments.sources import SourceInfo
     from vae_experiments.tensors import Latents, Pixels, Size
-    from vae_experiments.writers import Copy, Mp4
+    from vae_experiments.writers import Copy, VideoFile
 
 log = logging.getLogger(__name__)
 LONGEST_NAME = 160
@@ -148,7 +148,7 @@ class RunFolder:
         # Several videos carry the same sound, and meet the same in it.
         self._say_once = functools.cache(log.warning)
         self._shown = [ORIGINAL, *self.fidelity]
-        self._videos: dict[str, Mp4] = {}
+        self._videos: dict[str, VideoFile] = {}
         self._copies: dict[str, list[Copy]] = {}
         self._latent_folder: LatentFolder | None = None
         self._squared_change, self._values = 0.0, 0
@@ -168,7 +168,8 @@ class RunFolder:
                 path, times = self.folder / f"{name}.mp4", self._times(name)
                 video = open_mp4(path, size, fps, sounds[name], times, self._say_once)
                 self._videos[name] = opened.enter_context(video)
-                self._copies[name] = [opened.enter_context(copy) for copy in self._open_copies(name, size)]
+                copies = self._open_copies(name, size, sounds[name])
+                self._copies[name] = [opened.enter_context(copy) for copy in copies]
             for fidelity in self.fidelity.values():
                 opened.enter_context(fidelity)
             if self.wants.latents:
@@ -278,12 +279,14 @@ class RunFolder:
         seconds = sound.seconds or self.info.end
         return cut_sound(sound.path, self.folder, sound.start, seconds, speed, self._say_once)
 
-    def _open_copies(self, name: str, size: Size) -> Iterator[AbstractContextManager[Copy]]:
+    def _open_copies(
+        self, name: str, size: Size, sound: Path | None
+    ) -> Iterator[AbstractContextManager[Copy]]:
         """Open a video in the other formats that were asked for."""
         clock = OutputClock(self.info.fps, self._times(name))
         for kind in (FORMATS[chosen] for chosen in dict.fromkeys(self.wants.formats)):
             if name != ORIGINAL and (name != COMPARISON or kind.takes_comparison):
-                yield kind.open(self.folder / f"{name}{kind.suffix}", size, clock, self._say_once)
+                yield kind.open(self.folder / f"{name}{kind.suffix}", size, clock, self._say_once, sound)
 
     def _times(self, name: str) -> Sequence[Fraction]:
         """Return when the frames of a video begin, where they last differently; see ``open_mp4``.

@@ -14,18 +14,18 @@ from vae_experiments.writers.plots.run_plots import (
 from vae_experiments.writers.video.audio_cut import cut_sound
 from vae_experiments.writers.video.clock import OutputClock
 from vae_experiments.writers.video.comparison import Comparison
-from vae_experiments.writers.video.mp4 import Mp4, open_mp4
 from vae_experiments.writers.video.player import Player
+from vae_experiments.writers.video.video_file import VideoFile, open_mp4
 
 __all__ = [
     "FORMATS",
     "Comparison",
     "Copy",
     "LatentPicture",
-    "Mp4",
     "OutputClock",
     "Player",
     "Tile",
+    "VideoFile",
     "chain_label",
     "cut_sound",
     "open_mp4",

@@ -1,4 +1,4 @@
-"""The formats that a video can have beside its mp4: GIF, WebP and APNG, which play, and a folder of PNGs."""
+"""The formats that a video can have beside its mp4: other video files, animations, and a folder of PNGs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from typing_extensions import override
 from vae_experiments.files import atomic_write, whole_folder, write_error
 from vae_experiments.runtime.progress import waiting
 from vae_experiments.writers.pictures.png import as_png
+from vae_experiments.writers.video.encodings import FFV1_MKV, PRORES_MOV, VP9_WEBM
+from vae_experiments.writers.video.video_file import open_video
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from vae_experiments.tensors import Pixels, Size
     from vae_experiments.writers.video.clock import OutputClock
+    from vae_experiments.writers.video.encodings import Encoding
 
 MOST_FRAMES = 600
 MOST_BYTES = 2**30
@@ -62,7 +65,12 @@ class Format(ABC):
 
     @abstractmethod
     def open(
-        self, path: Path, size: Size, clock: OutputClock, say: Callable[[str], None]
+        self,
+        path: Path,
+        size: Size,
+        clock: OutputClock,
+        say: Callable[[str], None],
+        sound: Path | None = None,
     ) -> AbstractContextManager[Copy]:
         """Lend what takes the frames; all is there under its name when the block ends without an error.
 
@@ -71,10 +79,44 @@ class Format(ABC):
             size: of every frame.
             clock: when each begins.
             say: told in a sentence what is not as in the video.
+            sound: a file whose sound track is carried by what can hold one.
 
         Raises:
             WriteError: the disk is full or broken.
         """
+
+
+@dataclass(frozen=True)
+class OtherVideo(Format):
+    """A video file of another kind than the mp4, with the same times and the same sound."""
+
+    suffix: str
+    encoding: Encoding
+
+    @override
+    def obstacle(self, size: Size, clock: OutputClock, frames: int, held_bytes: int) -> str:
+        """See the base class; frames are written as they come."""
+        tick = self.encoding.tick
+        if tick and clock.fps * tick > 1:
+            name = self.suffix.removeprefix(".")
+            return (
+                f"{name} takes at most {float(1 / tick):g} frames a second, and here are {float(clock.fps):g}"
+            )
+        return ""
+
+    @override
+    @contextlib.contextmanager
+    def open(
+        self,
+        path: Path,
+        size: Size,
+        clock: OutputClock,
+        say: Callable[[str], None],
+        sound: Path | None = None,
+    ) -> Iterator[Copy]:
+        """See the base class."""
+        with open_video(path, self.encoding, size, clock, sound, say) as video:
+            yield Copy(path, video.write, [path.name])
 
 
 @dataclass(frozen=True)
@@ -133,7 +175,14 @@ class Animation(Format):
 
     @override
     @contextlib.contextmanager
-    def open(self, path: Path, size: Size, clock: OutputClock, say: Callable[[str], None]) -> Iterator[Copy]:
+    def open(
+        self,
+        path: Path,
+        size: Size,
+        clock: OutputClock,
+        say: Callable[[str], None],
+        sound: Path | None = None,
+    ) -> Iterator[Copy]:
         """See the base class."""
         chunks: list[Pixels] = []
         yield Copy(path, chunks.append, [path.name])
@@ -181,7 +230,14 @@ class NumberedPngs(Format):
 
     @override
     @contextlib.contextmanager
-    def open(self, path: Path, size: Size, clock: OutputClock, say: Callable[[str], None]) -> Iterator[Copy]:
+    def open(
+        self,
+        path: Path,
+        size: Size,
+        clock: OutputClock,
+        say: Callable[[str], None],
+        sound: Path | None = None,
+    ) -> Iterator[Copy]:
         """See the base class."""
         files: list[str] = []
         with whole_folder(path) as hidden:
@@ -203,6 +259,9 @@ class NumberedPngs(Format):
 _EVERY_FRAME = {"blend": [0, 1] * (MOST_FRAMES // 2)}
 _WEBP = {"quality": 90, "method": 4}
 FORMATS: dict[str, Format] = {
+    "ffv1": OtherVideo(".mkv", FFV1_MKV),
+    "prores": OtherVideo(".mov", PRORES_MOV),
+    "webm": OtherVideo(".webm", VP9_WEBM),
     "gif": Animation(
         ".gif",
         tick_ms=10,

@@ -15,12 +15,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-COPIED = {"aac", "mp3", "opus", "ac3", "eac3", "alac", "flac"}
-AAC_RATES = {48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000}
 UNORDERED = {"avi"}
 """Containers that say when pictures are decoded, and not when they are shown."""
 TRIED = 4
-"""Packets that are written for a trial, to see whether mp4 takes them as they are."""
+"""Packets that are written for a trial, to see whether a container takes them as they are."""
+
+
+class SoundKinds(NamedTuple):
+    """What sound a container holds."""
+
+    container: str
+    """As FFmpeg calls it."""
+    copied: frozenset[str]
+    """The codecs that players expect in it: such a track is carried as it is."""
+    encoder: str = "aac"
+    """Of every other track."""
+    rates: frozenset[int] = frozenset({48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000})
+    """That the encoder keeps; others become 48 kHz."""
+    encoder_frame: int = 1024
+    """Samples that the encoder takes at once."""
+
+
+MP4_SOUND = SoundKinds("mp4", frozenset({"aac", "mp3", "opus", "ac3", "eac3", "alac", "flac"}))
 
 
 class Beginning(NamedTuple):
@@ -31,18 +47,21 @@ class Beginning(NamedTuple):
     track: int
     """Which stream is carried."""
     is_copied: bool
-    """Whether mp4 takes the sound as it is."""
+    """Whether the container takes the sound as it is."""
 
 
 class Soundtrack:
     """Brings a file's first sound track that can be read into another container, in step with its pictures.
 
-    A track that mp4 takes is copied bit for bit; another one (PCM, Vorbis) is encoded as AAC, in mono
-    or stereo. Times are counted from the first picture, as the written pictures are. Whatever is wrong
+    A track that the container takes is copied bit for bit; another one is encoded, in mono or stereo: as
+    AAC, in webm as Opus. Times are counted from the first picture, as the written pictures are. Whatever is wrong
     with the sound is said, and the pictures are written without it.
     """
 
-    def __init__(self, target: Any, source: Any, first: Beginning, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, target: Any, kinds: SoundKinds, source: Any, first: Beginning, say: Callable[[str], None]
+    ) -> None:
+        self._kinds = kinds
         self._target, self._from = target, source.streams[first.track]
         self._first_picture, self._say = first.picture, say
         context = self._from.codec_context
@@ -51,22 +70,24 @@ class Soundtrack:
             self._to = target.add_stream_from_template(self._from)
             self._packets = self._taken(self._copied(source))
         else:
-            self._rate = self._rate if self._rate in AAC_RATES else 48000
+            self._rate = self._rate if self._rate in kinds.rates else 48000
             layout = "mono" if context.layout.nb_channels == 1 else "stereo"
-            self._to = target.add_stream("aac", rate=self._rate, layout=layout)
+            self._to = target.add_stream(kinds.encoder, rate=self._rate, layout=layout)
             self._packets = self._encoded(source)
         self._next: Any = self._pull()
 
     @classmethod
     @contextlib.contextmanager
-    def beside(cls, target: Any, path: Path, say: Callable[[str], None]) -> Iterator[Soundtrack | None]:
+    def beside(
+        cls, target: Any, kinds: SoundKinds, path: Path, say: Callable[[str], None]
+    ) -> Iterator[Soundtrack | None]:
         """Open the file whose sound is carried, for as long as the video is written; None if it has none."""
-        first = looked_over(path, say)
+        first = looked_over(path, say, kinds)
         if first is None:
             yield None
             return
         with opened(path) as source:
-            yield cls(target, source, first, say)
+            yield cls(target, kinds, source, first, say)
 
     def copy_until(self, seconds: Fraction | None) -> None:
         """Write the sound up to that time, or all that is left."""
@@ -100,7 +121,7 @@ class Soundtrack:
                 run_up = packet
                 continue
             if (packet.pts - last) * packet.time_base * self._rate > LARGEST:
-                raise ValueError("a hole is too long for mp4")
+                raise ValueError("a hole is too long")
             last = packet.pts
             if run_up:
                 yield run_up
@@ -108,8 +129,8 @@ class Soundtrack:
             yield packet
 
     def _taken(self, packets: Iterator[Any]) -> Iterator[Any]:
-        """Leave out packets that mp4 does not take."""
-        with _trial(self._from) as takes:
+        """Leave out packets that the container does not take."""
+        with _trial(self._from, self._kinds) as takes:
             for packet in packets:
                 if takes(packet):
                     packet.stream = self._to
@@ -118,7 +139,9 @@ class Soundtrack:
                     self._say("sound: damaged, a part of it is left out")
 
     def _encoded(self, source: Any) -> Iterator[Any]:
-        samples = Samples(self._rate, self._to.codec_context.layout.name, self._first_picture)
+        samples = Samples(
+            self._rate, self._to.codec_context.layout.name, self._first_picture, self._kinds.encoder_frame
+        )
         for frame in self._decoded(source):
             for piece in samples.lay(frame):
                 yield from self._to.encode(piece)
@@ -137,13 +160,13 @@ class Soundtrack:
                 self._say(f"sound: damaged, silent where it is ({_reason(error)})")
 
 
-def looked_over(path: Path, say: Callable[[str], None]) -> Beginning | None:
+def looked_over(path: Path, say: Callable[[str], None], kinds: SoundKinds = MP4_SOUND) -> Beginning | None:
     """Read a file as far as its first picture and the first packets of its sound; None without sound to carry."""
     import av
 
     try:
         with opened(path) as source:
-            first = _beginning(source)
+            first = _beginning(source, kinds)
     except av.FFmpegError as error:
         say(f"sound: left out, its file cannot be read ({_reason(error)})")
         return None
@@ -152,7 +175,7 @@ def looked_over(path: Path, say: Callable[[str], None]) -> Beginning | None:
     return first
 
 
-def _beginning(source: Any) -> Beginning | None:
+def _beginning(source: Any, kinds: SoundKinds) -> Beginning | None:
     import av
     from av.stream import Disposition
 
@@ -164,7 +187,7 @@ def _beginning(source: Any) -> Beginning | None:
     if stream and stream.start_time:
         start = Fraction(stream.start_time * stream.time_base)
     shown = start if stream is None or source.format.name in UNORDERED else None
-    is_known, heard = track.codec_context.codec.canonical_name in COPIED, list[Any]()
+    is_known, heard = track.codec_context.codec.canonical_name in kinds.copied, list[Any]()
     with contextlib.suppress(av.FFmpegError):
         for packet in source.demux(*filter(None, (track, stream))):
             if packet.stream is track:
@@ -173,7 +196,8 @@ def _beginning(source: Any) -> Beginning | None:
                 shown = _shown(packet)
             if shown is not None and (len(heard) == TRIED or not is_known):
                 break
-    return Beginning(start if shown is None else shown, track.index, is_known and _mp4_takes(track, heard))
+    is_copied = is_known and _is_taken(track, heard, kinds)
+    return Beginning(start if shown is None else shown, track.index, is_copied)
 
 
 def _shown(packet: Any) -> Fraction | None:
@@ -187,30 +211,30 @@ def _shown(packet: Any) -> Fraction | None:
     return None
 
 
-def _mp4_takes(track: Any, packets: list[Any]) -> bool:
+def _is_taken(track: Any, packets: list[Any], kinds: SoundKinds) -> bool:
     import av
 
     try:
-        with _trial(track) as takes:
+        with _trial(track, kinds) as takes:
             return bool(packets) and all(takes(packet) for packet in packets)
     except (av.FFmpegError, ValueError):
         return False
 
 
 @contextlib.contextmanager
-def _trial(track: Any) -> Iterator[Callable[[Any], bool]]:
+def _trial(track: Any, kinds: SoundKinds) -> Iterator[Callable[[Any], bool]]:
     """Return what tells of each packet in turn whether it can be written after those that could.
 
     Beside pictures a packet is written a few calls after it was given: a damaged one would be an error of
     some picture.
 
     Raises:
-        av.FFmpegError: mp4 holds no such track at all.
+        av.FFmpegError: the container holds no such track at all.
         ValueError: the same.
     """
     import av
 
-    container = av.open(os.devnull, "w", format="mp4")
+    container = av.open(os.devnull, "w", format=kinds.container)
     stream = container.add_stream_from_template(track)
 
     def takes(packet: Any) -> bool:

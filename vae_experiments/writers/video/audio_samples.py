@@ -21,7 +21,6 @@ which people notice that sound leads (ITU-R BT.1359): within it samples follow e
 
 FILLED = 60
 """Seconds of silence that are encoded at most; of a longer hole only the edges are, the rest is in the times."""
-AAC_FRAME = 1024
 
 
 class Samples:
@@ -31,11 +30,11 @@ class Samples:
     once. Where the first sound is late, the first frame is.
 
     Raises:
-        ValueError: a hole lasts longer than mp4 can say.
+        ValueError: a hole lasts longer than a container can say.
     """
 
-    def __init__(self, rate: int, layout: str, first_picture: Fraction) -> None:
-        self.rate, self.layout = rate, layout
+    def __init__(self, rate: int, layout: str, first_picture: Fraction, encoder_frame: int = 1024) -> None:
+        self.rate, self.layout, self.encoder_frame = rate, layout, encoder_frame
         self._first_picture = first_picture
         self._resampler: Any = None
         self._form: tuple[str, str, int] | None = None
@@ -79,14 +78,14 @@ class Samples:
 
     def _hole(self, count: int, channels: int) -> Iterator[Any]:
         if count > LARGEST:
-            raise ValueError("a hole is too long for mp4")
+            raise ValueError("a hole is too long")
         if count > FILLED * self.rate:
             # Whole frames of the encoder, since only those have times of their own.
-            before = (self._begins - self._written) % AAC_FRAME + 2 * AAC_FRAME
+            before = (self._begins - self._written) % self.encoder_frame + 2 * self.encoder_frame
             yield from self._silence(before, channels)
             count -= before
-            self._written += count - 2 * AAC_FRAME
-            count = 2 * AAC_FRAME
+            self._written += count - 2 * self.encoder_frame
+            count = 2 * self.encoder_frame
         yield from self._silence(count, channels)
 
     def _silence(self, count: int, channels: int) -> Iterator[Any]:

@@ -1,4 +1,4 @@
-"""When the frames of a video begin, in whole ticks of a clock that mp4 can hold."""
+"""When the frames of a video begin, and a clock for mp4 that can hold it."""
 
 from __future__ import annotations
 
@@ -44,10 +44,6 @@ class OutputClock:
         if not self.times:
             return number / self.fps
         return self.times[-1] + (number - len(self.times) + 1) / self.fps
-
-    def ticks(self, number: int) -> int:
-        """Return when a frame begins, in ticks."""
-        return round(self.begins(number) / self.tick)
 
     def _ticks_a_second(self) -> int:
         gaps = [late - early for early, late in pairwise(self.times)] or [1 / self.fps]

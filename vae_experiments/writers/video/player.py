@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vae_experiments.tensors import Size
 from vae_experiments.writers.video.comparison import Comparison
-from vae_experiments.writers.video.mp4 import open_mp4
+from vae_experiments.writers.video.video_file import open_mp4
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
