@@ -133,10 +133,10 @@ class Latents(Source):
         """
         assert self.frames is not None, "not fitted to a model"
         later = max(0, self.frames - autoencoder.first_frames)
-        wanted, number, stored = 1 + math.ceil(later / autoencoder.time_stride), 0, self._stored()
-        for chunk in self._read(stored):
+        wanted, number, place = 1 + math.ceil(later / autoencoder.time_stride), 0, self._place()
+        for chunk in self._read(place):
             latents = chunk[: wanted - number]
-            if stored.is_raw:
+            if place.is_file():
                 latents = autoencoder.normalisation.apply(latents, number).contiguous()
             check_finite(latents, "latents", number, each="latent")
             if len(latents):
@@ -179,20 +179,19 @@ class Latents(Source):
         try:
             if place.is_file():
                 file = LatentFile.open(place)
-                return Stored(file.shape, is_raw=True, is_batch=not file.is_video and file.shape[0] > 1)
+                return Stored(file.shape, is_batch=not file.is_video and file.shape[0] > 1)
             shapes = [chunk.shape for chunk in checked_chunks(place, str(self.stream.value))]
             shape = (sum(shape[0] for shape in shapes), *shapes[0][1:])
             finished = place.parent / FINISHED
             run = read_json(finished) if finished.is_file() else {}
             return Stored.of_run(shape, run, self.stream) if run else Stored(shape)
-        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
             hint = f"give a folder that a run finished, or a {SUFFIX}"
             raise refuse(place, f"cannot be read as latents ({error})", hint) from error
 
-    def _read(self, stored: Stored) -> Iterator[Tensor]:
-        place = self._place()
+    def _read(self, place: Path) -> Iterator[Tensor]:
         try:
-            if stored.is_raw:
+            if place.is_file():
                 yield from LatentFile.open(place).chunks()
             else:
                 yield from checked_chunks(place, str(self.stream.value))
@@ -209,8 +208,6 @@ class Stored(NamedTuple):
     size: Size | None = None
     fps: str | None = None
     strides: Mapping[str, int] = {}
-    is_raw: bool = False
-    """Whether they are in the network's own units."""
     is_batch: bool = False
     """Whether they are pictures of which nothing says that they follow each other."""
 
