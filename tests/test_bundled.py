@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from vae_experiments.tensors import Frames
 
 HELD_OUT = 1_000_000_000  # the first number that training never reaches
-FOLDER = Bundled().folder()
+FOLDER = Bundled().location()
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,9 @@ from tests.manipulations.clips import latents_of, through
 from vae_experiments import Experiment, Folder, Noise, Output, Workbench, load_latents
 from vae_experiments.analysis.clip_latents import encoded, saved
 from vae_experiments.analysis.output import write_study
-from vae_experiments.analysis.settings import Analysis, Plots, Which
+from vae_experiments.analysis.settings import Analysis, Plots
 from vae_experiments.analysis.study import findings
+from vae_experiments.cache.latent_files import Which
 from vae_experiments.cli.overrides import quoted
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Clip, Retime, Wave

@@ -13,7 +13,8 @@ import torch
 from tests.analysis.clips import noise, subject
 from vae_experiments import Experiment, Folder, Noise, Output, load_latents
 from vae_experiments.analysis.clip_latents import deduced_stride, encoded, saved
-from vae_experiments.analysis.settings import Analysis, Which
+from vae_experiments.analysis.settings import Analysis
+from vae_experiments.cache.latent_files import Which
 from vae_experiments.errors import NumbersError, SettingError, SourceError
 from vae_experiments.files import read_sums, write_sums
 from vae_experiments.sources import MovingCircle

@@ -151,7 +151,8 @@ def test_a_file_of_a_person_is_never_overwritten(type_command: Command, tmp_path
 
 
 def test_settings_that_exclude_each_other_are_refused_from_python_too() -> None:
-    from vae_experiments.analysis.settings import Analysis, Which
+    from vae_experiments.analysis.settings import Analysis
+    from vae_experiments.cache.latent_files import Which
 
     with pytest.raises(SettingError, match="needs the run that saved them"):
         Analysis(latents=Which.changed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vae_experiments.cache.latent_files import CHANGED, ENCODED
+from vae_experiments.cache.latent_files import Which
 from vae_experiments.errors import SettingError
 from vae_experiments.options import Choice, Option, setting
 
@@ -21,13 +21,6 @@ class Plots(Choice):
     all = "few, and channels.png and pca.mp4"
     few = "spectrum.png and distances.png"
     none = "no more"
-
-
-class Which(Choice):
-    """Which of a run's latents are read."""
-
-    encoded = ENCODED
-    changed = CHANGED
 
 
 class Analysis(Option, group="analysis", single=True):

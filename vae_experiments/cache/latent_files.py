@@ -2,6 +2,7 @@
 
     latents.json                  the files of each stream, in order
     encoded-00000.safetensors     one tensor ``latents``, time first, about 8 MB
+    encoded.latent                in a run's folder: all of a stream once more, raw, as ComfyUI reads it
     SHA256SUMS                    written last: ``sha256sum -c SHA256SUMS`` checks the folder
 
 The latent cache keeps its entries in the same way. zarr, which was made for chunked arrays, was tried
@@ -18,10 +19,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vae_experiments.cache.comfyui_latent import SUFFIX, write_latent
 from vae_experiments.errors import SourceError
 from vae_experiments.files import (
     SUMS,
     atomic_write,
+    digest_of,
     hidden_beside,
     named_as,
     publish,
@@ -29,6 +32,7 @@ from vae_experiments.files import (
     write_json,
     write_sums,
 )
+from vae_experiments.options import Choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from vae_experiments.cache.comfyui_latent import RawForm
     from vae_experiments.tensors import Latents
 
 INDEX = "latents.json"
@@ -45,16 +50,24 @@ FILE_BYTES = 2 * 2**20
 moment."""
 
 
+class Which(Choice):
+    """Which of a run's latents are read."""
+
+    encoded = ENCODED
+    changed = CHANGED
+
+
 class LatentFolder:
     """Writes chunks into a folder; the folder appears when it is finished.
 
     The chunks are cut anew, so that the files do not tell the batch size. As a context, it is finished
     when the block ends without an error, and else leaves nothing behind. Whatever keeps it from being
-    written is a WriteError.
+    written is a WriteError. With a ``raw_form`` each stream is also one ``.latent``.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, raw_form: RawForm | None = None) -> None:
+        self.folder, self.raw_form = folder, raw_form
+        self._shapes: dict[str, list[int]] = {}
         self._hidden = hidden_beside(folder)
         self._files: dict[str, list[str]] = {}
         self._waiting: dict[str, list[Tensor]] = defaultdict(list)
@@ -76,7 +89,8 @@ class LatentFolder:
     @property
     def names(self) -> list[str]:
         """The files that it writes."""
-        return [*(file for files in self._files.values() for file in files), INDEX, SUMS]
+        raw = [f"{name}{SUFFIX}" for name in self._files if self.raw_form]
+        return [*(file for files in self._files.values() for file in files), *raw, INDEX, SUMS]
 
     def write(self, name: str, chunk: Tensor) -> None:
         """Append a chunk, time first, to the stream of that name.
@@ -108,6 +122,10 @@ class LatentFolder:
             if waiting:
                 self._save(name, torch.cat(waiting))
         with named_as(self.folder):
+            for name, shape in self._shapes.items():
+                if self.raw_form:
+                    place = self._hidden / f"{name}{SUFFIX}"
+                    write_latent(place, shape, self._written(name), self.raw_form)
             write_json(self._hidden / INDEX, self._files)
             write_sums(self._hidden, {*self.names} - {SUMS}, INDEX)
             publish(self._hidden, self.folder)
@@ -124,6 +142,13 @@ class LatentFolder:
             # Not by safetensors' own save_file, whose errors do not say which error of the system they were.
             hidden.write_bytes(save({"latents": chunk.contiguous()}))
         self._files[name].append(file.name)
+        self._shapes[name] = [sum(self._shapes.get(name, [])[:1]) + len(chunk), *chunk.shape[1:]]
+
+    def _written(self, name: str) -> Iterator[Tensor]:
+        from safetensors.torch import load
+
+        for file in self._files[name]:
+            yield load((self._hidden / file).read_bytes())["latents"]
 
 
 def checked_chunks(folder: Path, name: str) -> Iterator[Tensor]:
@@ -143,6 +168,19 @@ def checked_chunks(folder: Path, name: str) -> Iterator[Tensor]:
         for file in files[name]:
             yield load(_checked(folder, file, sums))["latents"]
     except (OSError, KeyError, TypeError, SafetensorError) as error:
+        raise ValueError(str(error)) from error
+
+
+def stream_digest(folder: Path, name: str) -> str:
+    """Identify a stream by the digests of its files.
+
+    Raises:
+        ValueError: there is no such stream, or not all that tells of it.
+    """
+    try:
+        sums = read_sums(folder, INDEX)
+        return digest_of([sums[file] for file in _streams(folder)[name]])
+    except (OSError, KeyError, TypeError) as error:
         raise ValueError(str(error)) from error
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from vae_experiments.models.normalisation import Normalisation
     from vae_experiments.runtime.device import DeviceChoice
     from vae_experiments.tensors import Frames, Latents, Size
 
@@ -30,6 +31,8 @@ class Autoencoder(ABC):
     first_frames: int = 1
     """How many frames a clip's first latent stands for: 1 in causal models, else ``time_stride``."""
     latent_channels: int
+    normalisation: Normalisation
+    """Between the network's own units and those of about unit variance."""
     chosen: DeviceChoice
     """Where the network runs at present, which changes where the CPU takes over for want of memory."""
     is_sampled: bool = False

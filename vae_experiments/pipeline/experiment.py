@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.cache import Cache, RunCache
+from vae_experiments.cache.comfyui_latent import RawForm
 from vae_experiments.errors import SourceError
 from vae_experiments.files import digest_of
 from vae_experiments.manipulations import Noise, lengths_differ, playing_speed
@@ -14,7 +15,8 @@ from vae_experiments.models import Bundled, load_pair
 from vae_experiments.options import Option, foreign_settings, setting
 from vae_experiments.pipeline.calibration import Sample, Target, calibrated
 from vae_experiments.pipeline.folder_lock import reserved
-from vae_experiments.pipeline.run_folder import RECONSTRUCTED, WRITTEN, Output, RunFolder
+from vae_experiments.pipeline.latent_source import GivenLatents, Latents, fitted
+from vae_experiments.pipeline.run_folder import WRITTEN, Output, RunFolder
 from vae_experiments.pipeline.runner import stream
 from vae_experiments.pipeline.second_video import clip_of
 from vae_experiments.runtime.device import Device, give_threads_back
@@ -102,25 +104,37 @@ class Experiment:
         watch = Stopwatch()
         with waiting("reading the source"):
             started = self._provenance()
-            _ = self.source.info  # a wrong file is told of before what takes longer
+            self.source.look_over()  # a wrong file is told of before what takes longer
         chosen = self.device.choose()
         forget_peak_memory(chosen.device)
         with waiting("loading the model"):
             autoencoder = load_pair(self.model, self.decoder, chosen)
         with waiting("reading the source"):
+            fit = replace(self, source=fitted(self.source, autoencoder))
+        return fit._through(autoencoder, folder, watch, started)
+
+    def _through(
+        self, autoencoder: Autoencoder, folder: Path, watch: Stopwatch, started: dict[str, Any]
+    ) -> Result:
+        """Take the source through a model that is there, into a folder."""
+        with waiting("reading the source"):
             info = self._checked_info(autoencoder)
             clip = self._checked_clip(autoencoder)
-        self._introduce(info, chosen, autoencoder)
+        self._introduce(info, autoencoder)
         content = self._content()
         run_cache = self._run_cache(autoencoder, content)
-        if run_cache.latents.found:
+        if run_cache.latents.found and self.source.has_frames:
             log.info("latents: encoded before, taken from the cache")
         if self.timed:
             self._warm_up(autoencoder)
         found = self._calibrated(autoencoder, clip, run_cache, watch)
         links = found.links if found else self.manipulations
         speed = _sound_speed(links, info)
-        outputs = RunFolder(folder, self.output, info, self._names(), lengths_differ(links), speed)
+        raw_form = RawForm(autoencoder.normalisation.undo, is_video=autoencoder.time_stride > 1)
+        changes_length, has_original = lengths_differ(links), self.source.has_frames
+        outputs = RunFolder(
+            folder, self.output, info, self._names(), changes_length, speed, has_original, raw_form
+        )
         steps = stream(self.source, autoencoder, links, clip, self.batch_size, watch, outputs.see, run_cache)
         with outputs, Progress(info.frames) as progress, BackgroundWriter(outputs.take) as behind:
             watch.switch("write")
@@ -139,8 +153,11 @@ class Experiment:
 
     def _warm_up(self, autoencoder: Autoencoder) -> None:
         """Send one batch there and back: what a network does once, at its first call, is not its speed."""
-        first = next(iter(self.source.chunks(self.batch_size)))
-        for _ in autoencoder.decode(autoencoder.encode([first]), self.source.info.size):
+        if isinstance(self.source, Latents):
+            latents = iter([next(self.source.latents(autoencoder))])
+        else:
+            latents = autoencoder.encode([next(iter(self.source.chunks(self.batch_size)))])
+        for _ in autoencoder.decode(latents, self.source.info.size):
             pass
 
     def _calibrated(
@@ -150,6 +167,8 @@ class Experiment:
         self.target.check(self.manipulations)
         if self.target.psnr_db is None:
             return None
+        if not self.source.has_frames:
+            raise self.target.miss("latents have no original to compare with", "leave target.psnr_db out")
         before = watch.switch("target")
         log.info("target: searching the strength that lies at %g dB", self.target.psnr_db)
         sample = Sample(
@@ -187,9 +206,9 @@ class Experiment:
         self.output.check(self.source.info, clip.frames, videos=3 if self.manipulations else 2)
         return given
 
-    def _introduce(self, info: SourceInfo, chosen: DeviceChoice, autoencoder: Autoencoder) -> None:
+    def _introduce(self, info: SourceInfo, autoencoder: Autoencoder) -> None:
         count = "1 frame" if info.frames == 1 else f"{info.frames} frames"
-        log.info("device: %s", chosen)
+        log.info("device: %s", autoencoder.chosen)
         if self.decoder:
             log.info("decoder: %s decodes what %s encodes", self.decoder.title(), self.model.title())
         tiling = (self.decoder or self.model).tiling
@@ -205,10 +224,10 @@ class Experiment:
                 log.info("sound: at the speed of the changed video there, left out of the comparison")
 
     def _conclude(self, outputs: RunFolder, metrics: dict[str, Any]) -> None:
-        for name, score in metrics.items():
-            if name.startswith(RECONSTRUCTED):
-                psnr = "identical" if score["psnr_db"] is None else f"{score['psnr_db']:.2f} dB"
-                log.info("%s: %s", outputs.label(name), psnr)
+        for name in outputs.fidelity:
+            if "psnr_db" in metrics[name]:
+                found = metrics[name]["psnr_db"]
+                log.info("%s: %s", outputs.label(name), "identical" if found is None else f"{found:.2f} dB")
         log.info("%.1f s, in %s", metrics["timing"]["total_seconds"], outputs.folder)
 
     def _measured(
@@ -255,15 +274,17 @@ class Experiment:
 
     def _run_cache(self, autoencoder: Autoencoder, content: Content | None) -> RunCache:
         """Open the cache of all that decides the latents, and of nothing else."""
-        store = None if self.timed else self.cache.store()
-        if store is None or content is None:
-            return RunCache()
-        what = self._what_decides(autoencoder, content)
+        store, run_cache = None if self.timed else self.cache.store(), RunCache()
+        if store is not None and content is not None:
+            what = self._what_decides(autoencoder, content)
 
-        def still() -> bool:
-            return content.is_there_still() and self._what_decides(autoencoder, content) == what
+            def still() -> bool:
+                return content.is_there_still() and self._what_decides(autoencoder, content) == what
 
-        return RunCache.of(store, *what, still)
+            run_cache = RunCache.of(store, *what, still)
+        if isinstance(self.source, Latents):
+            run_cache.latents = GivenLatents(self.source, autoencoder)
+        return run_cache
 
     def _what_decides(
         self, autoencoder: Autoencoder, content: Content

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from fractions import Fraction
 
+    from vae_experiments.cache.comfyui_latent import RawForm
     from vae_experiments.pipeline.runner import Step
     from vae_experiments.sources import SourceInfo
     from vae_experiments.tensors import Latents, Pixels, Size
@@ -74,7 +75,9 @@ class Output(Option, group="output", single=True):
     pictures: bool = setting("latents.png and metrics.png", default=True)
     report: bool = setting("report.html, all of it on one page", default=True)
     provenance: bool = setting("provenance.json, all that it takes to repeat the run", default=True)
-    latents: bool = setting("latents/, the encoded and the changed latents", default=False)
+    latents: bool = setting(
+        "latents/, the encoded and the changed latents, as ComfyUI's .latent too", default=False
+    )
     metrics: list[str] = setting(
         f"the numbers that say how far a video is from the original: {', '.join(METRICS)}",
         default=list(DEFAULT_METRICS),
@@ -136,18 +139,22 @@ class RunFolder:
         names: Sequence[str],
         lengths_differ: bool = False,
         speed: float | None = None,
+        has_original: bool = True,
+        raw_form: RawForm | None = None,
     ) -> None:
         self.folder, self.wants, self.info = folder, wants, info
-        self.lengths_differ, self.speed = lengths_differ, speed
+        self.lengths_differ, self.speed, self._raw_form = lengths_differ, speed, raw_form
         self.changed_name = f"{RECONSTRUCTED}_with_{_joined(names)}" if names else None
         self._changed_label = f"{RECONSTRUCTED} with {' + '.join(names).replace('_', ' ')}"
-        decoded = [name for name in (RECONSTRUCTED, self.changed_name) if name]
-        self.fidelity = {name: Fidelity(wants.metrics, info.fps) for name in decoded}
+        self._shown = [name for name in (ORIGINAL, RECONSTRUCTED, self.changed_name) if name]
+        if not has_original:
+            self._shown.remove(ORIGINAL)
+        self.reference = self._shown[0]
+        self.fidelity = {name: Fidelity(wants.metrics, info.fps) for name in self._shown[1:]}
         self.latents = {ENCODED: LatentStatistics()} | ({CHANGED: LatentStatistics()} if names else {})
         self.frames = 0
         # Several videos carry the same sound, and meet the same in it.
         self._say_once = functools.cache(log.warning)
-        self._shown = [ORIGINAL, *self.fidelity]
         self._videos: dict[str, VideoFile] = {}
         self._copies: dict[str, list[Copy]] = {}
         self._latent_folder: LatentFolder | None = None
@@ -173,7 +180,9 @@ class RunFolder:
             for fidelity in self.fidelity.values():
                 opened.enter_context(fidelity)
             if self.wants.latents:
-                self._latent_folder = opened.enter_context(LatentFolder(self.folder / LATENTS))
+                self._latent_folder = opened.enter_context(
+                    LatentFolder(self.folder / LATENTS, self._raw_form)
+                )
             self._opened = opened.pop_all()
         return self
 
@@ -182,10 +191,11 @@ class RunFolder:
 
     def take(self, step: Step) -> None:
         """Write and measure the next chunk of every video."""
-        chunks = zip(self._shown, (step.original, step.reconstructed, step.changed), strict=False)
+        names = (ORIGINAL, RECONSTRUCTED, self.changed_name or "")
+        chunks = zip(names, (step.original, step.reconstructed, step.changed), strict=True)
         pixels = {name: to_pixels(frames) for name, frames in chunks if frames is not None}
         for name, fidelity in self.fidelity.items():
-            fidelity.update(*_both(pixels, ORIGINAL, name))
+            fidelity.update(*_both(pixels, self.reference, name))
         if self.changed_name:
             untouched, changed = _both(pixels, RECONSTRUCTED, self.changed_name)
             self._squared_change += float(((untouched.astype("int32") - changed) ** 2).sum())
@@ -216,6 +226,9 @@ class RunFolder:
         }
         if CHANGED in self.latents:
             numbers["changed_latents"] = self.latents[CHANGED].summary()
+        if self.reference != ORIGINAL:
+            nothing = dict.fromkeys(METRICS[name].key for name in self.wants.metrics)
+            numbers |= {ORIGINAL: None, RECONSTRUCTED: {**nothing, "identical": False}}
         numbers |= {name: fidelity.summary() for name, fidelity in self.fidelity.items()}
         if self.changed_name:
             change = psnr_db(self._squared_change / max(self._values, 1))
@@ -257,7 +270,7 @@ class RunFolder:
         """Name the files of this run, but for those in folders of their own."""
         wants = self.wants
         others = {FINISHED: True, TABLE: wants.table, "report.html": wants.report}
-        others |= {"metrics.png": wants.pictures, "latents.png": wants.pictures}
+        others |= {"metrics.png": wants.pictures and bool(self.fidelity), "latents.png": wants.pictures}
         others["provenance.json"] = wants.provenance
         logs = [Path(log.baseFilename).name for log in self._logs()]
         return [*(f"{name}.mp4" for name in self._videos), *logs, *(name for name in others if others[name])]
@@ -298,7 +311,8 @@ class RunFolder:
 
     def _draw(self) -> None:
         curves = {self.label(name): fidelity.columns for name, fidelity in self.fidelity.items()}
-        plot_metrics(self.folder / "metrics.png", curves)
+        if curves:
+            plot_metrics(self.folder / "metrics.png", curves)
         pictures = {
             name: LatentPicture(seen.first, seen.density(), REACH)
             for name, seen in self.latents.items()
@@ -321,7 +335,12 @@ class RunFolder:
             videos={self.label(name): f"{name}.mp4" for name in self._shown},
             scores={self.label(name): metrics[name] for name in self.fidelity},
             metrics=[METRICS[name] for name in self.wants.metrics],
-            pictures={"Latents": "latents.png", "Over time": "metrics.png"} if self.wants.pictures else {},
+            reference=self.reference,
+            pictures={
+                title: name
+                for title, name in {"Latents": "latents.png", "Over time": "metrics.png"}.items()
+                if name in self._files()
+            },
             facts={
                 "latents": "T {} x C {} x {} x {}".format(*metrics["latents"]["shape"]),
                 "mean of the latents": f"{metrics['latents']['mean']:.3f}",

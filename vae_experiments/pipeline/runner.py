@@ -30,13 +30,14 @@ class Step:
     """
 
     original: Frames | None
-    reconstructed: Frames | None
+    reconstructed: Frames | None = None
     changed: Frames | None = None
 
     @property
     def frames(self) -> int:
-        """How many frames of the original it holds."""
-        return 0 if self.original is None else len(self.original)
+        """How many frames of the original it holds, or where there is none of the untouched video."""
+        first = self.reconstructed if self.original is None else self.original
+        return 0 if first is None else len(first)
 
 
 def stream(
@@ -52,7 +53,8 @@ def stream(
     """Take a source through an autoencoder and give back every chunk, untouched and changed.
 
     Only a few chunks are in memory at a time; the latents are decoded both ways in one pass. ``see`` is
-    shown the encoded and the changed latents as they go by, each under its name. What the cache has is neither encoded nor decoded again.
+    shown the encoded and the changed latents as they go by, each under its name. What the cache has is neither
+    encoded nor decoded again; a source of latents is all there, and is never asked for frames.
     """
     size, stride = source.info.size, autoencoder.time_stride
     at_once = max(1, batch_size // stride)
@@ -65,10 +67,15 @@ def stream(
     def encoded(frames: Iterator[Frames]) -> Iterator[Latents]:
         return regrouped(run_cache.latents.through(autoencoder.encode(frames)), at_once)
 
+    def together(untouched: Iterator[Frames], *changed: Iterator[Frames]) -> Iterator[Step]:
+        if source.has_frames:
+            return in_step(stride, originals, untouched, *changed)
+        return without_original(in_step(stride, first_of(untouched, source.info.frames), *changed))
+
     latents = seen(watch.timed("encode", encoded(frames)), partial(see, ENCODED))
     if not links:
         decoded = watch.timed("decode", autoencoder.decode(latents, size))
-        return in_step(stride, originals, decoded)
+        return together(decoded)
     if run_cache.frames.found:
         # Begun only if what is kept turns out to be damaged.
         given, kept = latents, encoded(prefetch(source.chunks(batch_size)))
@@ -79,9 +86,8 @@ def stream(
     untouched = watch.timed("decode", run_cache.frames.through(autoencoder.decode(kept, size)))
     manipulated = watch.timed("decode changed", with_bent_decoder(autoencoder, links).decode(changed, size))
     if lengths_differ(links):
-        steps = in_step(stride, originals, untouched)
-        return out_of_step(steps, manipulated, batch_size, outcome(links, clip).frames)
-    return in_step(stride, originals, untouched, manipulated)
+        return out_of_step(together(untouched), manipulated, batch_size, outcome(links, clip).frames)
+    return together(untouched, manipulated)
 
 
 def with_bent_decoder(autoencoder: Autoencoder, links: Sequence[ChainStep]) -> Autoencoder:
@@ -105,6 +111,11 @@ def in_step(stride: int, originals: Iterable[Frames], *decoded: Iterable[Frames]
         yield Step(original, *taken)
     surplus = [stream.take(stride) for stream in streams]
     assert all(frames is None or len(frames) < stride for frames in surplus), f"{stride} frames too many"
+
+
+def without_original(steps: Iterable[Step]) -> Iterator[Step]:
+    """Give the first stream of each step the place of the untouched video: there is no original."""
+    return (Step(None, step.original, step.reconstructed) for step in steps)
 
 
 def out_of_step(

@@ -139,7 +139,9 @@ def clip_of(
         digests=lambda: companions.digests,
         size=info.size,
         is_sampled=autoencoder.is_sampled,
-        posterior_std=lambda: autoencoder.posterior_std(source.chunks(batch_size)),
+        posterior_std=(lambda: autoencoder.posterior_std(source.chunks(batch_size)))
+        if source.has_frames
+        else None,
     )
 
 

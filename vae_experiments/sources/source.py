@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
 
 from vae_experiments.errors import SourceError
 from vae_experiments.options import Option
@@ -103,6 +103,9 @@ class SourceInfo:
 class Source(Option, ABC, group="source"):
     """Gives the frames of a clip, a chunk at a time, and never holds the clip."""
 
+    has_frames: ClassVar[bool] = True
+    """Whether there are frames; where not, a run begins with latents and has no original."""
+
     @property
     @abstractmethod
     def info(self) -> SourceInfo:
@@ -121,6 +124,14 @@ class Source(Option, ABC, group="source"):
         Raises:
             SourceError: the source is damaged, cut short or changes while it is read.
         """
+
+    def look_over(self) -> None:
+        """Look, before a model is loaded, whether the source can be read.
+
+        Raises:
+            SourceError: it cannot.
+        """
+        _ = self.info
 
     def parsed(self, setting: str, parse: Callable[[str], Value], rule: str, hint: str = "") -> Value:
         """Read the text of a setting.

@@ -40,6 +40,10 @@ class Estimate(NamedTuple):
     """The 95 % percentile bootstrap interval of the mean: 10,000 resamples of the videos, seeded by 0."""
 
 
+PARTS = ("videos", "mean", "std", "low", "high")
+"""Of an estimate, as its columns are called."""
+
+
 @dataclass(frozen=True)
 class Combination:
     """The jobs that differ in nothing but their video."""
@@ -143,12 +147,12 @@ def write_summary(path: Path, combinations: Sequence[Combination]) -> None:
     """Write the summary as a table, a row a combination, four columns a number."""
     keys = dict.fromkeys(key for one in combinations for key in one.values)
     names = [name for name in NAMES if any(name in one.estimates for one in combinations)]
-    header = [*keys, "videos", "failed", *(f"{name}.{of}" for name in names for of in Estimate._fields)]
+    header = [*keys, "videos", "failed", *(f"{name}.{of}" for name in names for of in PARTS)]
     rows = []
     for one in combinations:
         typed = [one.values.get(key, "") for key in keys]
         found = [one.estimates.get(name) for name in names]
-        numbers = [number for each in found for number in (each or [None] * len(Estimate._fields))]
+        numbers = [number for each in found for number in (each or [None] * len(PARTS))]
         rows.append([*typed, len(one.finished), one.failed, *numbers])
     write_csv(path, header, rows)
 

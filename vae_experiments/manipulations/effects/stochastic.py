@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.manipulations.manipulation import Manipulation
 from vae_experiments.options import Choice, Scheduled, setting
 from vae_experiments.runtime.seeding import normal, normal_frames
@@ -176,6 +177,13 @@ class PosteriorTemperature(Manipulation):
 
     temperature: Scheduled = setting("factor on the posterior's width", default=1.0, minimum=0)
     seed: int = setting("seed of the sample", default=0, minimum=0)
+
+    def check(self, clip: Clip) -> None:
+        """Look whether there is an encoder's posterior: latents that were read have none."""
+        super().check(clip)
+        if clip.posterior_std is None:
+            problem = f"{self.name} needs the frames that were encoded, and this source is latents"
+            raise VaeExperimentsError(problem, "leave it out, or give the video")
 
     def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
         """Add noise as wide as the posterior, which is read in step."""
