@@ -133,6 +133,7 @@ def test_every_name_is_a_job_of_its_own(type_command: Command, clip: Path, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_study_is_one_command_and_a_broken_video_costs_its_own_jobs(
     type_command: Command, tmp_path: Path
 ) -> None:
@@ -146,7 +147,7 @@ def test_a_study_is_one_command_and_a_broken_video_costs_its_own_jobs(
     sweep = tmp_path / "sweep"
     words = ("run.py", "-m", "source=videos", f"source.path={clips}", f"noise.scale={','.join(SCALES)}")
     words += ("source.size=32", "output=minimal", f"hydra.sweep.dir={sweep}")
-    done = type_command(*words, timeout=200)
+    done = type_command(*words, timeout=280)
     assert done.returncode == 1
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: job ")]
     assert len(errors) == 3
@@ -157,7 +158,7 @@ def test_a_study_is_one_command_and_a_broken_video_costs_its_own_jobs(
 
     before = {file: file.stat().st_mtime_ns for file in sweep.glob(f"*/{SUMS}")}
     shutil.copy(clips / "clip 00.mp4", clips / "broken.mp4")
-    again = type_command(*words, timeout=200)
+    again = type_command(*words, timeout=280)
     assert again.returncode == 0, again.stderr
     assert {file: file.stat().st_mtime_ns for file in before} == before
     assert "60 of 60 jobs finished" in again.stdout

@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from vae_experiments.errors import WriteError
+from vae_experiments.metrics import DEFAULT_METRICS, METRICS
 from vae_experiments.tensors import Size
 from vae_experiments.writers import (
     Comparison,
@@ -220,6 +221,8 @@ def test_the_report_escapes_what_it_is_told_and_needs_no_network(tmp_path: Path)
         subtitle="",
         videos={"original": "original.mp4"},
         scores={"reconstructed": {"psnr_db": None, "ssim": 1.0, "flicker": 0.0, "identical": True}},
+        metrics=[METRICS[name] for name in DEFAULT_METRICS],
+        reference="original",
         pictures={},
         facts={"seed": 0},
         files=["metrics.json"],

@@ -40,6 +40,7 @@ class Pair(Autoencoder):
         self.stride, self.time_stride = encoder.stride, encoder.time_stride
         self.first_frames, self.latent_channels = encoder.first_frames, encoder.latent_channels
         self.is_sampled, self.weights_digest = encoder.is_sampled, encoder.weights_digest
+        self.normalisation = encoder.normalisation
 
     @property
     def decoder(self) -> Autoencoder:
