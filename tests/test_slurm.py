@@ -139,7 +139,7 @@ def test_a_set_of_videos_through_slurm_has_the_summary_of_the_basic_launcher(
     said, complained = cluster.communicate()
     assert "Traceback" not in complained, complained
     assert (
-        "error: job 3 (source.path=clips/broken.mp4): source.path=clips/broken.mp4: the file was"
+        "error: job 3 (source.path=clips/broken.mp4): source.path=clips/broken.mp4: the file is cut short"
         in complained
     )
     assert "3 of 4 jobs finished, all on one page: " in said
