@@ -230,6 +230,7 @@ def test_a_decoder_of_another_geometry_is_refused_in_one_line_that_names_both(
         load_pair(folders["here"], other, cpu)
 
 
+@pytest.mark.slow
 def test_a_video_model_is_decoded_by_another_frame_for_frame(
     network_folders: dict[str, Path], run: Callable[..., Result]
 ) -> None:
@@ -254,6 +255,7 @@ def test_what_is_wrong_with_a_decoder_is_told_of_the_decoder(
         load_pair(Folder(path="model.here"), folders["here"], cpu)
 
 
+@pytest.mark.slow
 def test_a_wrong_decoder_is_one_line_and_nothing_is_written(
     folders: dict[str, Folder], network_folders: dict[str, Path], type_command: Command, tmp_path: Path
 ) -> None:
@@ -267,6 +269,7 @@ def test_a_wrong_decoder_is_one_line_and_nothing_is_written(
     assert {path.name for path in (tmp_path / "run").iterdir()} <= {".hydra", "run.log"}
 
 
+@pytest.mark.slow
 def test_a_sweep_over_decoders_encodes_once_and_a_saved_run_decodes_so_again(
     folders: dict[str, Folder], type_command: Command, tmp_path: Path
 ) -> None:

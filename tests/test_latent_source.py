@@ -133,6 +133,7 @@ def test_a_latent_of_another_program_becomes_the_frames_that_it_stands_for(
     assert (metrics["frames"], metrics["width"], metrics["height"], metrics["fps"]) == (5, 40, 32, 24)
 
 
+@pytest.mark.slow
 def test_a_latent_of_the_first_format_is_multiplied_as_comfyui_does(
     again: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -176,6 +177,7 @@ def test_the_changed_latents_of_a_run_can_be_begun_with(
     assert np.array_equal(pictures(run), pictures(runs(name), "reconstructed_with_noise"))
 
 
+@pytest.mark.slow
 @both
 def test_what_a_run_lengthened_keeps_its_length(name: str, runs: Callable[[str], Path], again: Any) -> None:
     longer = again(name, Latents(path=str(runs(name))), manipulations=[Retime(speed=0.5)])
@@ -315,6 +317,7 @@ def test_damaged_latents_are_told(runs: Callable[[str], Path], again: Any, tmp_p
         again(KL, Latents(path=str(run), stream=Which.changed))
 
 
+@pytest.mark.slow
 def test_frames_that_were_decoded_before_are_taken_from_the_cache(
     runs: Callable[[str], Path], again: Callable[..., Path]
 ) -> None:
@@ -326,10 +329,12 @@ def test_frames_that_were_decoded_before_are_taken_from_the_cache(
     assert np.array_equal(pictures(first), pictures(second))
 
 
+@pytest.mark.slow
 def test_warming_up_takes_no_frames(runs: Callable[[str], Path], again: Callable[..., Path]) -> None:
     assert (again(KL, Latents(path=str(runs(KL))), timed=True) / "SHA256SUMS").exists()
 
 
+@pytest.mark.slow
 def test_a_person_types_it_and_sweeps_it(
     type_command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:

@@ -256,6 +256,7 @@ def gaussian(values: np.ndarray) -> np.ndarray:
     return gaussian_filter(values, 1.5, truncate=5 / 1.5)[5:-5, 5:-5]
 
 
+@pytest.mark.slow
 def test_every_metric_is_taken_of_every_frame_and_no_chunk_size_changes_one() -> None:
     names = [name for name in METRICS if name != "lpips"]
     by_one, by_four = (measured(names, moving(), near(moving(), 20), count) for count in (1, 4))

@@ -48,6 +48,7 @@ def pngs(folder: Path) -> np.ndarray:
     return np.stack([iio.imread(path) for path in sorted(folder.iterdir())])
 
 
+@pytest.mark.slow
 def test_a_run_writes_what_was_measured(run: Runner) -> None:
     folder = run([*VIDEOS, "png", "apng"]).folder
     for name in ("reconstructed", "reconstructed_with_noise", "comparison"):
@@ -141,6 +142,7 @@ def test_a_click_is_heard_when_it_was_whether_sound_is_copied_or_encoded(
         assert len(shown(path)) == 31
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", VIDEOS)
 def test_a_long_hole_in_the_sound_stays_a_hole(tmp_path: Path, kind: str) -> None:
     write_film(tmp_path / "hole.mkv", [0.5, 99.5], seconds=100, pieces=[(0, 1), (99, 100)])

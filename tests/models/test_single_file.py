@@ -348,6 +348,7 @@ def test_a_file_makes_the_latents_of_its_folder(tmp_path: Path, cpu: DeviceChoic
     assert torch.equal(*(torch.cat(list(each.encode(frames))) for each in (one, other)))
 
 
+@pytest.mark.slow
 def test_what_decides_the_latents_decides_the_digest(tmp_path: Path, cpu: DeviceChoice) -> None:
     written("sd", file := tmp_path / "vae.safetensors")
     sd, sdxl = (File(path=str(file), layout=layout).load(cpu) for layout in (Family.sd, Family.sdxl))

@@ -112,7 +112,8 @@ def unknown_setting(address: str, key: str, value: Any, known: Iterable[str]) ->
         return _absent(key, value, key)
     options = kinds(address) if address in GROUPS else {}
     if owners := [kind for kind, option in options.items() if key in _settings(option)]:
-        rule = f"this {address} has no such setting, {address}={' and '.join(owners)} has"
+        named = " and ".join(filter(None, (", ".join(owners[:-1]), owners[-1])))
+        rule = f"this {address} has no such setting, {address}={named} {'have' if owners[1:] else 'has'}"
         return SettingError(setting, value, rule, f"add {address}={owners[0]}")
     if new := RENAMED.get(address, {}).get(key):
         return SettingError(setting, value, "has another name now", f"type {dotted(address, new)}")

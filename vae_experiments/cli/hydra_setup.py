@@ -256,7 +256,8 @@ def _kinds_asked_for(groups: Sequence[str]) -> Iterator[tuple[str, type[Option]]
         for name in map(str.strip, names.strip("[]").split(",")):
             if group not in groups or not name.isidentifier():
                 continue
-            files = [*_files(f"{group}/{name}.yaml"), *_files(f"{other_group(group)}/{name}.yaml")]
+            groups_of_it = filter(None, (group, other_group(group)))
+            files = [file for each in groups_of_it for file in _files(f"{each}/{name}.yaml")]
             text = "".join(file.read_text("utf-8") for file in files[:1])
             schema = re.search(r"/hydra/schema/\w+/(\w+)", text)
             if schema and schema[1] in kinds(group):
