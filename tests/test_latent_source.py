@@ -121,6 +121,7 @@ def test_a_latent_that_was_written_is_decoded_by_hand_to_the_frames_of_the_run(
 
 
 @both
+@pytest.mark.slow
 def test_a_latent_of_another_program_becomes_the_frames_that_it_stands_for(
     name: str, again: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -169,6 +170,7 @@ def test_a_run_that_begins_with_the_latents_of_another_gives_its_latents_and_fra
 
 
 @both
+@pytest.mark.slow
 def test_the_changed_latents_of_a_run_can_be_begun_with(
     name: str, runs: Callable[[str], Path], again: Callable[..., Path]
 ) -> None:

@@ -212,6 +212,7 @@ def test_code_is_refused_at_every_door_in_one_line(type_command: Command, tmp_pa
     assert list((tmp_path / "here").rglob("*.mp4")) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flag", ["--experimental-rerun", "--exp"])
 def test_no_pickle_is_opened(flag: str, type_command: Command, tmp_path: Path) -> None:
     class Evil:
