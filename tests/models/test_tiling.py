@@ -274,10 +274,16 @@ def test_the_bytes_of_tensors_that_are_alive_at_once_are_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["AutoencoderKL", "AutoencoderTiny", "AutoencoderKLWan", "AutoencoderKLCosmos"]
+    ("name", "apart"),
+    [
+        ("AutoencoderKL", 0.1),
+        ("AutoencoderTiny", 0.1),
+        ("AutoencoderKLWan", 0.3),
+        ("AutoencoderKLCosmos", 0.3),
+    ],
 )
 def test_what_was_measured_when_it_was_loaded_is_near_to_what_a_larger_group_takes(
-    name: str, load: Callable[[str], Autoencoder]
+    name: str, apart: float, load: Callable[[str], Autoencoder]
 ) -> None:
     """Bytes of tensors grow as what goes in does, which is what the forecast rests on."""
     autoencoder: Any = copy.copy(load(name))
@@ -286,7 +292,7 @@ def test_what_was_measured_when_it_was_loaded_is_near_to_what_a_larger_group_tak
     executor.footprints, executor.is_probing = {}, True
     decoded(autoencoder, encoded(autoencoder, shapes(12, size)), size)
     for half, large in executor.footprints.items():
-        assert large.working == pytest.approx(small[half].working, rel=0.3), half
+        assert large.working == pytest.approx(small[half].working, rel=apart), half
         # What is remembered does not grow with the length of a group, and is taken to.
         assert large.remembered <= 1.3 * small[half].remembered, half
 
