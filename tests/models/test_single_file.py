@@ -300,7 +300,7 @@ def test_unknown_keys_name_the_nearest_family(tmp_path: Path) -> None:
     with pytest.raises(ModelError) as caught:
         load_single_file(file, "auto")
     assert str(caught.value) == (
-        f"model.path={file}: its keys are of no autoencoder that is known; the nearest is wan, a AutoencoderKLWan; "
+        f"model.path={file}: its keys are of no autoencoder that is known; the nearest is wan (AutoencoderKLWan); "
         f"choose from: {', '.join(LAYOUTS)}"
     )
 

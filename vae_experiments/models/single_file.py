@@ -200,4 +200,4 @@ def _nearest(shapes: Shapes) -> str:
         return max(len(mark & words) / len(mark) for mark in marks)
 
     nearest = max(LAYOUTS, key=likeness)
-    return f"the nearest is {nearest}, a {LAYOUTS[nearest].network}; choose from: {', '.join(LAYOUTS)}"
+    return f"the nearest is {nearest} ({LAYOUTS[nearest].network}); choose from: {', '.join(LAYOUTS)}"
