@@ -46,6 +46,7 @@ def test_what_to_type_names_only_what_differs_from_the_defaults() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["AutoencoderKL", "AutoencoderKLWan"])
 def test_every_combination_is_timed(network: str, network_folders: dict[str, Path]) -> None:
     wanted = Benchmark(

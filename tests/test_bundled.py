@@ -54,6 +54,7 @@ def test_the_moving_circle_comes_back_within_40_db(tiny: Autoencoder) -> None:
     assert psnr_db(there_and_back(tiny, frames), frames) > 40
 
 
+@pytest.mark.slow
 def test_painted_frames_that_training_never_saw_come_back(tiny: Autoencoder, painted: Frames) -> None:
     recipe = json.loads((FOLDER / "recipe.json").read_text())
     quality = [psnr_db(there_and_back(tiny, clip[None]), clip[None]) for clip in painted]

@@ -39,6 +39,7 @@ FILES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES + FILES)
 def test_a_path_is_what_is_typed(name: str) -> None:
     video = experiment_from(composed("source=video", quoted(f"source.path={name}")))

@@ -71,6 +71,7 @@ def test_ctrl_c_while_hydra_is_loaded_is_one_word(command: str, tmp_path: Path) 
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
 
 
+@pytest.mark.slow
 @on_unix
 @pytest.mark.parametrize(
     "code",
@@ -86,6 +87,7 @@ def test_ctrl_c_while_torch_is_loaded_ends_a_run(code: str, tmp_path: Path) -> N
     ]
 
 
+@pytest.mark.slow
 @on_unix
 @pytest.mark.parametrize("code", [SIGNALLED, SWALLOWED], ids=["an import", "a library that swallows it"])
 def test_ctrl_c_inside_an_import_ends_a_sweep_and_not_only_its_job(code: str, tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ def test_the_latents_as_colours_are_as_large_as_the_source_and_as_fast_as_the_la
     assert np.stack(pictures).shape == (5, 20, 30, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 3, 4, 4), (6, 1, 4, 4), (1, 1, 1, 1), (2, 2, 1, 1), (3, 17, 3, 3)])
 def test_any_shape_of_latents_can_be_analysed(tmp_path: Path, shape: tuple[int, ...]) -> None:
     numbers = written(tmp_path, noise(*shape))

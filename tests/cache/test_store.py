@@ -92,6 +92,7 @@ def damages(seed: int) -> Iterator[Callable[[Path], None]]:
         yield cut if number % 5 == 4 else flip
 
 
+@pytest.mark.slow
 def test_after_200_flipped_bits_and_50_cuts_a_damaged_entry_was_never_used(
     store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:

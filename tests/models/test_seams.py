@@ -65,6 +65,7 @@ def distance(streamed: torch.Tensor, whole: torch.Tensor) -> float:
     return float((streamed - whole).square().mean((1, 2, 3)).sqrt().max() / whole.std())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in TEMPORAL if name not in ELSEWHERE])
 def test_the_seams_of_a_long_clip_are_no_wider_than_was_measured(
     name: str, network_folders: dict[str, Path], load: Callable[[str], Autoencoder]

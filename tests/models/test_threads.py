@@ -42,6 +42,7 @@ def impatient_threads() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient_threads")
 @pytest.mark.parametrize("name", LENT)
 def test_two_threads_on_one_network_do_not_mix_their_clips(

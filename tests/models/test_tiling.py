@@ -273,6 +273,7 @@ def test_the_bytes_of_tensors_that_are_alive_at_once_are_counted() -> None:
     assert remembered == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "apart"),
     [

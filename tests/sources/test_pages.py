@@ -308,6 +308,7 @@ def broken(content: bytes) -> list[bytes]:
     return [content[:place] for place in rng.integers(1, len(content), 25)] + [bytes(copy) for copy in copies]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*ANIMATIONS, "a.png", "a.jpg", "still.webp", "still.avif"])
 def test_no_damage_shortens_a_picture_in_silence(tmp_path: Path, name: str) -> None:
     path, count = tmp_path / name, 8 if name in ANIMATIONS else 1

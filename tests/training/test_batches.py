@@ -48,6 +48,7 @@ def test_batches_are_the_same_for_any_number_of_workers(
     assert same(steps(settings(workers=workers)), painted_here)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [1, 4])
 @pytest.mark.parametrize("fresh", [0, 1, 2])
 def test_batches_from_a_later_step_on_are_those_of_a_training_that_began_at_the_first(

@@ -13,6 +13,7 @@ from vae_experiments.training.data.loader import Batches
 from vae_experiments.training.settings import Precision
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("averaging", [0.999, 0.15])
 def test_the_running_mean_forgets_its_start_fast_and_then_at_its_own_rate(
     averaging: float, tmp_path: Path
@@ -31,6 +32,7 @@ def test_the_running_mean_forgets_its_start_fast_and_then_at_its_own_rate(
         torch.testing.assert_close(averaged.double(), mean, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_parts_of_every_step_draw_different_noise(tmp_path: Path) -> None:
     made = trainer(tmp_path, steps=2, gradient_accumulation=3)
     model, seen = made.learner.model, []
