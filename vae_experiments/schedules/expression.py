@@ -14,69 +14,22 @@ when its first frame begins and 100 % when its last one does.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from vae_experiments.schedules.timeline import Time, Timeline, number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from fractions import Fraction
 
 GRAMMAR = (
     "write a number, ramp(0,1), ramp(0,1,0.5s,2s), ease(0,1), sine(period=2s,low=0,high=1) "
     "(or triangle, square), or keyframes as in 0s:0 1s:0.5; times are 2s, 12f (frames) or 50%"
 )
-_TIME = re.compile(r"(?P<amount>\d+(?:\.\d+)?|\.\d+)(?P<unit>s|f|%)")
-
-
-class Timeline(NamedTuple):
-    """When the frames of a clip begin, which is what times are measured by."""
-
-    fps: float
-    last_seconds: float | None
-    """When its last frame begins; None where nobody knows yet."""
-    begins: Callable[[int], Fraction] | None = None
-    """Says when a frame begins where they last differently; else the rate does."""
-
-    def seconds(self, frame: float) -> float:
-        """Return when a frame begins; half a frame is half of the way to the next."""
-        if self.begins is None:
-            return frame / self.fps
-        number, share = int(frame), frame % 1
-        begins = float(self.begins(number))
-        return begins + share * (float(self.begins(number + 1)) - begins) if share else begins
-
-
-class Time(NamedTuple):
-    """A moment or a length of time as it was written: ``2s``, ``12f`` or ``50%``."""
-
-    amount: float
-    unit: str
-
-    @classmethod
-    def read(cls, text: str) -> Time:
-        """Read one.
-
-        Raises:
-            ValueError: it is none.
-        """
-        found = _TIME.fullmatch(text.strip())
-        if found is None:
-            raise ValueError(f"{text.strip()!r} is not a time")
-        return cls(number(found["amount"]), found["unit"])
-
-    def seconds(self, timeline: Timeline) -> float:
-        """Return how many seconds it is in a clip."""
-        if self.unit == "s":
-            return self.amount
-        if self.unit == "f":
-            return timeline.seconds(self.amount)
-        assert timeline.last_seconds is not None, "a fraction of a clip needs its length"
-        return self.amount / 100 * timeline.last_seconds
 
 
 @dataclass(frozen=True)
@@ -210,15 +163,3 @@ def split_outside_brackets(text: str) -> list[str]:
             parts.append(text[begins:place])
             begins = place + 1
     return [*parts, text[begins:]]
-
-
-def number(text: str) -> float:
-    """Read a finite number.
-
-    Raises:
-        ValueError: it is none.
-    """
-    with contextlib.suppress(ValueError):
-        if math.isfinite(value := float(text)):
-            return value
-    raise ValueError(f"{text.strip()!r} is not a number")
