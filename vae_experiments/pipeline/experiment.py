@@ -10,7 +10,7 @@ from vae_experiments.cache import Cache, RunCache
 from vae_experiments.cache.comfyui_latent import RawForm
 from vae_experiments.errors import SourceError
 from vae_experiments.files import digest_of
-from vae_experiments.manipulations import Noise, lengths_differ, playing_speed
+from vae_experiments.manipulations import Noise, checked, lengths_differ, playing_speed
 from vae_experiments.models import Bundled, load_pair
 from vae_experiments.options import Option, foreign_settings, setting
 from vae_experiments.pipeline.calibration import Sample, Target, calibrated
@@ -199,11 +199,9 @@ class Experiment:
 
     def _checked_clip(self, autoencoder: Autoencoder) -> Clip:
         """Tell every manipulation, and the formats, of the clip before anything is written."""
-        given = clip = clip_of(self.source, autoencoder, self.batch_size, self.places)
-        for manipulation in self.manipulations:
-            manipulation.check(clip)
-            clip = manipulation.after(clip)
-        self.output.check(self.source.info, clip.frames, videos=3 if self.manipulations else 2)
+        given = clip_of(self.source, autoencoder, self.batch_size, self.places)
+        frames = checked(self.manipulations, given).frames
+        self.output.check(self.source.info, frames, videos=3 if self.manipulations else 2)
         return given
 
     def _introduce(self, info: SourceInfo, autoencoder: Autoencoder) -> None:

@@ -1,165 +1,304 @@
-"""Schedules: a number that changes over time, read from a short text and never evaluated as code.
-
-    0.5                          the same all the time
-    ramp(0, 1)                   straight from the first frame to the last
-    ramp(0, 1, 0.5s, 2s)         straight between two times, held before and after
-    ease(0, 1)                   as ramp, slow at both ends
-    sine(period=2s)              up and down between 0 and 1, or low= and high=, from phase= (a share) on;
-                                 triangle(...) and square(...) do so in straight lines and in jumps
-    0s:0 1s:0.5 50%:1            keyframes, with straight lines between them
-
-Times are seconds (2s), frames (12f, which is when frame 12 begins) or a fraction of the clip (50%): 0 % is
-when its first frame begins and 100 % when its last one does.
-"""
+"""The tree that an expression is parsed into: each node gives a value at any moment of a clip."""
 
 from __future__ import annotations
 
-import functools
+import bisect
+import itertools
 import math
-import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from vae_experiments.schedules.timeline import Time, Timeline, number
+from vae_experiments.schedules.timeline import Time, Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-GRAMMAR = (
-    "write a number, ramp(0,1), ramp(0,1,0.5s,2s), ease(0,1), sine(period=2s,low=0,high=1) "
-    "(or triangle, square), or keyframes as in 0s:0 1s:0.5; times are 2s, 12f (frames) or 50%"
-)
+
+class Bounds(NamedTuple):
+    """What values never leave."""
+
+    low: float
+    high: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Schedule(ABC):
     """Gives the value of a setting at any moment of a clip."""
 
-    times: list[Time]
-    """The times that it was written with."""
-    values: list[float]
-    """The values that it moves between: it never leaves their range."""
-    shape: Callable[[float], float]
-    """Bends the way from one value to the next, as a fraction of it."""
-
     @abstractmethod
     def at(self, seconds: float, timeline: Timeline) -> float:
-        """Return the value at a moment."""
+        """Return the value at a moment.
+
+        Raises:
+            UnheardError: there is nothing to listen to.
+        """
+
+    @abstractmethod
+    def bounds(self) -> Bounds:
+        """Return what the values never leave, whatever the clip."""
+
+    @property
+    def parts(self) -> tuple[Schedule, ...]:
+        """The nodes right below."""
+        return ()
+
+    @property
+    def times(self) -> list[Time]:
+        """The times that it was written with."""
+        return []
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it is known, without the clip, to reach its bounds."""
+        moving = [part for part in self.parts if part.bounds().low != part.bounds().high]
+        return len(moving) <= 1 and all(part.is_exact for part in self.parts)
 
     @property
     def needs_length(self) -> bool:
         """Whether only the clip's length says what it means."""
-        return any(time.unit == "%" for time in self.times)
+        return any(time.unit == "%" for time in self.times) or any(part.needs_length for part in self.parts)
+
+    @property
+    def files(self) -> list[str]:
+        """The names of the files that it reads."""
+        return [file for part in self.parts for file in part.files]
+
+    @property
+    def nodes(self) -> list[Schedule]:
+        """Itself and all below."""
+        return [self, *(node for part in self.parts for node in part.nodes)]
 
 
+@dataclass(frozen=True, eq=False)
 class Keyframes(Schedule):
     """Has each value at its time, goes from one to the next, and holds the first and the last."""
 
+    marks: list[Time]
+    values: list[float]
+    shape: Callable[[float], float]
+    """Bends the way from one value to the next, as a fraction of it."""
+
+    @property
+    def times(self) -> list[Time]:
+        """The keyframes' times."""
+        return self.marks
+
+    def bounds(self) -> Bounds:
+        """Return the least and the greatest value."""
+        return Bounds(min(self.values), max(self.values))
+
     def at(self, seconds: float, timeline: Timeline) -> float:
         """Find the way between the keyframes around this moment."""
-        timed = zip([time.seconds(timeline) for time in self.times], self.values, strict=True)
+        timed = zip([time.seconds(timeline) for time in self.marks], self.values, strict=True)
         marks = sorted(timed, key=lambda mark: mark[0])  # two at one moment are a jump, in the order written
-        before = [mark for mark in marks if mark[0] <= seconds]
-        after = [mark for mark in marks if mark[0] > seconds]
-        if not before or not after:
-            return marks[-1][1] if before else marks[0][1]
-        (start, first), (end, second) = before[-1], after[0]
+        after = bisect.bisect_right(marks, seconds, key=lambda mark: mark[0])
+        if after in (0, len(marks)):
+            return marks[-1][1] if after else marks[0][1]
+        (start, first), (end, second) = marks[after - 1], marks[after]
         return first + self.shape((seconds - start) / (end - start)) * (second - first)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Oscillation(Schedule):
-    """Goes from its low value to its high one and back for ever; its one time is the period."""
+    """Goes from its low value to its high one and back for ever."""
 
+    period: Time
+    low: float
+    high: float
+    shape: Callable[[float], float]
     phase: float
     """The fraction of a period that it begins with."""
 
+    @property
+    def times(self) -> list[Time]:
+        """The period."""
+        return [self.period]
+
+    def bounds(self) -> Bounds:
+        """Return the two values, the lesser one first."""
+        return Bounds(min(self.low, self.high), max(self.low, self.high))
+
     def at(self, seconds: float, timeline: Timeline) -> float:
         """Find the place in the period."""
-        period = self.times[0].seconds(timeline)
+        period = self.period.seconds(timeline)
         turned = (seconds / period if period else 0.0) + self.phase
-        low, high = self.values
-        return low + (high - low) * self.shape(turned % 1)
+        return self.low + (self.high - self.low) * self.shape(turned % 1)
 
 
-WAYS: Mapping[str, Callable[[float], float]] = {
-    "ramp": float,
-    "ease": lambda share: (1 - math.cos(math.pi * share)) / 2,
-}
-WAVES: Mapping[str, Callable[[float], float]] = {
-    "sine": lambda turned: (1 + math.sin(2 * math.pi * turned)) / 2,
-    "triangle": lambda turned: 1 - abs(2 * turned - 1),
-    "square": lambda turned: float(turned < 0.5),
-}
-WAVE_WORDS = ("period", "low", "high", "phase")
-WAVE_DEFAULTS = {"low": "0", "high": "1", "phase": "0"}
+@dataclass(frozen=True, eq=False)
+class Applied(Schedule):
+    """A function of one moment's values: a sum, a product, min, max, clamp, steps, map."""
+
+    function: Callable[..., float]
+    operands: tuple[Schedule, ...]
+    bound: Callable[..., Bounds]
+    """Bounds what the function gives by the bounds of what it is given."""
+
+    @property
+    def parts(self) -> tuple[Schedule, ...]:
+        """What it is applied to."""
+        return self.operands
+
+    def bounds(self) -> Bounds:
+        """Bound what comes out."""
+        return self.bound(*(each.bounds() for each in self.operands))
+
+    def at(self, seconds: float, timeline: Timeline) -> float:
+        """Apply it to the values of this moment."""
+        return self.function(*(each.at(seconds, timeline) for each in self.operands))
 
 
-@functools.lru_cache(maxsize=256)
-def parse_schedule(text: str) -> Schedule:
-    """Read a schedule.
+@dataclass(frozen=True, eq=False)
+class Elsewhere(Schedule):
+    """Looks another schedule up at other moments, by a length of time."""
 
-    Raises:
-        ValueError: the text breaks the grammar; the message says where.
+    inner: Schedule
+    length: Time
+
+    @property
+    def parts(self) -> tuple[Schedule, ...]:
+        """What is looked up."""
+        return (self.inner,)
+
+    @property
+    def times(self) -> list[Time]:
+        """The length of time."""
+        return [self.length]
+
+    @property
+    def is_exact(self) -> bool:
+        """Only of what never changes."""
+        return self.inner.bounds().low == self.inner.bounds().high
+
+    def bounds(self) -> Bounds:
+        """Return those of the other schedule."""
+        return self.inner.bounds()
+
+
+class Delay(Elsewhere):
+    """Comes later; before that it has its first value."""
+
+    def at(self, seconds: float, timeline: Timeline) -> float:
+        """Return the earlier value."""
+        return self.inner.at(max(0.0, seconds - self.length.seconds(timeline)), timeline)
+
+
+class Smooth(Elsewhere):
+    """The mean over a length of time around each moment, as far as the clip goes there.
+
+    Of the values at what is shown, with straight lines between, so that it is exact at any rate.
     """
-    text = text.strip()
-    if "(" in text:
-        name, plain, named = read_call(text)
-        if name in WAYS:
-            return _way(name, plain, named)
-        if name in WAVES:
-            return _wave(name, plain, named)
-        raise ValueError(f"there is no {name}()")
-    if ":" in text:
-        marks = [word.partition(":") for word in text.split()]
-        return Keyframes(
-            [Time.read(time) for time, _, _ in marks], [number(value) for *_, value in marks], float
-        )
-    return Keyframes([Time(0, "s")], [number(text)], float)
+
+    @property
+    def needs_length(self) -> bool:
+        """Always: the mean ends with the clip."""
+        return True
+
+    def at(self, seconds: float, timeline: Timeline) -> float:
+        """Take the mean around a moment."""
+        moments, values, areas = timeline.once(self, lambda: self._areas(timeline))
+        half = self.length.seconds(timeline) / 2
+        low, high = max(seconds - half, moments[0]), min(seconds + half, moments[-1])
+        if high <= low:
+            return self.inner.at(seconds, timeline)
+
+        def area(moment: float) -> float:
+            place = min(bisect.bisect_right(moments, moment), len(moments) - 1) - 1
+            reached = between(moments, values, moment)
+            return areas[place] + (moment - moments[place]) * (values[place] + reached) / 2
+
+        mean = (area(high) - area(low)) / (high - low)
+        return min(max(mean, min(values)), max(values))  # which rounding must not leave
+
+    def _areas(self, timeline: Timeline) -> tuple[list[float], list[float], list[float]]:
+        moments = timeline.moments[:-1]
+        values = [self.inner.at(moment, timeline) for moment in moments]
+        steps = [
+            (late - early) * (first + second) / 2
+            for (early, first), (late, second) in itertools.pairwise(zip(moments, values, strict=True))
+        ]
+        return moments, values, [0.0, *itertools.accumulate(steps)]
 
 
-def _way(name: str, plain: list[str], named: dict[str, str]) -> Schedule:
-    if named or len(plain) not in (2, 4):
-        raise ValueError(f"{name}() takes two values, and two times if you like")
-    times = [Time.read(word) for word in plain[2:]] or [Time(0, "%"), Time(100, "%")]
-    return Keyframes(times, [number(word) for word in plain[:2]], WAYS[name])
+def between(moments: list[float], values: list[float], seconds: float) -> float:
+    """Return the value on the straight line between those before and after, held before and after them all."""
+    after = bisect.bisect_right(moments, seconds)
+    if after in (0, len(moments)):
+        return values[-1] if after else values[0]
+    early, late = moments[after - 1], moments[after]
+    return values[after - 1] + (seconds - early) / (late - early) * (values[after] - values[after - 1])
 
 
-def _wave(name: str, plain: list[str], named: dict[str, str]) -> Schedule:
-    words = dict(zip(WAVE_WORDS, plain, strict=False)) | named
-    if "period" not in words or len(plain) > len(WAVE_WORDS) or set(words) - set(WAVE_WORDS):
-        raise ValueError(f"{name}() takes period=, low=, high=, phase=")
-    period = Time.read(words["period"])
-    if period.amount == 0:
-        raise ValueError("a period is more than 0")
-    low, high, phase = (number(words.get(word, usual)) for word, usual in WAVE_DEFAULTS.items())
-    return Oscillation([period], [low, high], WAVES[name], phase)
+def constant(value: float) -> Schedule:
+    """Return what has the same value all the time."""
+    return Keyframes([Time(0, "s")], [value], float)
 
 
-def read_call(text: str) -> tuple[str, list[str], dict[str, str]]:
-    """Take ``name(a, b, key=c)`` apart into its name and its arguments, which may be calls themselves.
+def _corners(function: Callable[..., float]) -> Callable[..., Bounds]:
+    """Bound a function that is straight in each of its arguments: it is greatest and least in a corner."""
 
-    Raises:
-        ValueError: it is no such thing.
-    """
-    found = re.fullmatch(r"\s*(\w+)\s*\((.*)\)\s*", text)
-    if found is None:
-        raise ValueError(f"cannot read {text!r}")
-    words = split_outside_brackets(found[2]) if found[2].strip() else []
-    plain = [word.strip() for word in words if not re.match(r"\s*\w+\s*=", word)]
-    named = dict(word.split("=", 1) for word in words if re.match(r"\s*\w+\s*=", word))
-    return found[1], plain, {key.strip(): value.strip() for key, value in named.items()}
+    def bound(*given: Bounds) -> Bounds:
+        found = [function(*corner) for corner in itertools.product(*given)]
+        if any(math.isnan(value) for value in found):
+            return Bounds(-math.inf, math.inf)
+        return Bounds(min(found), max(found))
+
+    return bound
 
 
-def split_outside_brackets(text: str) -> list[str]:
-    """Split at the commas that stand in no bracket and in no quotes."""
-    parts, depth, quote, begins = [], 0, "", 0
-    for place, sign in enumerate(text):
-        if quote or sign in "'\"":
-            quote = "" if sign == quote else quote or sign
-        depth += (sign in "([{") - (sign in ")]}") if not quote else 0
-        if sign == "," and depth == 0 and not quote:
-            parts.append(text[begins:place])
-            begins = place + 1
-    return [*parts, text[begins:]]
+def _ends(function: Callable[..., float]) -> Callable[..., Bounds]:
+    """Bound a function that never falls where an argument rises."""
+    return lambda *given: Bounds(
+        function(*(each.low for each in given)), function(*(each.high for each in given))
+    )
+
+
+def total(terms: list[Schedule]) -> Schedule:
+    """Add any number of terms."""
+    return Applied(
+        lambda *values: float(sum(values)), tuple(terms), _ends(lambda *values: float(sum(values)))
+    )
+
+
+def product(factors: list[Schedule]) -> Schedule:
+    """Multiply any number of factors."""
+
+    def bound(*given: Bounds) -> Bounds:
+        found = given[0]
+        for each in given[1:]:
+            found = _corners(lambda first, second: first * second)(found, each)
+        return found
+
+    return Applied(lambda *values: float(math.prod(values)), tuple(factors), bound)
+
+
+def _clamp(value: float, low: float, high: float) -> float:
+    return min(max(value, low), high)
+
+
+def _map(value: float, low: float, high: float) -> float:
+    return low + value * (high - low)
+
+
+def _steps(value: float, count: float) -> float:
+    return math.floor(value * (count - 1) + 0.5) / (count - 1) if math.isfinite(value) else value
+
+
+class Function(NamedTuple):
+    """A function of the grammar."""
+
+    apply: Callable[..., float]
+    bound: Callable[..., Bounds]
+    takes: str
+    """What stands between its brackets."""
+
+
+FUNCTIONS: Mapping[str, Function] = {
+    "min": Function(min, _ends(min), "a, b"),
+    "max": Function(max, _ends(max), "a, b"),
+    "clamp": Function(_clamp, _ends(_clamp), "a, low, high"),
+    "steps": Function(_steps, _ends(_steps), "a, count"),
+    "map": Function(_map, _corners(_map), "a, low, high"),
+}
+SHIFTS: Mapping[str, type[Elsewhere]] = {"delay": Delay, "smooth": Smooth}

@@ -7,7 +7,7 @@ import functools
 import math
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from vae_experiments.schedules.waveform import Waveform
 
-_TIME = re.compile(r"(?P<amount>\d+(?:\.\d+)?|\.\d+)(?P<unit>s|f|%)")
+Value = TypeVar("Value")
+_TIME = re.compile(r"(?P<amount>(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)(?P<unit>s|f|%)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,13 @@ class Timeline:
         number, share = int(frame), frame % 1
         begins = float(self.begins(number))
         return begins + share * (float(self.begins(number + 1)) - begins) if share else begins
+
+    def once(self, key: object, make: Callable[[], Value]) -> Value:
+        """Return what is made of this clip once, by what asks for it."""
+        if key not in self.heard:
+            self.heard[key] = make()
+        made: Value = self.heard[key]
+        return made
 
     @functools.cached_property
     def moments(self) -> list[float]:

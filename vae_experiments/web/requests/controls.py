@@ -18,6 +18,7 @@ from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import ChainStep
 from vae_experiments.manipulations.masks import Mask
 from vae_experiments.options import Scheduled, kinds
+from vae_experiments.schedules import parse_schedule
 from vae_experiments.sources import Pattern
 
 if TYPE_CHECKING:
@@ -137,6 +138,8 @@ def typed(kind: type[Option], name: str, value: Any, address: str) -> Any:
             return [int(word) for word in text.strip("[] ").replace(",", " ").split()]
         except ValueError:
             raise refused(text, "must be whole numbers", "write them as 0, 3, 5") from None
+    if wanted is Scheduled and _names_a_file(text):
+        raise refused(text, "reads a file, and this page takes none in an expression", ELSEWHERE)
     if name == "mask" and not _draws_or_names_a_pattern(text):
         names = ", ".join(patterns())
         raise refused(text, "no shape and no pattern", f"circle(...), box(...) or one of: {names}")
@@ -155,6 +158,14 @@ def _number(value: Any, whole: bool) -> float:
         raise ValueError(value)
     # The digits that are shown are the number: the printed command then means the same.
     return int(number) if whole else float(f"{number:.6g}")
+
+
+def _names_a_file(text: str) -> bool:
+    """Whether a schedule reads a file; what is wrong with one that breaks the grammar, the setting itself says."""
+    try:
+        return bool(parse_schedule(text).files)
+    except ValueError:
+        return False
 
 
 def _draws_or_names_a_pattern(mask: str) -> bool:
