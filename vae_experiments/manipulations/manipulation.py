@@ -143,6 +143,11 @@ class ChainStep(Option, group="manipulation"):
             dotted(self.address(), name): self.values(name, clip, range(count)) for name in self._schedules()
         }
 
+    def sounds(self) -> set[str]:
+        """Name the files whose sound its settings listen to; the empty name is the source's own."""
+        nodes = [node for text in self._schedules().values() for node in parse_schedule(text).nodes]
+        return {getattr(node, "path", "") for node in nodes if getattr(node, "hears_sound", False)}
+
     def check_files(self, clip: Clip) -> None:
         """Look over the files that expressions name.
 

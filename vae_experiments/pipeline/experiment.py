@@ -16,9 +16,11 @@ from vae_experiments.options import Option, foreign_settings, setting
 from vae_experiments.pipeline.calibration import Sample, Target, calibrated
 from vae_experiments.pipeline.folder_lock import reserved
 from vae_experiments.pipeline.latent_source import GivenLatents, Latents, fitted
+from vae_experiments.pipeline.moving_settings import MovingSettings
 from vae_experiments.pipeline.run_folder import WRITTEN, Output, RunFolder
 from vae_experiments.pipeline.runner import stream
 from vae_experiments.pipeline.second_video import clip_of
+from vae_experiments.pipeline.soundtracks import chosen_song
 from vae_experiments.runtime.device import Device, give_threads_back
 from vae_experiments.runtime.memory import forget_peak_memory, peak_memory_bytes
 from vae_experiments.runtime.progress import Progress, announce, waiting
@@ -120,6 +122,7 @@ class Experiment:
         with waiting("reading the source"):
             info = self._checked_info(autoencoder)
             clip = self._checked_clip(autoencoder)
+            song = chosen_song(self.output.sound, clip, info)
         self._introduce(info, autoencoder)
         content = self._content()
         run_cache = self._run_cache(autoencoder, content)
@@ -129,11 +132,20 @@ class Experiment:
             self._warm_up(autoencoder)
         found = self._calibrated(autoencoder, clip, run_cache, watch)
         links = found.links if found else self.manipulations
-        speed = _sound_speed(links, info)
+        speed, moving = _sound_speed(links, info), MovingSettings.of(links, clip)
         raw_form = RawForm(autoencoder.normalisation.undo, is_video=autoencoder.time_stride > 1)
         changes_length, has_original = lengths_differ(links), self.source.has_frames
         outputs = RunFolder(
-            folder, self.output, info, self._names(), changes_length, speed, has_original, raw_form
+            folder,
+            self.output,
+            info,
+            self._names(),
+            changes_length,
+            speed,
+            has_original,
+            raw_form,
+            moving,
+            song,
         )
         steps = stream(self.source, autoencoder, links, clip, self.batch_size, watch, outputs.see, run_cache)
         with outputs, Progress(info.frames) as progress, BackgroundWriter(outputs.take) as behind:

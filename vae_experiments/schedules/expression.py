@@ -223,8 +223,8 @@ class Smooth(Elsewhere):
 
 def between(moments: list[float], values: list[float], seconds: float) -> float:
     """Return the value on the straight line between those before and after, held before and after them all."""
-    after = bisect.bisect_right(moments, seconds)
-    if after in (0, len(moments)):
+    after = bisect.bisect_right(moments, seconds, 0, len(values))
+    if after in (0, len(values)):
         return values[-1] if after else values[0]
     early, late = moments[after - 1], moments[after]
     return values[after - 1] + (seconds - early) / (late - early) * (values[after] - values[after - 1])
