@@ -26,7 +26,8 @@ from vae_experiments.cache.latent_files import Which
 from vae_experiments.cli.overrides import quoted
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Clip, Retime, Wave
-from vae_experiments.manipulations.masks import FrameRange, Mask
+from vae_experiments.manipulations.frame_range import FrameRange
+from vae_experiments.manipulations.masks import Mask
 from vae_experiments.pipeline.second_video import SecondVideos
 from vae_experiments.schedules import parse_schedule
 from vae_experiments.sources import MovingCircle, Sound, SourceInfo

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import Self
 
-from vae_experiments.manipulations.masks import MASKS, RANGES, FrameRange, Mask
+from vae_experiments.manipulations.frame_range import RANGES, FrameRange
+from vae_experiments.manipulations.masks import MASKS, Mask
 from vae_experiments.options import Option, Scheduled, dotted, setting
 from vae_experiments.runtime.streams import tee
 from vae_experiments.schedules import UnheardError, parse_schedule
@@ -219,12 +220,17 @@ class Manipulation(ChainStep, group="manipulation"):
             self._check_channels(clip.channels)
         if clip.latents is not None and not FrameRange.read(self.frames).over(0, clip.latents, clip).any():
             raise self.error_for("frames", f"none of the clip's {clip.frames} frames", f"write {RANGES}")
-        mask = Mask.read(self.mask).path
-        paths = {"mask": mask} if mask else {}
-        paths |= {name: getattr(self, name) for name in self.second_videos}
-        for name, path in paths.items():
+        mask = Mask.read(self.mask)
+        paths = [("mask", path) for path in mask.paths]
+        paths += [(name, getattr(self, name)) for name in self.second_videos]
+        for name, path in paths:
             if clip.check_path:
                 clip.check_path(path, f"{self.address()}.{name}")
+        self._check_files("mask", mask.files, clip)
+        try:
+            mask.check(clip)
+        except UnheardError as error:
+            raise self.error_for("mask", str(error), error.hint) from None
 
     def _check_channels(self, count: int) -> None:
         if max(self.channels, default=-1) >= count:

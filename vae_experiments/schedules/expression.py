@@ -235,6 +235,11 @@ def constant(value: float) -> Schedule:
     return Keyframes([Time(0, "s")], [value], float)
 
 
+def keyframes(marks: list[Time], values: list[float]) -> Schedule:
+    """Return what has each value at its time, with straight lines between."""
+    return Keyframes(marks, values, float)
+
+
 def _corners(function: Callable[..., float]) -> Callable[..., Bounds]:
     """Bound a function that is straight in each of its arguments: it is greatest and least in a corner."""
 

@@ -39,6 +39,21 @@ def split_outside_brackets(text: str) -> list[str]:
     return [*parts, text[begins:]]
 
 
+def split_at_word(text: str, word: str) -> list[str]:
+    """Split at a word that stands by itself, in no bracket and in no quotes."""
+    parts, depth, quote, begins = [], 0, "", 0
+    for found in re.finditer(rf"['\"()]|(?<![^\s)]){word}(?![^\s(])", text):
+        sign = found[0]
+        if quote or sign in "'\"":
+            quote = "" if sign == quote else quote or sign
+        elif sign in "()":
+            depth += 1 if sign == "(" else -1
+        elif depth == 0:
+            parts.append(text[begins : found.start()])
+            begins = found.end()
+    return [*parts, text[begins:]]
+
+
 def matching_bracket(text: str, opens: int) -> int:
     """Return where the bracket closes that opens at a place, outside quotes.
 

@@ -29,7 +29,7 @@ SECOND = "second_video"
 LONGEST_TEXT = 200
 FARTHEST = 20
 """A bound that is farther off than so many times the default is for what is typed, not for a hand's slider."""
-TEXT = re.compile(r"[\w ,.()*=+:%-]*|\d+/\d+", re.ASCII)
+TEXT = re.compile(r"[\w ,.()*=+:%#-]*|\d+/\d+", re.ASCII)
 """All that the grammars of ranges, masks, schedules and rates need; no slash of a path, no ``$``."""
 ELSEWHERE = "type the command yourself for any other"
 
@@ -171,7 +171,7 @@ def _names_a_file(text: str) -> bool:
 def _draws_or_names_a_pattern(mask: str) -> bool:
     """Whether a mask reads no file; what is wrong with one that breaks the grammar, the setting itself says."""
     try:
-        return Mask.read(mask).path in ("", *patterns())
+        return set(Mask.read(mask).paths) <= set(patterns()) and not Mask.read(mask).files
     except ValueError:
         return True
 
