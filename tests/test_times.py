@@ -26,9 +26,10 @@ from vae_experiments.cache.latent_files import Which
 from vae_experiments.cli.overrides import quoted
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Clip, Retime, Wave
-from vae_experiments.manipulations.masks import FrameRange, Mask
+from vae_experiments.manipulations.frame_range import FrameRange
+from vae_experiments.manipulations.masks import Mask
 from vae_experiments.pipeline.second_video import SecondVideos
-from vae_experiments.schedules import Timeline, parse_schedule
+from vae_experiments.schedules import parse_schedule
 from vae_experiments.sources import MovingCircle, Sound, SourceInfo
 from vae_experiments.tensors import Size, to_pixels
 from vae_experiments.writers import Comparison, open_mp4
@@ -308,7 +309,7 @@ def test_a_schedule_has_for_each_frame_the_value_of_its_own_moment() -> None:
 def test_a_steady_clip_counts_by_its_rate_to_the_last_bit() -> None:
     clip = Clip(fps=float(NTSC), frames=100)
     assert [clip.seconds(number) for number in range(100)] == [number / float(NTSC) for number in range(100)]
-    assert clip.timeline == Timeline(float(NTSC), 99 / float(NTSC))
+    assert (clip.timeline.fps, clip.timeline.last_seconds) == (float(NTSC), 99 / float(NTSC))
     causal = Clip(fps=8, frames=13, time_stride=4)
     assert [causal.seconds(number) for number in range(4)] == [0, 1 / 8, 5 / 8, 9 / 8]
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "web": Command("web.command", "serve a page to play on"),
     "analysis": Command("analysis.command", "measure the latents of a video"),
     "benchmark": Command("commands.benchmark", "time a model, and name the fastest settings"),
+    "curves": Command("commands.curves", "draw what moving settings do over time, without running the model"),
     "doctor": Command("commands.doctor", "check this machine, and a model on it"),
     "download": Command("commands.download", "fetch models from the Hugging Face hub, to use them offline"),
     "gallery": Command("commands.gallery", "show every manipulation on one clip"),

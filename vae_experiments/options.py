@@ -29,6 +29,7 @@ else:
     Scheduled = Union[int, float, str]  # noqa: UP007  OmegaConf's own form
 """A number that may change over time: ``0.5`` or ``ramp(0,1)``."""
 
+ROUNDED = 1e-12
 _GROUPS: dict[str, dict[str, type[Option]]] = {}
 _OTHER_KINDS: dict[str, str] = {}
 """Groups that take the kinds of another one beside their own."""
@@ -56,6 +57,21 @@ class Rule:
             (self.above is None or value > self.above)
             and (self.minimum is None or value >= self.minimum)
             and (self.maximum is None or value <= self.maximum)
+        )
+
+    def unrounded(self, value: float) -> float:
+        """Return a number, brought back to a bound that only rounding left."""
+        for bound in (self.minimum, self.maximum):
+            if bound is not None and abs(value - bound) <= ROUNDED * max(1, abs(bound)):
+                return float(bound)
+        return value
+
+    def admits_some_of(self, low: float, high: float) -> bool:
+        """Whether a number from ``low`` to ``high`` keeps every bound."""
+        return (
+            (self.above is None or high > self.above)
+            and (self.minimum is None or high >= self.minimum)
+            and (self.maximum is None or low <= self.maximum)
         )
 
 
@@ -124,7 +140,7 @@ class Option:
 
     def _check(self, name: str, value: object, rule: Rule) -> None:
         if name in self.scheduled() and isinstance(value, str):
-            value = self._values_of(name, value)
+            value = self._values_of(name, value, rule)
         for number in value if isinstance(value, list | tuple) else [value]:
             if isinstance(number, list | dict):  # which OmegaConf lets into a list of numbers
                 raise self.error_for(
@@ -139,12 +155,15 @@ class Option:
             if not rule.admits(number):
                 raise self.error_for(name, f"must be {rule}")
 
-    def _values_of(self, name: str, text: str) -> list[float]:
-        """Read a schedule; each value that it moves between must keep the rule."""
+    def _values_of(self, name: str, text: str, rule: Rule) -> list[float]:
+        """Read a schedule, and return what of its values can be told without the clip: all must keep the rule."""
         try:
-            return list(parse_schedule(text).values)
+            schedule = parse_schedule(text)
         except ValueError as error:
             raise self.error_for(name, f"must be a number or a schedule ({error})", GRAMMAR) from None
+        if not schedule.is_exact and rule.admits_some_of(*schedule.bounds()):
+            return []
+        return list(schedule.bounds())
 
     @classmethod
     def scheduled(cls) -> list[str]:

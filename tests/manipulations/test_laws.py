@@ -292,7 +292,7 @@ def test_a_number_takes_a_schedule_or_refuses_it_and_never_keeps_a_text(
         moving = f"ramp({default},{default})"
         if setting in kind.scheduled():
             taken = kind(**OTHER_SETTINGS[name] | {setting: moving})
-            assert parse_schedule(getattr(taken, setting)).values == [default, default]
+            assert parse_schedule(getattr(taken, setting)).bounds() == (default, default)
             with pytest.raises(SettingError, match=f"{name}.{setting}=nonsense: must be a number or a sched"):
                 kind(**OTHER_SETTINGS[name] | {setting: "nonsense"})
         else:

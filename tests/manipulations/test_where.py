@@ -10,7 +10,8 @@ import torch
 from tests.manipulations.clips import clip_of, latents_of, through
 from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import Clip, Noise
-from vae_experiments.manipulations.masks import FrameRange, Mask
+from vae_experiments.manipulations.frame_range import FrameRange
+from vae_experiments.manipulations.masks import Mask
 from vae_experiments.tensors import Size
 
 
@@ -62,7 +63,7 @@ def test_a_range_behind_the_clip_is_refused_before_the_run() -> None:
 
 
 def test_a_file_whose_name_has_brackets_is_a_file() -> None:
-    assert Mask.read("mask(1).png").path == "mask(1).png"
+    assert Mask.read("mask(1).png").paths == ["mask(1).png"]
 
 
 def cover(
@@ -188,3 +189,156 @@ def test_a_latent_of_four_frames_takes_their_mean_mask() -> None:
 def test_what_is_no_mask_gets_a_sentence(text: str) -> None:
     with pytest.raises(SettingError, match=r"noise.mask=.*; write circle\(x,y,radius\), box"):
         Noise(mask=text)
+
+
+def seen_clip(frames: torch.Tensor, time_stride: int = 1) -> Clip:
+    """A clip whose own frames a mask follows, 8 pixels a cell."""
+    return Clip(
+        fps=8,
+        frames=len(frames),
+        time_stride=time_stride,
+        source_frames=lambda: iter(frames.split(3)),
+    )
+
+
+def grey(*levels: float, cells: int = 4) -> torch.Tensor:
+    """Frames of 4 by 4 cells, each of one grey from 0 to 1."""
+    return torch.stack([torch.full((3, 8 * cells, 8 * cells), 2.0 * level - 1) for level in levels])
+
+
+def test_luma_covers_what_is_so_bright() -> None:
+    frames = grey(0.2, 0.2, 0.2)
+    frames[1, :, :8, :16] = 0.6  # 0.8 of white over two cells
+    frames[2, :, :4, :8] = 1.0  # half a cell
+    share = cover("luma(0.5, 1)", 4, 4, 3, seen_clip(frames))
+    expected = torch.zeros(3, 4, 4)
+    expected[1, 0, :2], expected[2, 0, 0] = 1, 0.5
+    assert torch.equal(share, expected)
+    assert torch.equal(cover("luma(0, 0.5)", 4, 4, 3, seen_clip(frames)), 1 - expected)
+    assert torch.equal(
+        cover("luma(ramp(1,0), 1)", 4, 4, 3, seen_clip(grey(0.6, 0.6, 0.6)))[:, 0, 0],
+        torch.tensor([0.0, 1, 1]),
+    )
+
+
+def test_motion_covers_what_has_changed_since_the_frame_before() -> None:
+    frames = grey(0.5, 0.5, 0.5, 0.5)
+    frames[2, :, 8:16, 16:24] = 0.5
+    share = cover("motion(0.1)", 4, 4, 4, seen_clip(frames))
+    expected = torch.zeros(4, 4, 4)
+    expected[2:, 1, 2] = 1  # where it comes, and where it goes
+    assert torch.equal(share, expected)
+    assert torch.equal(cover("motion(0.1)", 4, 4, 2, seen_clip(grey(0, 1)))[0], torch.ones(4, 4)), (
+        "as the second"
+    )
+    assert not cover("motion(0.1)", 4, 4, 1, seen_clip(grey(1))).any()
+
+
+def test_a_colour_covers_what_is_near_to_it() -> None:
+    frames = grey(0.5)
+    frames[0, :, :8] = torch.tensor([1.0, -0.9, -0.8])[:, None, None]
+    expected = torch.zeros(1, 4, 4)
+    expected[0, 0] = 1
+    assert torch.equal(cover("color(#ff0000, 0.2)", 4, 4, 1, seen_clip(frames)), expected)
+    assert not cover("color(#00ff00, 0.2)", 4, 4, 1, seen_clip(frames)).any()
+
+
+def test_a_latent_of_four_frames_is_covered_by_the_mean_of_them() -> None:
+    share = cover("luma(0.5, 1)", 4, 4, 3, seen_clip(grey(1, 0, 1, 1, 0, 1, 0), time_stride=4))
+    assert share[:, 0, 0].tolist() == [1, 0.5, 0.5]
+
+
+def test_a_path_is_a_circle_on_its_way() -> None:
+    moving = cover("path(0s:0.2,0.3 1s:0.8,0.5, 0.1)", 16, 16, 9, Clip(fps=8, frames=9))
+    for frame, (x, y) in {0: (0.2, 0.3), 4: (0.5, 0.4), 8: (0.8, 0.5)}.items():
+        assert torch.equal(moving[frame], cover(f"circle({x}, {y}, 0.1)", 16, 16)[0])
+
+
+def test_regions_are_combined_as_words_say() -> None:
+    left, top = cover("box(0,0,0.5,1)"), cover("box(0,0,1,0.5)")
+    assert torch.equal(cover("box(0,0,0.5,1) and box(0,0,1,0.5)"), left * top)
+    assert torch.equal(cover("box(0,0,0.5,1) or box(0,0,1,0.5)"), torch.maximum(left, top))
+    assert torch.equal(cover("not box(0,0,0.5,1)"), 1 - left)
+    assert torch.equal(cover("not(box(0,0,0.5,1) and not box(0,0,1,0.5))"), 1 - left * (1 - top))
+    assert torch.equal(cover("box(0,0,1,0.5) or box(0,0,0.5,1) and not box(0,0,1,1)"), top), "and binds first"
+    assert torch.equal(cover("not not box(0,0,0.5,1)"), left)
+
+
+def test_a_region_grows_and_shrinks_by_a_share_of_the_shorter_side() -> None:
+    small, large = (
+        cover("box(0.25,0.25,0.5,0.75)", 8, 16)[0],
+        cover("grow(box(0.25,0.25,0.5,0.75), 0.125)", 8, 16)[0],
+    )
+    assert float(small.sum()) == 16
+    assert float(large.sum()) == pytest.approx(32 + 4 * (2 - 2**0.5)), (
+        "a cell more on each side, round at corners"
+    )
+    assert torch.equal(cover("grow(box(0.25,0.25,0.5,0.75), 0)", 8, 16)[0], small)
+    assert int(cover("grow(box(0.25,0.25,0.5,0.75), -0.125)", 8, 16).sum()) == 4
+    half = cover("grow(box(0.25,0.25,0.5,0.75), 0.0625)", 8, 16)[0]
+    assert half[4, 3:9].tolist() == [0.5, 1, 1, 1, 1, 0.5]
+
+
+def test_a_softer_region_has_as_much_and_no_hard_edge() -> None:
+    hard, soft = (
+        cover("box(0.25,0.25,0.75,0.75)", 32, 32)[0],
+        cover("soft(box(0.25,0.25,0.75,0.75), 0.1)", 32, 32)[0],
+    )
+    assert float(soft.sum()) == pytest.approx(float(hard.sum()), rel=1e-4)
+    assert float((soft[:, 1:] - soft[:, :-1]).abs().max()) < 0.3
+    assert torch.equal(cover("soft(box(0.25,0.25,0.75,0.75), 0)", 32, 32)[0], hard)
+
+
+EVERY_KIND = [
+    *[
+        "circle(wander(0.2s),0.5,0.3)",
+        "box(0,0,ramp(0,1),1)",
+        "path(0s:0.2,0.3 0.5s:0.8,0.5, 0.2)",
+        "white.mp4",
+    ],
+    *["luma(0.5,1)", "motion(0.1)", "color(#808080,0.3)", "grow(luma(0.5,1), 0.2)", "soft(white.mp4, 0.2)"],
+    *["luma(brightness(),1) and not circle(0.5,0.5,motion())", "outside (white.mp4 or motion(0.1))"],
+]
+
+
+@pytest.mark.parametrize("mask", EVERY_KIND)
+@pytest.mark.parametrize("time_stride", [1, 4])
+def test_every_kind_lies_between_0_and_1_and_is_the_same_at_any_chunk_size(
+    mask: str, time_stride: int
+) -> None:
+    latents = latents_of((6, 2, 4, 4))
+    clip = clip_of(latents, time_stride=time_stride)
+    frames = latents_of((clip.frames or 0, 3, 32, 32), seed=4).clamp(-1, 1)
+    clip = replace(clip, source_frames=lambda: iter(frames.split(5)))
+    share = Mask.read(mask).over(clip)(latents, 0)
+    assert share.shape == (6, 1, 4, 4)
+    assert 0 <= float(share.min()) < float(share.max()) <= 1
+    noise = Noise(scale=1, mask=mask)
+    whole = through(noise, latents, clip=clip)
+    assert all(torch.equal(through(noise, latents, count, clip), whole) for count in (1, 2, 4))
+    noise.check(clip)
+
+
+@pytest.mark.parametrize(
+    ("mask", "reason"),
+    [
+        ("oval(1,2)", r"there is no oval\(\)"),
+        ("circle(1,2)", r"circle\(\) takes 3 numbers, and soft= if you like"),
+        ("color(red, 0.1)", r"color\(\) takes a colour and a number from 0 to 1"),
+        ("luma(1)", r"luma\(\) takes two numbers"),
+        ("path(0.1)", r"path\(\) takes places and a radius, as path\(0s:0.2,0.3"),
+        ("path(0s:0.2 2s:0.1,0.3, 0.1)", "'0s:0.2' is not a place of a path"),
+        ("grow(white.mp4)", r"grow\(\) takes a mask and a number"),
+        ("circle(1,2,3) and", "a mask is missing"),
+        ("(" * 40 + "white.mp4" + ")" * 40, "more than 32 brackets"),
+    ],
+)
+def test_what_is_no_mask_says_what_is_wrong(mask: str, reason: str) -> None:
+    with pytest.raises(SettingError, match=f"noise.mask=.*{reason}.*; write circle"):
+        Noise(mask=mask)
+
+
+def test_a_mask_that_follows_what_is_not_there_is_refused_before_the_run() -> None:
+    for mask in ("luma(0.5,1)", "circle(audio(low),0.5,0.3)"):
+        with pytest.raises(SettingError, match="noise.mask=.*: there (are no frames to look at|is no sound)"):
+            Noise(mask=mask).check(clip_of(latents_of((6, 2, 4, 4))))

@@ -6,7 +6,6 @@ import copy
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.manipulations.clip import Clip
-from vae_experiments.schedules import WAVE_DEFAULTS, WAVE_WORDS, WAYS, read_call
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,6 +23,21 @@ def chain(
         chunks = link.apply(chunks, clip)
         clip = link.after(clip)
     return iter(chunks)
+
+
+def checked(links: Sequence[ChainStep], clip: Clip) -> Clip:
+    """Tell every step of the clip, before anything is written, and return what it is like after all of them.
+
+    Raises:
+        VaeExperimentsError: a step does not suit it, or a value of a setting that moves breaks its rule.
+    """
+    for link in links:
+        link.check_files(clip)
+        if clip.latents is not None:
+            link.curves(clip)
+        link.check(clip)
+        clip = link.after(clip)
+    return clip
 
 
 def outcome(links: Sequence[ChainStep], clip: Clip) -> Clip:
@@ -64,16 +78,8 @@ def _weakened(link: ChainStep, share: float) -> Any:
 
 
 def schedule_times(text: str, factor: float) -> str:
-    """Write a schedule whose values, and not its times, are multiplied: ``ramp(0, 0.5)`` for ``ramp(0, 1)``."""
-    if "(" not in text:
-        marks = (word.rpartition(":") for word in text.split())
-        return " ".join(f"{time}{colon}{_times(value, factor)}" for time, colon, value in marks)
-    name, plain, named = read_call(text)
-    if name in WAYS:
-        return f"{name}({', '.join([*(_times(value, factor) for value in plain[:2]), *plain[2:]])})"
-    words = dict(zip(WAVE_WORDS, plain, strict=False)) | named
-    words |= {key: _times(words.get(key, WAVE_DEFAULTS[key]), factor) for key in ("low", "high")}
-    return f"{name}({', '.join(f'{key}={value}' for key, value in words.items())})"
+    """Write a schedule whose values, and not its times, are multiplied."""
+    return f"{factor:g}*({text})"
 
 
 def _times(value: float | str, factor: float) -> str:

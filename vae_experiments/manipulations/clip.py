@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from vae_experiments.schedules import Timeline
@@ -11,7 +12,9 @@ from vae_experiments.tensors import Endless, Size
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from fractions import Fraction
+    from pathlib import Path
 
+    from vae_experiments.schedules import Waveform
     from vae_experiments.tensors import Frames, Latents
 
 
@@ -52,6 +55,15 @@ class Clip:
     digests: Callable[[], Mapping[str, str]] = dict
     """Gives the digests of other videos that were checked, by the setting that named each; raises the
     sentence about one that has changed since."""
+    source_frames: Callable[[], Iterator[Frames]] | None = None
+    """Reads the source's own frames again from the start, in chunks ``T 3 H W``."""
+    sound_of: Callable[[str], Waveform] | None = None
+    """Reads the sound of a file by its name from the clip's first frame on, or with no name that of the source;
+    raises an ``UnheardError`` where there is none."""
+    file_of: Callable[[str], Path] | None = None
+    """Finds another file, such as a table, by its name; raises an ``UnheardError`` where there is none."""
+    check_file: Callable[[str, str], None] | None = None
+    """Takes the digest of another file that the setting names; raises the sentence about one that cannot be read."""
     posterior_std: Callable[[], Iterator[Latents]] | None = None
     """Gives the standard deviations of the encoder's posterior, in step with the latents."""
     is_sampled: bool = False
@@ -66,13 +78,22 @@ class Clip:
             return None
         return 1 + max(0, -(-(self.frames - self.first_frames) // self.time_stride))
 
-    @property
+    @cached_property
     def timeline(self) -> Timeline:
         """What times are measured by."""
-        timeline = Timeline(self.fps, None, self.begins)
+        timeline = Timeline(
+            self.fps,
+            None,
+            self.begins,
+            self.latents,
+            self.frame,
+            self.sound_of,
+            self.source_frames,
+            self.file_of,
+        )
         if self.latents is None:
             return timeline
-        return timeline._replace(last_seconds=timeline.seconds(self.frame(max(self.latents - 1, 0))))
+        return replace(timeline, last_seconds=timeline.seconds(self.frame(max(self.latents - 1, 0))))
 
     @property
     def rate_hz(self) -> float:

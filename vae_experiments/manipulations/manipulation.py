@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import logging
+import math
 from typing import TYPE_CHECKING, ClassVar
 
 from typing_extensions import Self
 
-from vae_experiments.manipulations.masks import MASKS, RANGES, FrameRange, Mask
-from vae_experiments.options import Option, Scheduled, setting
+from vae_experiments.manipulations.frame_range import RANGES, FrameRange
+from vae_experiments.manipulations.masks import MASKS, Mask
+from vae_experiments.options import Option, Scheduled, dotted, setting
 from vae_experiments.runtime.streams import tee
-from vae_experiments.schedules import parse_schedule
+from vae_experiments.schedules import UnheardError, parse_schedule
 from vae_experiments.tensors import Joined, numbered
 
 if TYPE_CHECKING:
@@ -103,13 +105,63 @@ class ChainStep(Option, group="manipulation"):
             return self
         import torch
 
-        seconds = [clip.seconds(number) for number in range(first, first + count)]
         now = copy.copy(self)
-        for name, text in moving.items():
-            schedule = parse_schedule(text)
-            values = [schedule.at(moment, clip.timeline) for moment in seconds]
+        for name in moving:
+            values = self.values(name, clip, range(first, first + count))
             setattr(now, name, torch.tensor(values).reshape(-1, 1, 1, 1))
         return now
+
+    def values(self, name: str, clip: Clip, latents: Iterable[int]) -> list[float]:
+        """Return what a scheduled setting is for some latents of a clip, by their numbers.
+
+        Raises:
+            SettingError: a value breaks its rule, or there is nothing to listen to.
+        """
+        schedule = parse_schedule(getattr(self, name))
+        rule = next(rule for each, _, rule in self.settings() if each == name)
+        found = []
+        for moment in map(clip.seconds, latents):
+            try:
+                value = rule.unrounded(schedule.at(moment, clip.timeline))
+            except UnheardError as error:
+                raise self.error_for(name, str(error), error.hint) from None
+            if not (math.isfinite(value) and rule.admits(value)):
+                bounds = f"must be {rule}" if str(rule) else "must be a finite number"
+                hint = "keep it between them with clamp(..., low, high)"
+                raise self.error_for(name, f"{bounds}, and is {value:.4g} at {moment:.3g} s", hint)
+            found.append(value)
+        return found
+
+    def curves(self, clip: Clip) -> dict[str, list[float]]:
+        """Return what each scheduled setting is for every latent of a clip whose length is known, by its address.
+
+        Raises:
+            SettingError: a value breaks its rule, or there is nothing to listen to.
+        """
+        assert clip.latents is not None, "a clip of unknown length has no curves"
+        count = clip.latents
+        return {
+            dotted(self.address(), name): self.values(name, clip, range(count)) for name in self._schedules()
+        }
+
+    def sounds(self) -> set[str]:
+        """Name the files whose sound its settings listen to; the empty name is the source's own."""
+        nodes = [node for text in self._schedules().values() for node in parse_schedule(text).nodes]
+        return {getattr(node, "path", "") for node in nodes if getattr(node, "hears_sound", False)}
+
+    def check_files(self, clip: Clip) -> None:
+        """Look over the files that expressions name.
+
+        Raises:
+            VaeExperimentsError: one is not there.
+        """
+        for name, text in self._schedules().items():
+            self._check_files(name, parse_schedule(text).files, clip)
+
+    def _check_files(self, name: str, files: Iterable[str], clip: Clip) -> None:
+        for file in files:
+            if clip.check_file:
+                clip.check_file(file, dotted(self.address(), name))
 
     def _schedules(self) -> dict[str, str]:
         values = ((name, getattr(self, name)) for name in self.scheduled())
@@ -168,12 +220,17 @@ class Manipulation(ChainStep, group="manipulation"):
             self._check_channels(clip.channels)
         if clip.latents is not None and not FrameRange.read(self.frames).over(0, clip.latents, clip).any():
             raise self.error_for("frames", f"none of the clip's {clip.frames} frames", f"write {RANGES}")
-        mask = Mask.read(self.mask).path
-        paths = {"mask": mask} if mask else {}
-        paths |= {name: getattr(self, name) for name in self.second_videos}
-        for name, path in paths.items():
+        mask = Mask.read(self.mask)
+        paths = [("mask", path) for path in mask.paths]
+        paths += [(name, getattr(self, name)) for name in self.second_videos]
+        for name, path in paths:
             if clip.check_path:
                 clip.check_path(path, f"{self.address()}.{name}")
+        self._check_files("mask", mask.files, clip)
+        try:
+            mask.check(clip)
+        except UnheardError as error:
+            raise self.error_for("mask", str(error), error.hint) from None
 
     def _check_channels(self, count: int) -> None:
         if max(self.channels, default=-1) >= count:

@@ -129,14 +129,20 @@ def psnr_db_of(original: Pixels, other: Pixels) -> float | None:
     return fidelity.summary()["psnr_db"]
 
 
-def as_table(fidelities: Mapping[str, Fidelity], frames: int, begins: Callable[[int], Fraction]) -> str:
-    """Write when each frame begins and the numbers of every video as CSV, a row a frame.
+def as_table(
+    fidelities: Mapping[str, Fidelity],
+    frames: int,
+    begins: Callable[[int], Fraction],
+    settings: Mapping[str, Sequence[float]],
+) -> str:
+    """Write when each frame begins, the numbers of every video and the settings that move as CSV, a row a frame.
 
     A number is empty where a video has no such frame.
     """
-    columns = {
+    columns: dict[str, Sequence[float | None]] = {
         f"{name}.{key}": column for name, video in fidelities.items() for key, column in video.columns.items()
     }
+    columns |= settings
     rows = [
         [
             frame,

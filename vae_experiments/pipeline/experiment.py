@@ -10,15 +10,17 @@ from vae_experiments.cache import Cache, RunCache
 from vae_experiments.cache.comfyui_latent import RawForm
 from vae_experiments.errors import SourceError
 from vae_experiments.files import digest_of
-from vae_experiments.manipulations import Noise, lengths_differ, playing_speed
+from vae_experiments.manipulations import Noise, checked, lengths_differ, playing_speed
 from vae_experiments.models import Bundled, load_pair
 from vae_experiments.options import Option, foreign_settings, setting
 from vae_experiments.pipeline.calibration import Sample, Target, calibrated
 from vae_experiments.pipeline.folder_lock import reserved
 from vae_experiments.pipeline.latent_source import GivenLatents, Latents, fitted
+from vae_experiments.pipeline.moving_settings import MovingSettings
 from vae_experiments.pipeline.run_folder import WRITTEN, Output, RunFolder
 from vae_experiments.pipeline.runner import stream
 from vae_experiments.pipeline.second_video import clip_of
+from vae_experiments.pipeline.soundtracks import chosen_song
 from vae_experiments.runtime.device import Device, give_threads_back
 from vae_experiments.runtime.memory import forget_peak_memory, peak_memory_bytes
 from vae_experiments.runtime.progress import Progress, announce, waiting
@@ -120,6 +122,7 @@ class Experiment:
         with waiting("reading the source"):
             info = self._checked_info(autoencoder)
             clip = self._checked_clip(autoencoder)
+            song = chosen_song(self.output.sound, clip, info)
         self._introduce(info, autoencoder)
         content = self._content()
         run_cache = self._run_cache(autoencoder, content)
@@ -129,11 +132,20 @@ class Experiment:
             self._warm_up(autoencoder)
         found = self._calibrated(autoencoder, clip, run_cache, watch)
         links = found.links if found else self.manipulations
-        speed = _sound_speed(links, info)
+        speed, moving = _sound_speed(links, info), MovingSettings.of(links, clip)
         raw_form = RawForm(autoencoder.normalisation.undo, is_video=autoencoder.time_stride > 1)
         changes_length, has_original = lengths_differ(links), self.source.has_frames
         outputs = RunFolder(
-            folder, self.output, info, self._names(), changes_length, speed, has_original, raw_form
+            folder,
+            self.output,
+            info,
+            self._names(),
+            changes_length,
+            speed,
+            has_original,
+            raw_form,
+            moving,
+            song,
         )
         steps = stream(self.source, autoencoder, links, clip, self.batch_size, watch, outputs.see, run_cache)
         with outputs, Progress(info.frames) as progress, BackgroundWriter(outputs.take) as behind:
@@ -199,11 +211,9 @@ class Experiment:
 
     def _checked_clip(self, autoencoder: Autoencoder) -> Clip:
         """Tell every manipulation, and the formats, of the clip before anything is written."""
-        given = clip = clip_of(self.source, autoencoder, self.batch_size, self.places)
-        for manipulation in self.manipulations:
-            manipulation.check(clip)
-            clip = manipulation.after(clip)
-        self.output.check(self.source.info, clip.frames, videos=3 if self.manipulations else 2)
+        given = clip_of(self.source, autoencoder, self.batch_size, self.places)
+        frames = checked(self.manipulations, given).frames
+        self.output.check(self.source.info, frames, videos=3 if self.manipulations else 2)
         return given
 
     def _introduce(self, info: SourceInfo, autoencoder: Autoencoder) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ from vae_experiments.metrics import (
 from vae_experiments.metrics.latent_statistics import REACH
 from vae_experiments.options import Option, setting
 from vae_experiments.pipeline.folder_lock import FAILURE
+from vae_experiments.pipeline.moving_settings import PICTURE, MovingSettings
+from vae_experiments.pipeline.soundtracks import Soundtracks
 from vae_experiments.runtime.progress import waiting
 from vae_experiments.tensors import to_pixels
 from vae_experiments.writers import (
@@ -30,7 +33,6 @@ from vae_experiments.writers import (
     Comparison,
     LatentPicture,
     OutputClock,
-    cut_sound,
     open_mp4,
     plot_latents,
     plot_metrics,
@@ -53,9 +55,11 @@ LONGEST_NAME = 160
 FINISHED, TABLE = "metrics.json", "metrics.csv"
 ORIGINAL, RECONSTRUCTED, COMPARISON = "original", "reconstructed", "comparison"
 LATENTS = "latents"
+PICTURES = {"Latents": "latents.png", "Settings over time": PICTURE, "Over time": "metrics.png"}
+"""Of the report, by their titles."""
 WRITTEN = (
     *("original.mp4", "reconstructed.mp4", "reconstructed_with_*.mp4", "comparison.mp4", LATENTS),
-    *("metrics.json", "metrics.csv", "metrics.png", "latents.png", "provenance.json", "report.html"),
+    *("metrics.json", "metrics.csv", "metrics.png", "latents.png", PICTURE, "provenance.json", "report.html"),
     *(SUMS, FAILURE),
     *(
         f"{name}{kind.suffix}"
@@ -72,7 +76,7 @@ class Output(Option, group="output", single=True):
 
     comparison: bool = setting("comparison.mp4, the videos side by side", default=True)
     table: bool = setting("metrics.csv, one row a frame", default=True)
-    pictures: bool = setting("latents.png and metrics.png", default=True)
+    pictures: bool = setting("latents.png, metrics.png and settings.png", default=True)
     report: bool = setting("report.html, all of it on one page", default=True)
     provenance: bool = setting("provenance.json, all that it takes to repeat the run", default=True)
     latents: bool = setting(
@@ -82,6 +86,7 @@ class Output(Option, group="output", single=True):
         f"the numbers that say how far a video is from the original: {', '.join(METRICS)}",
         default=list(DEFAULT_METRICS),
     )
+    sound: str = setting("a file whose sound is laid under the videos in place of the source's", default="")
     formats: list[str] = setting(
         f"what the decoded videos are written as beside mp4: {', '.join(FORMATS)}", default=[]
     )
@@ -141,9 +146,12 @@ class RunFolder:
         speed: float | None = None,
         has_original: bool = True,
         raw_form: RawForm | None = None,
+        settings: MovingSettings | None = None,
+        song: Path | None = None,
     ) -> None:
         self.folder, self.wants, self.info = folder, wants, info
         self.lengths_differ, self.speed, self._raw_form = lengths_differ, speed, raw_form
+        self.settings, self._soundtracks = settings or MovingSettings(), Soundtracks(info, song)
         self.changed_name = f"{RECONSTRUCTED}_with_{_joined(names)}" if names else None
         self._changed_label = f"{RECONSTRUCTED} with {' + '.join(names).replace('_', ' ')}"
         self._shown = [name for name in (ORIGINAL, RECONSTRUCTED, self.changed_name) if name]
@@ -241,7 +249,10 @@ class RunFolder:
     def finish(self, metrics: Mapping[str, Any], provenance: Mapping[str, Any], title: str) -> None:
         """Write all that is not a video."""
         if self.wants.table:
-            write_text(self.folder / TABLE, as_table(self.fidelity, self.frames, self.info.begins))
+            write_text(
+                self.folder / TABLE,
+                as_table(self.fidelity, self.frames, self.info.begins, self.settings.curves),
+            )
         if self.wants.pictures:
             self._draw()
         if self.wants.provenance:
@@ -271,6 +282,7 @@ class RunFolder:
         wants = self.wants
         others = {FINISHED: True, TABLE: wants.table, "report.html": wants.report}
         others |= {"metrics.png": wants.pictures and bool(self.fidelity), "latents.png": wants.pictures}
+        others[PICTURE] = wants.pictures and bool(self.settings.curves)
         others["provenance.json"] = wants.provenance
         logs = [Path(log.baseFilename).name for log in self._logs()]
         return [*(f"{name}.mp4" for name in self._videos), *logs, *(name for name in others if others[name])]
@@ -278,19 +290,13 @@ class RunFolder:
     def _sounds(self, opened: ExitStack) -> Mapping[str | None, Path | None]:
         """Return the file with the sound of each video; one that is cut for them lasts until they are written."""
         with waiting("cutting the sound"):
-            sound = opened.enter_context(self._sound(1.0))
+            sound = opened.enter_context(self._soundtracks.lend(self.folder, 1.0, self._say_once))
             sounds = dict.fromkeys([ORIGINAL, RECONSTRUCTED, self.changed_name, COMPARISON], sound)
             if self.lengths_differ:
-                at_speed = self._sound(self.speed) if self.speed else nullcontext(None)
+                lend = partial(self._soundtracks.lend, self.folder, say=self._say_once)
+                at_speed = lend(speed=self.speed) if self.speed else nullcontext(None)
                 sounds |= {self.changed_name: opened.enter_context(at_speed), COMPARISON: None}
         return sounds
-
-    def _sound(self, speed: float) -> AbstractContextManager[Path | None]:
-        sound = self.info.sound
-        if sound is None or (sound.seconds is None and speed == 1):
-            return nullcontext(sound.path if sound else None)
-        seconds = sound.seconds or self.info.end
-        return cut_sound(sound.path, self.folder, sound.start, seconds, speed, self._say_once)
 
     def _open_copies(
         self, name: str, size: Size, sound: Path | None
@@ -310,6 +316,8 @@ class RunFolder:
         return () if has_own_length else self.info.uneven
 
     def _draw(self) -> None:
+        if self.settings.curves:
+            self.settings.draw(self.folder / PICTURE)
         curves = {self.label(name): fidelity.columns for name, fidelity in self.fidelity.items()}
         if curves:
             plot_metrics(self.folder / "metrics.png", curves)
@@ -336,11 +344,7 @@ class RunFolder:
             scores={self.label(name): metrics[name] for name in self.fidelity},
             metrics=[METRICS[name] for name in self.wants.metrics],
             reference=self.reference,
-            pictures={
-                title: name
-                for title, name in {"Latents": "latents.png", "Over time": "metrics.png"}.items()
-                if name in self._files()
-            },
+            pictures={title: name for title, name in PICTURES.items() if name in self._files()},
             facts={
                 "latents": "T {} x C {} x {} x {}".format(*metrics["latents"]["shape"]),
                 "mean of the latents": f"{metrics['latents']['mean']:.3f}",

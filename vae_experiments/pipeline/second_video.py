@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from vae_experiments.errors import SettingError, SourceError, closest
 from vae_experiments.manipulations import Clip
 from vae_experiments.options import kinds
+from vae_experiments.pipeline.listening import OtherFiles
 from vae_experiments.sources import Content, Pattern, Source, SourceInfo, Video
 
 if TYPE_CHECKING:
@@ -130,13 +131,19 @@ def clip_of(
 ) -> Clip:
     """Return what manipulations may know of a source's clip; ``places`` as in ``SecondVideos``."""
     info = source.info
-    companions = SecondVideos(info, autoencoder, batch_size, places or {})
+    contents: dict[str, Content] = {}
+    companions = SecondVideos(info, autoencoder, batch_size, places or {}, contents)
+    files = OtherFiles(info, places or {}, contents)
     return replace(
         described(info, autoencoder),
         latents_of=companions.latents,
         frames_of=companions.frames,
         check_path=companions.check,
         digests=lambda: companions.digests,
+        source_frames=(lambda: source.chunks(batch_size)) if source.has_frames else None,
+        sound_of=files.sound,
+        file_of=files.path,
+        check_file=files.check,
         size=info.size,
         is_sampled=autoencoder.is_sampled,
         posterior_std=(lambda: autoencoder.posterior_std(source.chunks(batch_size)))

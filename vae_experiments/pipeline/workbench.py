@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import NumbersError, VaeExperimentsError
-from vae_experiments.manipulations import chain
+from vae_experiments.manipulations import chain, checked
 from vae_experiments.metrics import Fidelity
 from vae_experiments.models import Bundled, load_pair
 from vae_experiments.pipeline.second_video import clip_of
@@ -108,13 +108,12 @@ class Workbench:
         import torch
 
         given = self.latents if latents is None else latents
-        clip = first = self.clip.of_length(len(given))
+        first = self.clip.of_length(len(given))
         for link in links:
             if link.bends_decoder:
                 problem = f"{link.name} changes the decoder's weights, and no latents"
                 raise VaeExperimentsError(problem, "use it in an Experiment")
-            link.check(clip)
-            clip = link.after(clip)
+        checked(links, first)
         return torch.cat(list(chain(links, torch.split(given, self.batch_size), first)))
 
     def decode(self, latents: Latents) -> Frames:

@@ -9,6 +9,8 @@ from vae_experiments.sources.patterns import (
     Plasma,
     Rainbow,
 )
+from vae_experiments.sources.plain_file import PlainFile
+from vae_experiments.sources.sound import read_sound
 from vae_experiments.sources.source import Content, Sound, Source, SourceInfo
 from vae_experiments.sources.video import Video
 from vae_experiments.sources.video_set import Videos
@@ -20,6 +22,7 @@ __all__ = [
     "Content",
     "MovingCircle",
     "Pattern",
+    "PlainFile",
     "Plasma",
     "Rainbow",
     "Sound",
@@ -27,4 +30,5 @@ __all__ = [
     "SourceInfo",
     "Video",
     "Videos",
+    "read_sound",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from vae_experiments.errors import SourceError
 from vae_experiments.options import Option
@@ -161,15 +161,28 @@ class Source(Option, ABC, group="source"):
         return None
 
 
+class Watched(Protocol):
+    """A source, or another file that is read."""
+
+    def title(self) -> str:
+        """Name it for a person."""
+
+    def digest(self) -> str:
+        """Identify its content."""
+
+    def state(self) -> object:
+        """Return what is another once it was changed."""
+
+
 class Content(NamedTuple):
     """What a source held when its digest was taken."""
 
-    source: Source
+    source: Watched
     digest: str
     state: object
 
     @classmethod
-    def of(cls, source: Source) -> Content:
+    def of(cls, source: Watched) -> Content:
         """Read a source once for its digest."""
         # In this order a change during the reading shows, too.
         state = source.state()

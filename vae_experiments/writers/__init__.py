@@ -9,6 +9,7 @@ from vae_experiments.writers.plots.run_plots import (
     plot_benchmark,
     plot_latents,
     plot_metrics,
+    plot_settings,
     plot_training,
 )
 from vae_experiments.writers.video.audio_cut import cut_sound
@@ -32,6 +33,7 @@ __all__ = [
     "plot_benchmark",
     "plot_latents",
     "plot_metrics",
+    "plot_settings",
     "plot_training",
     "write_gallery",
     "write_page",

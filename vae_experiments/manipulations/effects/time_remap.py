@@ -60,7 +60,13 @@ class Retime(ChainStep):
         if clip.latents is None:
             return clip
         alone = clip.has_single_frame_first_latent
-        return replace(clip, frames=self._frames(clip.latents - alone, clip), begins=None)
+        return replace(
+            clip,
+            frames=self._frames(clip.latents - alone, clip),
+            begins=None,
+            source_frames=None,
+            sound_of=None,
+        )
 
     def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
         """Wait for all of the clip and give it at its new speed."""

@@ -18,6 +18,7 @@ from vae_experiments.errors import SettingError
 from vae_experiments.manipulations import ChainStep
 from vae_experiments.manipulations.masks import Mask
 from vae_experiments.options import Scheduled, kinds
+from vae_experiments.schedules import parse_schedule
 from vae_experiments.sources import Pattern
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ SECOND = "second_video"
 LONGEST_TEXT = 200
 FARTHEST = 20
 """A bound that is farther off than so many times the default is for what is typed, not for a hand's slider."""
-TEXT = re.compile(r"[\w ,.()*=+:%-]*|\d+/\d+", re.ASCII)
+TEXT = re.compile(r"[\w ,.()*=+:%#-]*|\d+/\d+", re.ASCII)
 """All that the grammars of ranges, masks, schedules and rates need; no slash of a path, no ``$``."""
 ELSEWHERE = "type the command yourself for any other"
 
@@ -137,6 +138,8 @@ def typed(kind: type[Option], name: str, value: Any, address: str) -> Any:
             return [int(word) for word in text.strip("[] ").replace(",", " ").split()]
         except ValueError:
             raise refused(text, "must be whole numbers", "write them as 0, 3, 5") from None
+    if wanted is Scheduled and _names_a_file(text):
+        raise refused(text, "reads a file, and this page takes none in an expression", ELSEWHERE)
     if name == "mask" and not _draws_or_names_a_pattern(text):
         names = ", ".join(patterns())
         raise refused(text, "no shape and no pattern", f"circle(...), box(...) or one of: {names}")
@@ -157,10 +160,18 @@ def _number(value: Any, whole: bool) -> float:
     return int(number) if whole else float(f"{number:.6g}")
 
 
+def _names_a_file(text: str) -> bool:
+    """Whether a schedule reads a file; what is wrong with one that breaks the grammar, the setting itself says."""
+    try:
+        return bool(parse_schedule(text).files)
+    except ValueError:
+        return False
+
+
 def _draws_or_names_a_pattern(mask: str) -> bool:
     """Whether a mask reads no file; what is wrong with one that breaks the grammar, the setting itself says."""
     try:
-        return Mask.read(mask).path in ("", *patterns())
+        return set(Mask.read(mask).paths) <= set(patterns()) and not Mask.read(mask).files
     except ValueError:
         return True
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from vae_experiments.errors import SettingError, SourceError, VaeExperimentsError
+from vae_experiments.manipulations import checked
 from vae_experiments.models import load_cached
 from vae_experiments.pipeline.experiment import Experiment
 from vae_experiments.pipeline.run_folder import Output
@@ -109,9 +110,7 @@ class RunRequest:
 
     def _check(self, autoencoder: Autoencoder) -> None:
         clip = clip_of(self.source, autoencoder, self.experiment().batch_size, self.places)
-        for link in self.links:
-            link.check(clip)
-            clip = link.after(clip)
+        checked(self.links, clip)
 
     def smaller(self, frames: int, least_side: int) -> RunRequest:
         """Return the same with at most so many frames, small ones, which are no smaller than the model takes."""

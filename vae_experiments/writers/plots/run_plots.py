@@ -83,6 +83,34 @@ def plot_metrics(path: Path, videos: Mapping[str, Mapping[str, Sequence[float | 
         legend_above(panels[0], size=None)
 
 
+def plot_settings(
+    path: Path,
+    begins: Sequence[float],
+    curves: Mapping[str, Sequence[float]],
+    bands: Mapping[str, Sequence[float]],
+) -> None:
+    """Draw each setting over the seconds in a panel of its own, and under them the bands of the sound."""
+    rows = {name: {name: curve} for name, curve in curves.items()} | ({"sound": bands} if bands else {})
+    with panels_of(path, 9, 1.7 * len(rows) + 0.5, len(rows), 1, sharex=True) as panels:
+        for panel, (title, lines) in zip(panels, rows.items(), strict=True):
+            for place, (label, values) in enumerate(lines.items()):
+                # A value is that of its frame until the next one begins.
+                seconds = begins[: len(values)]
+                panel.step(
+                    seconds,
+                    values[: len(seconds)],
+                    where="post",
+                    color=COLOURS[place % len(COLOURS)],
+                    label=label,
+                    linewidth=1.2,
+                )
+            panel.set_ylabel(title.replace(".", "\n", 1), fontsize=8)
+            panel.grid(alpha=0.25)
+            if len(lines) > 1:
+                legend_above(panel)
+        panels[-1].set_xlabel("seconds")
+
+
 def plot_training(path: Path, rows: Sequence[Mapping[str, float]]) -> None:
     """Draw loss, PSNR and rate of a training over its steps; rows need not all have the same numbers."""
     drawn = {

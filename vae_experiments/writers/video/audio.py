@@ -7,7 +7,7 @@ import os
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vae_experiments.tracks import playable_track
+from vae_experiments.tracks import UNORDERED, playable_track, shown_at
 from vae_experiments.writers.video.audio_samples import Samples
 from vae_experiments.writers.video.clock import LARGEST
 
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-UNORDERED = {"avi"}
-"""Containers that say when pictures are decoded, and not when they are shown."""
 TRIED = 4
 """Packets that are written for a trial, to see whether a container takes them as they are."""
 
@@ -193,22 +191,11 @@ def _beginning(source: Any, kinds: SoundKinds) -> Beginning | None:
             if packet.stream is track:
                 heard += [packet] if packet.size and len(heard) < TRIED else []
             elif shown is None:
-                shown = _shown(packet)
+                shown = shown_at(packet)
             if shown is not None and (len(heard) == TRIED or not is_known):
                 break
     is_copied = is_known and _is_taken(track, heard, kinds)
     return Beginning(start if shown is None else shown, track.index, is_copied)
-
-
-def _shown(packet: Any) -> Fraction | None:
-    """Return when the picture of a packet is shown; a file cut in the middle of a group begins with some that are not."""
-    import av
-
-    with contextlib.suppress(av.FFmpegError):
-        for frame in packet.decode():
-            if frame.pts is not None:
-                return Fraction(frame.pts * frame.time_base)
-    return None
 
 
 def _is_taken(track: Any, packets: list[Any], kinds: SoundKinds) -> bool:

@@ -35,6 +35,7 @@ def cut_sound(
     seconds: Fraction,
     speed: float = 1.0,
     say: Callable[[str], None] = log.warning,
+    is_padded: bool = False,
 ) -> Iterator[Path | None]:
     """Lend a file with a stretch of another one's sound, uncompressed; it is gone when the block ends.
 
@@ -45,6 +46,7 @@ def cut_sound(
         seconds: how long it is there.
         speed: how many times as fast it is played, at the same pitch.
         say: told what is wrong with the sound, a sentence at a time; with none left, the block gets None.
+        is_padded: whether silence follows where the sound ends sooner.
     """
     first = looked_over(path, say)
     with passing(folder / "sound.nut") as hidden:
@@ -55,8 +57,11 @@ def cut_sound(
         filters = [f"asetpts=PTS-({begins!r})/TB", f"atrim=start=0:end={float(seconds)!r}"]
         # What lies there does not say which channel is which: more than two are mixed while that is known.
         filters += ["aformat=sample_fmts=flt:channel_layouts=mono|stereo", *_at_speed(speed, float(seconds))]
+        if is_padded:
+            # Holes become silence as well, since it counts samples from where the sound begins.
+            filters += ["aresample=async=1:first_pts=0", f"apad=whole_dur={float(seconds)!r}"]
         # A filter that counts samples must not begin again where a track changes its rate or its channels.
-        reading = [] if speed == 1 else ["-reinit_filter", "0"]
+        reading = [] if speed == 1 and not is_padded else ["-reinit_filter", "0"]
         # The file's own times are kept, whenever it begins.
         reading += ["-copyts", "-protocol_whitelist", "file,pipe", "-i", f"file:{path}"]
         writing = ["-map", f"0:{first.track}", "-af", ",".join(filters), "-c:a", "pcm_f32le", "-f", "nut"]
