@@ -46,7 +46,7 @@ MISTAKES = {
     "batch_size=0": r"batch_size=0: must be at least 1; the default is 8",
     "batch_size=many": r"batch_size=many: must be a whole number",
     "seed=-1": r"seed=-1: must be at least 0",
-    "seed=${foo}": r"Interpolation key 'foo' not found",
+    "seed=${foo}": r"Interpolation key 'foo' not found; refer to a key that exists, and type \\\$\{ where a name has",
     "output.latents=maybe": r"output.latents=maybe: must be true or false",
     "model.posterior=modus": r"model.posterior=modus: must be one of mode, sample",
     "model=folder": r"model.path=: has no value; give one: model.path=...",
@@ -98,6 +98,18 @@ def test_a_mistake_is_one_line_with_the_cure(typed: str, type_command: Command, 
     result = type_command("run.py", typed, folder=tmp_path / "run")
     assert re.match(MISTAKES[typed], said_in_one_line(result)), result.stderr
     assert result.returncode == 1
+    assert videos_below(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_a_folder_that_hydra_would_take_for_a_reference_is_refused_at_once(
+    type_command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "a ${b}").mkdir()
+    for words, where in (((), tmp_path / "a ${b}"), (("hydra.run.dir=a \\${b}",), tmp_path)):
+        done = type_command(str(REPOSITORY / "run.py"), *words, where=where)
+        assert re.search(r"Hydra would look up what .* in this folder's name; choose", said_in_one_line(done))
+        assert done.returncode == 2
     assert videos_below(tmp_path) == []
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.test_config import composed
 from vae_experiments.cli.config import experiment_from
-from vae_experiments.cli.overrides import quoted
+from vae_experiments.cli.overrides import as_text, quoted
 
 NAMES = (
     "2024_05_17",
@@ -36,6 +36,9 @@ FILES = (
     "#1!.mp4",
     "a=b.mp4",
     "a{1}.mp4",
+    " in spaces.mp4 ",
+    "-dash.mp4",
+    "~nobody/a.mp4",
 )
 
 
@@ -48,6 +51,15 @@ def test_a_path_is_what_is_typed(name: str) -> None:
     assert folder.model.path == name  # type: ignore[attr-defined]
     mixed = experiment_from(composed("manipulation=interpolate", quoted(f"interpolate.path={name}")))
     assert mixed.manipulations[0].path == name  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["d${x}.mp4", "${now:%Y}", "a${b", "a\\${b}", "it's ${seed}"])
+def test_a_path_with_a_reference_in_its_name_is_typed_with_a_backslash(name: str) -> None:
+    video = experiment_from(composed("source=video", f"source.path={as_text(name)}", "seed=5"))
+    assert video.source.path == name  # type: ignore[attr-defined]
+    if "\\" not in name:
+        typed = quoted("source.path=" + name.replace("${", "\\${"))
+        assert experiment_from(composed("source=video", typed)).source == video.source
 
 
 @pytest.mark.parametrize(

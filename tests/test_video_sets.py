@@ -6,6 +6,10 @@ import csv
 import json
 import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +18,15 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
+from tests.conftest import REPOSITORY
 from tests.sources.conftest import write_film, write_pictures
-from vae_experiments.cli.video_sets import as_text
+from tests.test_launchers import HERE, results, skip_where_missing
+from vae_experiments.cli.overrides import as_text
 from vae_experiments.errors import SourceError
 from vae_experiments.files import SUMS
 from vae_experiments.sources import Videos
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
 
     Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -37,8 +42,13 @@ NAMES += [
     "#hash.mp4",
     "a=b.mp4",
 ]
+ODDER = ["back\\slash.avi", "d${now:%Y}.mp4", "a\\${b$.mp4", "new\nline.mp4", "ends in a space.mp4 "]
+"""As only Unix has them."""
 H264: dict[str, Any] = {"codec": "libx264", "pix_fmt": "yuv420p"}
 SCALES = ("0.1", "0.5", "2")
+VIDEOS, JOBS = 19, 57
+"""That are whole."""
+SUMMARY = "sweep_summary.csv"
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +70,15 @@ def test_a_folder_is_searched_to_the_bottom_and_sorted(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     write_pictures(tmp_path / "frames", ["1.png", "2.png"])
+    for name in ("outputs/run/.hydra/config.yaml", "outputs/run/original.mp4", "outputs/sweep/multirun.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    write_pictures(tmp_path / "outputs" / "sweep" / "plots", ["1.png", "2.png"])
     (tmp_path / "sub" / "again").symlink_to(tmp_path)
     found = [Path(video).relative_to(tmp_path).as_posix() for video in Videos(path=str(tmp_path)).videos()]
     assert found == ["a.MKV", "b.mp4", "frames", "sub/c.webm", "sub/f.gif"]
+    run = tmp_path / "outputs" / "run"
+    assert Videos(path=str(run)).videos() == [str(run / "original.mp4")]
 
 
 def test_a_pattern_takes_what_it_matches_whatever_it_is_called(tmp_path: Path) -> None:
@@ -108,7 +124,7 @@ def test_one_video_of_a_set_is_read_as_any_video(clip: Path) -> None:
     assert Videos(path=str(clip), frames=4).info.frames == 4
 
 
-@pytest.mark.parametrize("name", [*NAMES, "back\\slash.avi", "ends in \\", "d${now}.mp4", "a\\'b"])
+@pytest.mark.parametrize("name", [*NAMES, *ODDER, "ends in \\", "a\\'b", "a\\\\${b}'", "${a:${b}}"])
 def test_hydra_reads_every_name_as_it_is(name: str) -> None:
     [override] = OverridesParser.create().parse_overrides([f"source.path={as_text(name)},'other'"])
     first = next(override.sweep_string_iterator())
@@ -120,7 +136,7 @@ def test_hydra_reads_every_name_as_it_is(name: str) -> None:
 def test_every_name_is_a_job_of_its_own(type_command: Command, clip: Path, tmp_path: Path) -> None:
     folder = tmp_path / "2024_05_17"
     (folder / "sub, a=b").mkdir(parents=True)
-    names = [*NAMES, "sub, a=b/zz.mp4"] + (["back\\slash.avi"] if os.sep == "/" else [])
+    names = [*NAMES, "sub, a=b/zz.mp4"] + (ODDER if os.sep == "/" else [])
     for name in names:
         shutil.copy(clip, folder / name)
     done = type_command(
@@ -132,44 +148,125 @@ def test_every_name_is_a_job_of_its_own(type_command: Command, clip: Path, tmp_p
     assert sorted(row["source.path"] for row in rows) == sorted(str(folder / name) for name in names)
 
 
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write 19 videos, and one that breaks off."""
+    folder = tmp_path_factory.mktemp("clips")
+    for number in range(VIDEOS):
+        suffix = (".mp4", ".mkv", ".avi")[number % 3]
+        write_film(folder / f"clip {number:02d}{suffix}", 4 + number % 3, fps=6 + number, **H264)
+    whole = (folder / "clip 00.mp4").read_bytes()
+    (folder / "broken.mp4").write_bytes(whole[: len(whole) // 2])
+    return folder
+
+
+def study_of(clips: Path, folder: Path, *more: str) -> tuple[str, ...]:
+    """Give the words of a study, with a cache of its own."""
+    words = ("run.py", "-m", "source=videos", f"source.path={clips}", f"noise.scale={','.join(SCALES)}")
+    places = (f"hydra.sweep.dir={folder / 'sweep'}", f"cache.dir={folder / 'cache'}")
+    return (*words, "source.size=32", "output=minimal", *places, *more)
+
+
+@pytest.fixture(scope="module")
+def study(type_command: Command, clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run a study to its end, and see what it says of the broken video."""
+    folder = tmp_path_factory.mktemp("study")
+    done = type_command(*study_of(clips, folder), timeout=500)
+    assert done.returncode == 1
+    names_the_broken_one(done.stderr)
+    assert f"{JOBS} of {JOBS + 3} jobs finished" in done.stdout
+    return folder / "sweep"
+
+
+def names_the_broken_one(complaints: str, jobs: int = 3) -> None:
+    errors = [line for line in complaints.splitlines() if line.startswith("error: job ")]
+    assert len(errors) == jobs
+    assert all("broken.mp4" in line and "the file was not finished" in line for line in errors)
+    assert "Traceback" not in complaints
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_study_is_one_command_and_a_broken_video_costs_its_own_jobs(
-    type_command: Command, tmp_path: Path
-) -> None:
-    clips = tmp_path / "clips"
-    clips.mkdir()
-    for number in range(19):
-        suffix = (".mp4", ".mkv", ".avi")[number % 3]
-        write_film(clips / f"clip {number:02d}{suffix}", 4 + number % 3, fps=6 + number, **H264)
-    whole = (clips / "clip 00.mp4").read_bytes()
-    (clips / "broken.mp4").write_bytes(whole[: len(whole) // 2])
-    sweep = tmp_path / "sweep"
-    words = ("run.py", "-m", "source=videos", f"source.path={clips}", f"noise.scale={','.join(SCALES)}")
-    words += ("source.size=32", "output=minimal", f"hydra.sweep.dir={sweep}")
-    done = type_command(*words, timeout=280)
-    assert done.returncode == 1
-    errors = [line for line in done.stderr.splitlines() if line.startswith("error: job ")]
-    assert len(errors) == 3
-    assert all("broken.mp4" in line and "the file was not finished" in line for line in errors)
-    assert "57 of 60 jobs finished" in done.stdout
-    assert done.stdout.count("latents: encoded before, taken from the cache") == 57 - 19
-    assert summary_of(sweep) == pytest.approx(by_hand(sweep), rel=0, abs=0)
+def test_a_study_encodes_each_video_once_and_its_summary_is_arithmetic(study: Path) -> None:
+    assert encodings(study) == dict.fromkeys(range(VIDEOS), 1)
+    assert summary_of(study) == pytest.approx(by_hand(study), rel=0, abs=0)
 
-    before = {file: file.stat().st_mtime_ns for file in sweep.glob(f"*/{SUMS}")}
-    shutil.copy(clips / "clip 00.mp4", clips / "broken.mp4")
-    again = type_command(*words, timeout=280)
-    assert again.returncode == 0, again.stderr
-    assert {file: file.stat().st_mtime_ns for file in before} == before
-    assert "60 of 60 jobs finished" in again.stdout
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kill -9 is Unix's")
+def test_a_study_that_is_killed_and_typed_again_is_the_study(
+    type_command: Command, clips: Path, study: Path, tmp_path: Path
+) -> None:
+    own = shutil.copytree(clips, tmp_path / "clips")
+    words, sweep = study_of(own, tmp_path), tmp_path / "sweep"
+    with subprocess.Popen([sys.executable, *words], cwd=REPOSITORY, stdout=subprocess.DEVNULL) as killed:
+        while len(finished(sweep)) < JOBS // 4 and killed.poll() is None:
+            time.sleep(0.02)
+        killed.kill()
+    assert killed.returncode == -signal.SIGKILL
+    before = finished(sweep)
+    assert JOBS // 4 <= len(before) < JOBS
+
+    again = type_command(*words, timeout=500)
+    assert again.returncode == 1
+    names_the_broken_one(again.stderr)
+    assert f"{JOBS} of {JOBS + 3} jobs finished" in again.stdout
+    assert again.stdout.count("is finished already") == len(before)
+    assert {file: finished(sweep)[file] for file in before} == before
+    # The kill may have come after a video was encoded and before its job was finished.
+    assert sorted(encodings(sweep).values()) in ([1] * VIDEOS, [0] + [1] * (VIDEOS - 1))
+    assert len(list((tmp_path / "cache").glob("*-latents"))) == VIDEOS
+    assert (sweep / SUMMARY).read_text() == (study / SUMMARY).read_text()
+    assert results(sweep) == results(study)
+
+    before = finished(sweep)
+    shutil.copy(own / "clip 00.mp4", own / "broken.mp4")
+    mended = type_command(*words, timeout=500)
+    assert mended.returncode == 0, mended.stderr
+    assert {file: finished(sweep)[file] for file in before} == before
+    assert f"{JOBS + 3} of {JOBS + 3} jobs finished" in mended.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("launcher", HERE)
+def test_an_engine_gives_a_study_the_summary_of_the_basic_launcher(
+    launcher: str, type_command: Command, clips: Path, tmp_path: Path
+) -> None:
+    skip_where_missing(launcher)
+    for engine in ("basic", launcher):
+        few = ("source.limit=4", f"hydra/launcher={engine}")
+        done = type_command(*study_of(clips, tmp_path / engine, *few), fresh=True, timeout=300)
+        assert done.returncode == 1
+        names_the_broken_one(done.stderr)
+    found = [(tmp_path / engine / "sweep" / SUMMARY).read_text() for engine in ("basic", launcher)]
+    assert found[0] == found[1]
+
+
+def finished(sweep: Path) -> dict[Path, int]:
+    """Tell of each finished job when its last file was written."""
+    return {file: file.stat().st_mtime_ns for file in sweep.glob(f"*/{SUMS}")}
+
+
+def encodings(sweep: Path) -> dict[int, int]:
+    """Count the jobs of each video that encoded it, rather than take its latents from the cache."""
+    videos = list(dict.fromkeys(row["source.path"] for row in read_table(sweep / "sweep.csv")))
+    assert "broken" in videos.pop(0)
+    counts = dict.fromkeys(range(len(videos)), 0)
+    for row in read_table(sweep / "sweep.csv"):
+        if row["status"] == "finished" and row["timing.encode_seconds"] != "cached":
+            counts[videos.index(row["source.path"])] += 1
+    return counts
 
 
 def read_table(file: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+    with file.open(encoding="utf-8", newline="") as table:
+        return list(csv.DictReader(table))
 
 
 def summary_of(sweep: Path) -> dict[str, float]:
-    rows = read_table(sweep / "sweep_summary.csv")
+    rows = read_table(sweep / SUMMARY)
     assert [(row["noise.scale"], row["videos"], row["failed"]) for row in rows] == [
         (scale, "19", "1") for scale in SCALES
     ]

@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import WriteError, system_reason
@@ -19,7 +20,6 @@ from vae_experiments.runtime.interruption import unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _ABOUT_WRITING = (*_NO_SPACE, errno.EFBIG, errno.EROFS)
@@ -101,6 +101,11 @@ def named_as(folder: Path) -> Iterator[None]:
         if fault is None:
             raise
         raise write_error(folder, fault) from fault
+
+
+def expanded(path: str) -> Path:
+    """Return a path with ~ for a person's own folder; where there is no such person it is a name like any other."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111  pathlib's raises
 
 
 def hidden_beside(path: Path) -> Path:

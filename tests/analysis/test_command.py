@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
+from tests.sources.conftest import write_film
 from vae_experiments.analysis.command import CONFIG_GROUPS, NAME, ReserveAnalysisFolder, study_from
 from vae_experiments.analysis.settings import Plots
 from vae_experiments.analysis.study import Study
@@ -102,11 +103,43 @@ def test_a_person_analyses_a_clip_beside_another(
     assert (tmp_path / "distances.png").exists()
 
 
+ODD = [
+    "a b.avi",
+    "it's, {1}=2.avi",
+    'q"uote.avi',
+    "[br].avi",
+    "日本 語.avi",
+    "d${now:%Y} $x.avi",
+    "-dash.avi ",
+]
+
+
+@pytest.mark.slow
+def test_each_video_of_a_set_is_analysed_and_a_broken_one_costs_its_own_analysis(
+    type_command: Command, tmp_path: Path, small_model: Path
+) -> None:
+    (tmp_path / "clips").mkdir()
+    whole = write_film(tmp_path / "clip.avi", 4, size=(32, 32)).read_bytes()
+    for name in ODD:
+        (tmp_path / "clips" / name).write_bytes(whole)
+    (tmp_path / "clips" / "broken.avi").write_bytes(whole[:-500])
+    settings = ("model=folder", f"model.path={small_model}", "source=videos", f"source.path={tmp_path}/clips")
+    alone = type_command(*COMMAND, *settings, folder=tmp_path / "alone")
+    assert alone.returncode == 1
+    assert "is a set of videos, and a run takes one; type -m, and a sweep makes a job of each" in alone.stderr
+    done = type_command(*COMMAND, "-m", *settings, f"hydra.sweep.dir={tmp_path / 'all'}")
+    assert done.returncode == 1
+    [complaint] = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert f"source.path={tmp_path}/clips/broken.avi: " in complaint
+    found = [json.loads(file.read_text())["title"] for file in (tmp_path / "all").glob("*/analysis.json")]
+    assert sorted(found) == sorted(ODD)
+
+
 @pytest.mark.parametrize(("kind", "finished"), [("run", "analysis.json"), ("sweep", "0/analysis.json")])
 def test_a_finished_analysis_is_never_written_over(kind: str, finished: str, tmp_path: Path) -> None:
     typed = f"hydra.{kind}.dir={tmp_path}"
     hydra = {kind: {"dir": str(tmp_path)}, "overrides": {"hydra": [typed], "task": []}, "job": {"name": "x"}}
-    config = OmegaConf.create({"hydra": hydra})
+    config = OmegaConf.create({"hydra": hydra, "source": {}})
     start = getattr(ReserveAnalysisFolder(), "on_run_start" if kind == "run" else "on_multirun_start")
     start(config)
     (tmp_path / finished).parent.mkdir(exist_ok=True)

@@ -21,6 +21,7 @@ from vae_experiments.cli.entry import one_line_mistakes
 from vae_experiments.cli.hydra_setup import ReserveRunFolder, is_typed
 from vae_experiments.cli.multirun import ending_in_one_line
 from vae_experiments.cli.run_folders import RUN, reserve_run
+from vae_experiments.cli.video_sets import take_each_video
 from vae_experiments.errors import SettingError
 from vae_experiments.models import Model
 from vae_experiments.pipeline.experiment import Run
@@ -47,13 +48,19 @@ $CONFIG"""
 
 
 class ReserveAnalysisFolder(ReserveRunFolder):
-    """Gives an analysis a folder of its own, and never that of a finished one."""
+    """Gives an analysis a folder of its own, never that of a finished one, and each video of a set an analysis."""
 
     def on_run_start(self, config: DictConfig, **arguments: Any) -> None:
         """Claim the analysis's folder before Hydra writes into it."""
         with ending_in_one_line():
             super().on_run_start(config, **arguments)
             reserve_run(Path(config.hydra.run.dir), config, RUN, WRITTEN)
+
+    def on_multirun_start(self, config: DictConfig, **arguments: Any) -> None:
+        """Put every video of a set in its place, and claim the folder of all."""
+        with ending_in_one_line():
+            take_each_video(config)
+            super().on_multirun_start(config, **arguments)
 
     def _reserve(self, config: DictConfig, node: DictConfig, setting: str) -> None:
         requested = Path(node.dir)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from vae_experiments.cache.store import Store
+from vae_experiments.files import expanded
 from vae_experiments.options import Option, setting
 
 NAME = "vae_experiments"
@@ -28,7 +29,7 @@ class Cache(Option, group="cache", single=True):
     def folder(self) -> Path:
         """Find the folder: the setting, ``VAE_EXPERIMENTS_CACHE``, or the system's place for caches."""
         requested = self.dir or os.environ.get("VAE_EXPERIMENTS_CACHE")
-        return Path(requested).expanduser() if requested else _place_for_caches() / NAME
+        return expanded(requested) if requested else _place_for_caches() / NAME
 
 
 def _place_for_caches() -> Path:

@@ -12,9 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from vae_experiments.cache import Cache
-from vae_experiments.cli.hydra_errors import type_mistake, unknown_setting
+from vae_experiments.cli.hydra_errors import REFER, type_mistake, unknown_setting
 from vae_experiments.cli.hydra_setup import CONFIG_GROUPS, register
 from vae_experiments.cli.multirun import Sweep, SweepFolder
+from vae_experiments.cli.overrides import literal
 from vae_experiments.cli.renamed import under_new_names
 from vae_experiments.cli.trusted_config import as_written
 from vae_experiments.errors import SettingError, VaeExperimentsError
@@ -104,7 +105,9 @@ def option_from(base: type[Kind], config: DictConfig, place: str) -> Kind:
             where = dotted(address, key)
             raise SettingError(where, "", "has no value", f"give one: {where}=...")
     try:
-        option = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(option_class), values))
+        # What was looked up is final, also a file's name with ${ in it.
+        found = {key: literal(value) if isinstance(value, str) else value for key, value in values.items()}
+        option = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(option_class), found))
     except OmegaConfBaseException as error:
         raise type_mistake(error, address, values | _secrets(config, place)) from error
     except SettingError as error:
@@ -124,7 +127,7 @@ def _values(config: DictConfig, place: str) -> dict[str, Any]:
         plain = OmegaConf.create(OmegaConf.to_container(node), parent=config)
         values = OmegaConf.to_container(plain, resolve=True)
     except OmegaConfBaseException as error:
-        raise VaeExperimentsError(str(error).splitlines()[0], "refer to a key that exists") from error
+        raise VaeExperimentsError(str(error).splitlines()[0], REFER) from error
     assert isinstance(values, dict), values
     return {str(key): value for key, value in values.items()}
 

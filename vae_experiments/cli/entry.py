@@ -36,6 +36,7 @@ WRONG, UNREADABLE = 1, 2
 FULL_ERROR = "HYDRA_FULL_ERROR"
 UNPICKLES = "--experimental-rerun"
 MULTIRUN = ("-m", "--multirun")
+PLACES = ("hydra.run.dir=", "hydra.sweep.dir=")
 TRACE = "VAE_EXPERIMENTS_TRACE"
 """Carries to the workers of a launcher whether a person asked for tracebacks: we set Hydra's variable in any case."""
 wants_trace = os.environ.get(TRACE, os.environ.get(FULL_ERROR)) == "1"
@@ -197,6 +198,12 @@ def _prepare() -> None:
     # A reader who has left, as in `| head`, is no reason for tracebacks.
     logging.raiseExceptions = False
     words = sys.argv[1:]
+    places = [str(Path.cwd()), *(word for word in words if word.startswith(PLACES) and "\\${" in word)]
+    if "${" in places[-1]:
+        complain(
+            f"{places[-1]}: Hydra would look up what follows ${{ in this folder's name; choose another folder"
+        )
+        _end(UNREADABLE)
     if any(len(word) > 2 and UNPICKLES.startswith(word.partition("=")[0]) for word in words):
         hint = "use --config-path RUN/.hydra --config-name config"
         complain(f"{UNPICKLES} would run whatever code its file holds; {hint}")

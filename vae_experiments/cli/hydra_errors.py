@@ -15,7 +15,13 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    GrammarParseError,
+    InterpolationResolutionError,
+    OmegaConfBaseException,
+)
 
 from vae_experiments.cli.renamed import RENAMED
 from vae_experiments.errors import SettingError, VaeExperimentsError, closest, system_reason
@@ -34,6 +40,7 @@ TYPE_RULES = {
     "to string": "must be one value",
     "deletion": "cannot be taken away",
 }
+REFER = "refer to a key that exists, and type \\${ where a name has ${ in it"
 QUOTES = "put a value with special characters in quotes twice: 'key=\"value\"'"
 IN_A_FILE = re.compile(
     r"In '(.+?)': \w+ raised while composing config:\n(.*)\n\s+full_key: (\S+)\n\s+object_type=(\w+)"
@@ -238,7 +245,7 @@ def _other_mistake(error: BaseException) -> str:
         return f"{line}; add -m in front for a sweep, or put the value in quotes twice: {key}='\"{value}\"'"
     if "Primary config directory not found" in line:
         return f"{line.rstrip('.')}; give --config-path as an absolute path, or from the folder that holds run.py"
-    return line
+    return f"{line}; {REFER}" if isinstance(error, InterpolationResolutionError | GrammarParseError) else line
 
 
 def _first_line(error: BaseException) -> str:

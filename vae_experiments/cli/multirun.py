@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from vae_experiments.cli.hydra_errors import mistake_of
 from vae_experiments.cli.hydra_setup import ReserveRunFolder, is_typed, typed_words
+from vae_experiments.cli.overrides import as_text
 from vae_experiments.cli.run_folders import FREE, RESERVED, RUN, SWEEP, refuse_others, reserve_run
 from vae_experiments.cli.trusted_config import as_written
 from vae_experiments.cli.video_sets import take_each_video
@@ -112,8 +113,7 @@ class SweepFolder(ReserveRunFolder):
                 folder = Path(config.hydra.sweep.dir)
             SweepFolder.begun = take(folder, _asked(config), PAGE, SWEEP, lambda: _recorded(folder))
             # Each job is composed anew, from these overrides and its own, and a worker may be in another folder.
-            place = str(folder.absolute()).replace("'", "\\'")
-            overrides = [f"hydra.sweep.dir='{place}'"]
+            overrides = [f"hydra.sweep.dir={as_text(str(folder.absolute()))}"]
             if "batch_size" in _swept(config) and not is_typed(config, "timed"):
                 overrides.append("timed=true")
             with open_dict(config):

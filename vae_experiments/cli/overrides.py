@@ -14,6 +14,8 @@ from vae_experiments.schedules import split_outside_brackets
 HYDRA_FUNCTIONS = set(create_functions().functions)
 PLAIN = re.compile(r"(?:[A-Za-z0-9_./:+%*@?|$,-]|\$\{[^{}]*\})*")
 """What the grammar takes as it is, and ``${...}``."""
+QUOTES = ("", "'", '"', "[", "{")
+"""What a value begins with that the grammar reads as it is; or it is empty."""
 NAMES = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir", "hydra.job.name")
 """Settings of Hydra's own that take text."""
 LONGEST, LONGEST_NESTED = 20_000, 4000
@@ -37,7 +39,11 @@ def quoted(word: str) -> str:
         raise SettingError(_shortened(key), _shortened(value), rule, "give a shorter value")
     if not equals:
         return word
-    return f"{key}={','.join(_quoted_element(key.lstrip('+'), one) for one in split_outside_brackets(value))}"
+    elements = split_outside_brackets(value)
+    bare = value.strip()
+    if len(elements) == 1 and bare[:1] not in QUOTES and value != bare and _is_text(key.lstrip("+"), value):
+        return f"{key}='{escaped(value)}'"
+    return f"{key}={','.join(_quoted_element(key.lstrip('+'), one) for one in elements)}"
 
 
 def _shortened(text: str) -> str:
@@ -51,7 +57,7 @@ def _quoted_element(key: str, element: str) -> str:
         return f"choice({','.join(_quoted_element(key, one) for one in inside)})"
     before, bracket, _ = element.partition("(")
     name = re.split(r"\W", before.rstrip())[-1]
-    if bare[:1] in ("'", '"', "[", "{") or (bracket and name in HYDRA_FUNCTIONS):
+    if bare[:1] in QUOTES or (bracket and name in HYDRA_FUNCTIONS):
         return element
     is_schedule = bool(bracket)
     if not is_schedule and not (
@@ -70,6 +76,16 @@ def escaped(text: str) -> str:
         return found[0] * 2 if text[found.end() : found.end() + 1] in ("", "'") else found[0]
 
     return re.sub(r"\\+|'", escape, text)
+
+
+def literal(text: str) -> str:
+    """Return a text as a config holds it, so that a ``${`` in it is looked up nowhere."""
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+
+
+def as_text(text: str) -> str:
+    """Return a text as Hydra's grammar takes it, to be read back letter by letter."""
+    return f"'{escaped(literal(text))}'"
 
 
 def _is_text(key: str, value: str) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from omegaconf import OmegaConf, open_dict
 
 from vae_experiments.cli.hydra_setup import typed_words
-from vae_experiments.cli.overrides import escaped
+from vae_experiments.cli.overrides import as_text
 from vae_experiments.options import kinds
 
 if TYPE_CHECKING:
@@ -35,8 +35,3 @@ def take_each_video(config: DictConfig) -> None:
     before.insert(places[0] if places else len(before), word)
     with open_dict(config):
         config.hydra.overrides.task = before
-
-
-def as_text(path: str) -> str:
-    """Return a path as Hydra's grammar takes it, with nothing in it that would be looked up."""
-    return f"'{escaped(path.replace('${', chr(92) + '${'))}'"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import ModelError
+from vae_experiments.files import digest_of, expanded
 from vae_experiments.models.tiling import SMALLEST_TILE, Tiling
 from vae_experiments.options import Choice, Option, setting
 
@@ -57,7 +58,6 @@ class Model(Option, ABC, group="model"):
         """
         location = self.location()  # before the slow imports: a hub that is not there is said at once
 
-        from vae_experiments.files import digest_of
         from vae_experiments.models.loading import ADAPTERS
 
         network = self._network(location)
@@ -99,7 +99,7 @@ class Folder(Model):
 
     def location(self) -> Path:
         """Take the path as it was typed; it never turns into a hub request."""
-        folder = Path(self.path).expanduser()
+        folder = expanded(self.path)
         if not folder.is_dir():
             what = "is a file, not a folder" if folder.exists() else "does not exist"
             hint = (

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import ModelError
-from vae_experiments.files import digest, write_json
+from vae_experiments.files import digest, expanded, write_json
 from vae_experiments.models.model import Model
 from vae_experiments.models.single_file_layouts import LAYOUTS, is_left_out
 from vae_experiments.options import Choice, setting
@@ -56,7 +56,7 @@ class File(Model):
 
     def location(self) -> Path:
         """Take the path as it was typed; it never turns into a hub request."""
-        file = Path(self.path).expanduser()
+        file = expanded(self.path)
         if not file.is_file():
             what, hint = "does not exist", "give a safetensors file"
             if file.exists():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import SourceError, system_reason
+from vae_experiments.files import expanded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,7 +49,7 @@ def locate(text: str) -> Path:
     if not text.strip() or "\0" in text:
         raise refuse(text, "not a local file", "give the name of a video file or of a folder of pictures")
     # A shell leaves the ~ of source.path=~/clip.mp4 alone.
-    path = Path(text if os.path.lexists(text) else os.path.expanduser(text))  # noqa: PTH111  it never raises
+    path = Path(text) if os.path.lexists(text) else expanded(text)
     try:
         # Asked before anything is opened: opening a pipe without a writer waits for ever.
         mode = path.stat().st_mode
@@ -64,7 +65,7 @@ def locate(text: str) -> Path:
 
 
 def files_below(folder: Path, on_error: Callable[[OSError], object] | None = None) -> Iterator[Path]:
-    """Yield every file below a folder that is not hidden, in the order of their names.
+    """Yield every file below a folder that is not hidden and that no run wrote, in the order of their names.
 
     A link to a folder is followed, once. ``on_error`` is told of what cannot be listed.
     """
@@ -75,8 +76,13 @@ def files_below(folder: Path, on_error: Callable[[OSError], object] | None = Non
             folders.clear()
             continue
         entered.add(real)
-        folders[:] = sorted(inner for inner in folders if not inner.startswith("."))
+        folders[:] = sorted(one for one in folders if not one.startswith(".") and not _is_ours(place, one))
         yield from (Path(place, file) for file in sorted(files) if not file.startswith("."))
+
+
+def _is_ours(place: str, folder: str) -> bool:
+    """Whether a folder is that of a run or of a sweep, which are below the folder where a person works."""
+    return any(os.path.exists(os.path.join(place, folder, mark)) for mark in (".hydra", "multirun.yaml"))  # noqa: PTH110, PTH118  many folders
 
 
 def stamp(path: Path) -> tuple[tuple[str, int, int, int], ...]:

@@ -1,19 +1,21 @@
-"""A set of videos as a source: a sweep makes a job of each."""
+"""Sets of videos: what a folder or a pattern holds, for a sweep that makes a job of each, and for training."""
 
 from __future__ import annotations
 
 import glob
 import os
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import SourceError
+from vae_experiments.files import expanded
 from vae_experiments.options import setting
 from vae_experiments.sources.paths import files_below, locate, refuse
 from vae_experiments.sources.video import Video
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from vae_experiments.sources.media_reader import MediaReader
 
@@ -48,15 +50,8 @@ class Videos(Video):
     )
 
     def videos(self) -> list[str]:
-        """Return the videos, sorted by name; a folder of pictures without a video in it is one as well.
-
-        Raises:
-            SourceError: there is none.
-        """
-        found = _matches(self.path) if is_pattern(self.path) else _below(locate(self.path))
-        if not found:
-            raise refuse(self.path, "no video is there", _HINT)
-        return [str(path) for path in sorted(found, key=lambda path: path.parts)[: self.limit]]
+        """Return the videos; see ``videos_at``."""
+        return [str(path) for path in videos_at(self.path, self.limit)]
 
     def _medium(self) -> MediaReader:
         if is_pattern(self.path) or self.videos() != [self.path]:
@@ -67,25 +62,62 @@ class Videos(Video):
         return super()._medium()
 
 
+def videos_at(
+    path: str,
+    limit: int | None = None,
+    *,
+    stills: bool = False,
+    on_error: Callable[[OSError], object] | None = None,
+) -> list[Path]:
+    """Return the videos of a folder and of all below it, or what a pattern matches, sorted by name.
+
+    A file stands for itself. A folder of pictures without a video in it is a video as well.
+
+    Args:
+        path: of the folder or the file, or the pattern.
+        limit: the first so many; all if left out.
+        stills: take each picture by itself, beside the videos.
+        on_error: is told of what cannot be listed.
+
+    Raises:
+        SourceError: there is none.
+    """
+    found = _matches(path) if is_pattern(path) else _below(locate(path), stills, on_error)
+    if not found:
+        raise refuse(path, "no video is there", _HINT)
+    return sorted(found, key=lambda path: path.parts)[:limit]
+
+
+def root_of(path: str) -> Path:
+    """Return the folder below which all is that ``videos_at`` finds."""
+    if is_pattern(path):
+        parts = expanded(path).parts[:-1]
+        return Path(*takewhile(lambda part: not glob.has_magic(part), parts))
+    place = locate(path)
+    return place.parent if place.is_file() else place
+
+
 def is_pattern(path: str) -> bool:
     """Whether a path stands for all that it matches: a file that is really called so is a file."""
     return glob.has_magic(path) and not os.path.lexists(path)
 
 
 def _matches(pattern: str) -> list[Path]:
-    return [Path(path) for path in glob.glob(os.path.expanduser(pattern), recursive=True)]  # noqa: PTH111, PTH207
+    return [Path(path) for path in glob.glob(str(expanded(pattern)), recursive=True)]  # noqa: PTH207
 
 
-def _below(path: Path) -> list[Path]:
+def _below(path: Path, stills: bool, on_error: Callable[[OSError], object] | None) -> list[Path]:
     if path.is_file():
         return [path]
     by_folder: dict[Path, list[Path]] = {}
-    for file in files_below(path):
+    for file in files_below(path, on_error):
         by_folder.setdefault(file.parent, []).append(file)
-    return [found for folder, files in by_folder.items() for found in _of_folder(folder, files)]
+    return [found for folder, files in by_folder.items() for found in _of_folder(folder, files, stills)]
 
 
-def _of_folder(folder: Path, files: Sequence[Path]) -> Sequence[Path]:
-    videos = [file for file in files if file.suffix.lower() in _VIDEOS]
-    pictures = [file for file in files if file.suffix.lower() in _PICTURES]
+def _of_folder(folder: Path, files: Sequence[Path], stills: bool) -> Sequence[Path]:
+    videos = [file for file in files if file.suffix.lower().rstrip() in _VIDEOS]
+    pictures = [file for file in files if file.suffix.lower().rstrip() in _PICTURES]
+    if stills:
+        return [*videos, *pictures]
     return videos or ([folder] if len(pictures) > 1 else [])

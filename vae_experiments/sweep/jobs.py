@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass, replace
 from enum import Enum
 from statistics import median
@@ -232,5 +233,10 @@ def _pair(word: str) -> tuple[str, str]:
     if key.startswith("~"):
         return key, "left out"
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-        value = value[1:-1].replace(f"\\{value[0]}", value[0])
-    return key.lstrip("+"), value
+        value = _escapes_undone(value[1:-1], f"{value[0]}|$")
+    return key.lstrip("+"), _escapes_undone(value, r"\$\{")
+
+
+def _escapes_undone(text: str, before: str) -> str:
+    """Take away what tells a sign, as a quote or a ``${``, from one that means something: backslashes before it."""
+    return re.sub(rf"\\+(?={before})", lambda found: found[0][: len(found[0]) // 2], text)

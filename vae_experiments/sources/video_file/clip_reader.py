@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from vae_experiments.errors import SourceError, system_reason
 from vae_experiments.sources.frame_rate import Stretch
-from vae_experiments.sources.image_files import Animation
+from vae_experiments.sources.image_files import Animation, ImageFolder
 from vae_experiments.sources.paths import locate, refuse, sniff, stamp
 from vae_experiments.sources.video_file.clock import Clock
 from vae_experiments.sources.video_file.decoding import RAW_FORMATS, Damage, Decoding, decoded_from
@@ -54,9 +54,9 @@ _UNEVEN = {"mpeg4", "theora"}
 
 @dataclass(frozen=True)
 class ClipReader:
-    """A video or an animated picture of which any stretch can be read; small, and picklable."""
+    """A video, an animated picture or a folder of them of which any stretch can be read; small, and picklable."""
 
-    reader: SeekingVideo | Animation
+    reader: SeekingVideo | Animation | ImageFolder
     size: Size
     frames: int
     """How many can be read; of a video without an index that is not more than ``REACH``."""
@@ -113,7 +113,7 @@ class ClipReader:
             yield from self.reader.pictures(key, start, self.size)
             return
         with closing(self.reader.read()) as pictures:
-            yield from pictures
+            yield from islice(pictures, start.number, None)
 
 
 class SeekingVideo(VideoFile):
@@ -178,13 +178,19 @@ def _frames(
 
 
 def look_over(path: Path) -> ClipReader:
-    """Look at a file without decoding more than a few frames of it.
+    """Look at a file, or a folder of pictures, without decoding more than a few frames of it.
 
     Raises:
         SourceError: it is not a video or picture that can be read, or is damaged or cut short.
     """
     path = locate(str(path))
     state = stamp(path)
+    if path.is_dir():
+        folder = ImageFolder(path, rotate=True, allow_partial=False, max_pixels=_MOST_PIXELS)
+        media_info = folder.look_over()
+        count = len(media_info.begins)
+        starts = tuple(Keyframe(number, number) for number in range(count))
+        return _reachable(ClipReader(folder, media_info.size, count, starts, media_info.remarks, state))
     if sniff(path).is_picture:
         still = Animation(path, rotate=True, allow_partial=False, max_pixels=_MOST_PIXELS)
         media_info = still.look_over()

@@ -36,13 +36,19 @@ class Procedural(Data):
 
 
 class Folder(Data):
-    """All videos below a folder, with some of them held out to measure with.
+    """All videos below a folder, or that a pattern matches, with some of them held out to measure with.
 
-    Damaged, cut short and other files are left out and named. A clip that has fewer frames than the
+    A folder of pictures is a video; where single frames are trained on, each picture is one. Damaged ones and
+    such as are cut short are left out and named. A clip that has fewer frames than the
     training takes at a time, but at least half of them, is played forth and back.
     """
 
-    path: str = setting("the folder, with all folders in it", default="???")
+    path: str = setting(
+        "the folder, with all folders in it; a pattern such as 'clips/**/*.mp4'; or one video", default="???"
+    )
+    limit: int | None = setting(
+        "how many of them at most, the first by name; all if left out", default=None, minimum=1
+    )
     size: int = setting(
         "side of the pieces that training cuts its crops from; larger frames are reduced, by a different "
         "factor each time, and smaller ones enlarged",
@@ -61,11 +67,11 @@ class Folder(Data):
         """Look at every file, and hold some out.
 
         Raises:
-            TrainingError: there is no such folder, or no file in it can be used.
+            TrainingError: there is no such folder, or nothing in it can be used.
         """
         from vae_experiments.training.data.video_dataset import gather
 
-        return gather(self.path, self.size, self.validation_fraction, frames)
+        return gather(self.path, self.size, self.validation_fraction, frames, self.limit)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from PIL import Image
 
 from vae_experiments.errors import SourceError, TrainingError, system_reason
 from vae_experiments.files import digest_of
-from vae_experiments.sources.paths import files_below, locate, refuse, say_name
+from vae_experiments.sources.paths import refuse, say_name
 from vae_experiments.sources.video_file.clip_reader import REACH, ClipReader, look_over
+from vae_experiments.sources.video_set import root_of, videos_at
 from vae_experiments.training.data.dataset import Dataset, TrainingSample
 
 if TYPE_CHECKING:
@@ -141,13 +142,14 @@ def _folder_error(folder: Path | str, problem: str, hint: str) -> TrainingError:
     return TrainingError(f"data.path={say_name(folder)}: {problem}", hint)
 
 
-def gather(path: str, size: int, validation_fraction: float, frames: int) -> Footage:
-    """Look over all files below a folder, and hold some out.
+def gather(
+    path: str, size: int, validation_fraction: float, frames: int, limit: int | None = None
+) -> Footage:
+    """Look over all videos below a folder, or that a pattern matches, and hold some out.
 
     Raises:
-        TrainingError: there is no such folder, or no file in it can be used.
+        TrainingError: there is no such folder, or nothing in it can be used.
     """
-    folder = _folder(path)
     usable: list[ClipReader] = []
     skipped: list[str] = []
     notes: list[str] = []
@@ -155,8 +157,13 @@ def gather(path: str, size: int, validation_fraction: float, frames: int) -> Foo
     def skip(error: OSError) -> None:
         skipped.append(f"skipped {say_name(error.filename)}: {system_reason(error)}")
 
+    try:
+        folder = root_of(path)
+        files = videos_at(path, limit, stills=frames == 1, on_error=skip)
+    except SourceError as error:
+        raise _folder_error(path, _reason(error), error.hint) from None
     seen: dict[str, Path] = {}
-    for file in files_below(folder, skip):
+    for file in files:
         try:
             _refuse_copy(file, seen)
             clip = look_over(file)
@@ -167,23 +174,10 @@ def gather(path: str, size: int, validation_fraction: float, frames: int) -> Foo
         usable.append(clip)
         notes += [f"{say_name(file)}: {remark}" for remark in clip.remarks]
     if not usable:
-        problem = f"none of its files can be used ({skipped[0]})" if skipped else "there are no files in it"
-        raise _folder_error(folder, problem, "give a folder of videos")
+        raise _folder_error(path, f"none of its videos can be used ({skipped[0]})", "give a folder of others")
     training, held_out = _divide(folder, usable, validation_fraction, frames)
     remarks = (*_first(skipped, "files were skipped"), *_first(notes, "remarks about files were made"))
     return Footage(folder, size, frames, training, held_out, len(skipped), remarks)
-
-
-def _folder(path: str) -> Path:
-    try:
-        folder = locate(path)
-    except SourceError as error:
-        why = _reason(error)
-        problem = "no such folder" if why.startswith("no such file") else why
-        raise _folder_error(path, problem, error.hint) from None
-    if not folder.is_dir():
-        raise _folder_error(path, "not a folder", "give the folder that the videos are in")
-    return folder
 
 
 def _refuse_copy(file: Path, seen: dict[str, Path]) -> None:

@@ -28,15 +28,19 @@ def panels_of(
 ) -> Iterator[Any]:
     """Lend the panels of an empty figure of so many inches, row by row; it is written when the block ends, whole.
 
-    A letter that matplotlib's font lacks is drawn as a box, without a word.
+    A letter that matplotlib's font lacks is drawn as a box, without a word, and a name with a $ as it is written.
     """
     import numpy as np
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
     figure: Any = Figure(figsize=(width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     yield figure.subplots(rows, columns, squeeze=False, **shared).ravel()
+    for text in figure.findobj(Text):
+        # Labels of a logarithmic axis are formulas, which matplotlib writes itself.
+        text.set_parse_math("$" not in text.get_text() or "mathdefault" in text.get_text())
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         figure.canvas.draw()
