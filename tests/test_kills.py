@@ -132,6 +132,7 @@ def test_a_sweep_that_is_killed_is_completed_by_the_same_command(
         assert again.stdout.count("is finished already") == len(done)
         assert hidden(folder / "sweep") == []
         for number in "01":
+            assert is_complete(folder / "sweep" / number, FINISHED)
             assert numbers(folder / "sweep" / number) == numbers(whole / "sweep" / number)
 
 

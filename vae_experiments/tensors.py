@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from vae_experiments.errors import NumbersError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     import numpy as np
     import torch
@@ -68,6 +68,14 @@ def to_pixels(frames: Frames) -> Pixels:
     levels.round_().clamp_(0, 255)
     pixels: Pixels = rearrange(levels.to(torch.uint8), "t c h w -> t h w c").contiguous().numpy()
     return pixels
+
+
+def in_common(pixels: Mapping[str, Pixels], first: str, second: str) -> tuple[Pixels, Pixels]:
+    """Return the frames that two videos both have in this chunk; none where one of them is over."""
+    here = next(iter(pixels.values()))
+    one, other = (pixels.get(name, here[:0]) for name in (first, second))
+    count = min(len(one), len(other))
+    return one[:count], other[:count]
 
 
 class Joined:

@@ -226,7 +226,7 @@ def test_a_cache_that_cannot_be_written_to_is_one_warning_a_run_and_not_one_a_st
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "a file").write_text("")
-    shelf = RunCache.of(Store(tmp_path / "a file" / "store", PLENTY), {}, {}, lambda: True)
+    shelf = RunCache.of(Store(tmp_path / "a file" / "store", PLENTY), ({}, {}, {}), lambda: True)
     for slot in (shelf.latents, shelf.frames):
         assert torch.equal(torch.cat(list(slot.through([FRAMES]))), FRAMES)
     assert len(caplog.messages) == 1

@@ -6,6 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from vae_experiments.cache.kept_files import KeptFiles
 from vae_experiments.files import digest_of
 from vae_experiments.tensors import to_frames, to_pixels
 
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 FORMAT = 2
 """Counted up when a change of this program changes latents, or how they are kept: what older versions kept is
 then left alone."""
+VIDEOS_FORMAT = 1
+"""Counted up when a change of this program writes the same frames into other files, or measures them otherwise."""
 UNPACKED_AT_ONCE = 8
 """Frames. As long as one of them is in use, so is the memory of all that were unpacked with it."""
 
@@ -104,28 +107,29 @@ class CachedStream:
 
 @dataclass
 class RunCache:
-    """What one run may find in the cache: its latents, and its frames decoded untouched."""
+    """What one run may find in the cache: its latents, its frames decoded untouched, and the files of these."""
 
     latents: CachedStream = field(default_factory=CachedStream)
     frames: CachedStream = field(default_factory=CachedStream)
+    videos: KeptFiles = field(default_factory=KeptFiles)
 
     @classmethod
     def of(
         cls,
         store: Store | None,
-        encoding: Mapping[str, Any],
-        decoding: Mapping[str, Any],
+        what_decides: tuple[Mapping[str, Any], Mapping[str, Any], Mapping[str, Any]],
         still_true: Callable[[], bool],
     ) -> RunCache:
-        """Open the cache of everything that decides the latents, and what they are decoded to, and nothing else."""
+        """Open the cache of everything that decides the latents, what they are decoded to, and which files that becomes; and of nothing else."""
         if store is None:
             return cls()
-        latents, frames = (
-            digest_of(FORMAT, *map(dict, what))[:40] for what in ([encoding], [encoding, decoding])
+        latents, frames, videos = (
+            digest_of(FORMAT, *map(dict, what_decides[:stages]))[:40] for stages in (1, 2, 3)
         )
         return cls(
             CachedStream(store, f"{latents}-latents", still_true),
             CachedStream(store, f"{frames}-frames", still_true, _as_pixels, _from_pixels),
+            KeptFiles(store, f"{videos}-videos", still_true),
         )
 
 

@@ -14,7 +14,7 @@ NAME = "vae_experiments"
 
 
 class Cache(Option, group="cache", single=True):
-    """Keeps encoded latents and untouched decodings for other runs, of all processes of a person."""
+    """Keeps encoded latents, untouched decodings and their videos for other runs, of all processes of a person."""
 
     enabled: bool = setting("keep, and take, what other runs computed already", default=True)
     dir: str | None = setting("folder of the cache; left out, the person's own cache folder", default=None)

@@ -2,6 +2,7 @@
 
     <folder>/<key>-latents/       normalised latents of one video through one model
     <folder>/<key>-frames/        the same, decoded untouched, as 8-bit pixels
+    <folder>/<key>-videos/        the files that a run writes of these frames and of the originals
 
 Nothing is ever locked. A writer prepares its entry under a hidden name of its own and publishes it by
 rename; of several that missed the same entry one wins, and the others throw theirs away.
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from vae_experiments.cache.latent_files import LatentFolder, checked_chunks
 from vae_experiments.errors import WriteError
-from vae_experiments.files import hidden_beside
+from vae_experiments.files import hidden_beside, is_complete, read_json, whole_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
 Done = TypeVar("Done")
 log = logging.getLogger(__name__)
 ABANDONED_SECONDS = 24 * 3600
-_OURS = re.compile(r"\.[0-9a-f]{40}-(latents|frames)\.\d+\.[0-9a-f]{8}")
-_ENTRY = re.compile(r"[0-9a-f]{40}-(latents|frames)")
+NUMBERS = "numbers.json"
+"""What an entry of finished files has beside them."""
+_OURS = re.compile(r"\.[0-9a-f]{40}-(latents|frames|videos)\.\d+\.[0-9a-f]{8}")
+_ENTRY = re.compile(r"[0-9a-f]{40}-(latents|frames|videos)")
 
 
 class Entry(NamedTuple):
@@ -67,9 +70,13 @@ class Store:
         Raises:
             ValueError: it is not what was written, or not under this name; nothing wrong was given.
         """
+        self.mark_used(name)
+        yield from checked_chunks(self.folder / name, name)
+
+    def mark_used(self, name: str) -> None:
+        """Let an entry stay longer than those that were used before it."""
         with contextlib.suppress(OSError):
             os.utime(self.folder / name)
-        yield from checked_chunks(self.folder / name, name)
 
     def write(self, name: str) -> LatentFolder:
         """Begin an entry.
@@ -106,6 +113,22 @@ class Store:
         self._sweep()
         self._evict(spared=name)
 
+    def publish_files(self, name: str, fill: Callable[[Path], None]) -> None:
+        """Have a hidden folder filled and make it visible, as ``publish`` does.
+
+        Raises:
+            WriteError: the disk is full.
+        """
+        try:
+            with whole_folder(self.folder / name) as hidden:
+                fill(hidden)
+        except WriteError:
+            if self.has(name):
+                return
+            raise
+        self._sweep()
+        self._evict(spared=name)
+
     def discard(self, name: str) -> None:
         """Take an entry away, at once for whoever looks for it."""
         hidden = hidden_beside(self.folder / name)
@@ -128,6 +151,9 @@ class Store:
         return [entry.name for entry in self.entries() if not self._is_whole(entry.name)]
 
     def _is_whole(self, name: str) -> bool:
+        if name.endswith("-videos"):
+            place = self.folder / name
+            return is_complete(place, NUMBERS) and read_json(place / NUMBERS)["name"] == name
         try:
             for _ in checked_chunks(self.folder / name, name):
                 pass

@@ -18,7 +18,7 @@ DAY_SECONDS = 24 * 3600
 
 def main(words: Sequence[str] | None = None) -> int:
     """Do what was typed; the exit status is 1 where an entry is damaged."""
-    description = "Look after the cache of latents and decodings that runs share."
+    description = "Look after the cache of latents, decodings and files that runs share."
     parser = Parser(prog="vae-experiments cache", description=description)
     actions = {"list": _show, "verify": _verify, "clear": _clear}
     parser.add_argument("action", choices=actions)

@@ -2,6 +2,7 @@
 
 from vae_experiments.manipulations.chain import chain as chain
 from vae_experiments.manipulations.chain import checked as checked
+from vae_experiments.manipulations.chain import joined_names as joined_names
 from vae_experiments.manipulations.chain import lengths_differ as lengths_differ
 from vae_experiments.manipulations.chain import outcome as outcome
 from vae_experiments.manipulations.chain import playing_speed as playing_speed

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from vae_experiments.manipulations.manipulation import ChainStep
     from vae_experiments.tensors import Latents
 
+LONGEST_NAME = 160
+
 
 def chain(
     links: Sequence[ChainStep], chunks: Iterable[Latents], clip: Clip | None = None
@@ -85,3 +87,12 @@ def schedule_times(text: str, factor: float) -> str:
 def _times(value: float | str, factor: float) -> str:
     """Multiply to six digits, short enough to be typed again."""
     return f"{float(value) * factor:g}"
+
+
+def joined_names(names: Sequence[str]) -> str:
+    """Join the names of a chain for a file's name; of a very long one the first, since such a name has its limit."""
+    shown = list(names)
+    while len("_".join(shown)) > LONGEST_NAME:
+        shown.pop()
+    left = len(names) - len(shown)
+    return "_".join([*shown, f"and_{left}_more"] if left else shown)

@@ -95,6 +95,15 @@ class Fidelity:
                 value = similarity(first, second)
                 self.columns[name].append(None if value is None else float(value))
 
+    def kept(self) -> dict[str, Any]:
+        """Return all that the numbers are made of, for ``take_kept`` of another."""
+        return {"columns": self.columns, "squared_errors": self._squared_errors, "whole": self._whole}
+
+    def take_kept(self, kept: Mapping[str, Any]) -> None:
+        """Take the numbers of the same video over, which another has measured."""
+        self.columns, self._squared_errors = kept["columns"], kept["squared_errors"]
+        self._whole = kept["whole"]
+
     def summary(self) -> dict[str, float | bool | None]:
         """Return the numbers of the whole video, and whether it is identical to the original."""
         mse = math.fsum(self._squared_errors) / max(len(self._squared_errors), 1)

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from vae_experiments.cache import Cache, RunCache
+from vae_experiments.cache import VIDEOS_FORMAT, Cache, RunCache
 from vae_experiments.cache.comfyui_latent import RawForm
 from vae_experiments.errors import SourceError
 from vae_experiments.files import digest_of
@@ -136,16 +136,20 @@ class Experiment:
         raw_form = RawForm(autoencoder.normalisation.undo, is_video=autoencoder.time_stride > 1)
         changes_length, has_original = lengths_differ(links), self.source.has_frames
         outputs = RunFolder(
-            folder,
-            self.output,
-            info,
-            self._names(),
-            changes_length,
-            speed,
-            has_original,
-            raw_form,
-            moving,
+            *(
+                folder,
+                self.output,
+                info,
+                self._names(),
+                changes_length,
+                speed,
+                has_original,
+                raw_form,
+                moving,
+            ),
             song,
+            # What is kept has the sound of the source.
+            None if song else run_cache.videos,
         )
         steps = stream(self.source, autoencoder, links, clip, self.batch_size, watch, outputs.see, run_cache)
         with outputs, Progress(info.frames) as progress, BackgroundWriter(outputs.take) as behind:
@@ -155,8 +159,9 @@ class Experiment:
                 progress.add(step.frames)
             read = self._read(content, clip)
         watch.switch("finish")
+        outputs.keep()
         metrics = outputs.metrics() | _strides(autoencoder) | self._models()
-        metrics |= self._measured(watch, autoencoder.chosen, outputs.frames, run_cache)
+        metrics |= self._measured(watch, autoencoder.chosen, outputs, run_cache)
         metrics |= {"target": found.summary()} if found else {}
         outputs.finish(metrics, started | read | self._used(autoencoder, found), self._title())
         self._conclude(outputs, metrics)
@@ -241,7 +246,7 @@ class Experiment:
         log.info("%.1f s, in %s", metrics["timing"]["total_seconds"], outputs.folder)
 
     def _measured(
-        self, watch: Stopwatch, chosen: DeviceChoice, frames: int, run_cache: RunCache
+        self, watch: Stopwatch, chosen: DeviceChoice, outputs: RunFolder, run_cache: RunCache
     ) -> dict[str, Any]:
         """Return the numbers that were measured; what came out of the cache is said to be, not flattered."""
         encoding, decoding, changed = (
@@ -252,6 +257,7 @@ class Experiment:
             run_cache.latents.found,
             run_cache.frames.found and bool(self.manipulations),
         )
+        is_cached = latents_cached or frames_cached or bool(outputs.taken)
         return {
             "timing": {
                 "encode_seconds": CACHED if latents_cached else encoding,
@@ -259,7 +265,7 @@ class Experiment:
                 "decode_seconds": CACHED if frames_cached else decoding,
                 "decode_changed_seconds": changed,
                 "total_seconds": watch.total_seconds(),
-                "frames_per_second": CACHED if latents_cached or frames_cached else frames / streamed,
+                "frames_per_second": CACHED if is_cached else outputs.frames / streamed,
                 **({} if self.target.psnr_db is None else {"target_seconds": watch.seconds("target")}),
             },
             "peak_memory_bytes": peak_memory_bytes(chosen.device),
@@ -291,15 +297,15 @@ class Experiment:
             def still() -> bool:
                 return content.is_there_still() and self._what_decides(autoencoder, content) == what
 
-            run_cache = RunCache.of(store, *what, still)
+            run_cache = RunCache.of(store, what, still)
         if isinstance(self.source, Latents):
             run_cache.latents = GivenLatents(self.source, autoencoder)
         return run_cache
 
     def _what_decides(
         self, autoencoder: Autoencoder, content: Content
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Return what decides the latents, and what they are decoded to, as they are computed at present: there may be too little memory for what was asked for."""
+    ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """Return what decides the latents, what they are decoded to, and the files of that, as they are computed at present: there may be too little memory for what was asked for."""
         decoder, tiling = autoencoder.decoder, autoencoder.tiles_of(self.source.info.size)
         encoding = {
             "source": content.digest,
@@ -316,7 +322,13 @@ class Experiment:
             "tiling": tiling["decode"],
             "plugins": foreign_settings(self.decoder or self.model),
         }
-        return encoding, decoding
+        writing = {
+            "format": VIDEOS_FORMAT,
+            "metrics": self.output.metrics,
+            "formats": self.output.formats,
+            "versions": [version_of(package) for package in ("av", "imageio-ffmpeg", "pillow", "numpy")],
+        }
+        return encoding, decoding, writing
 
     def _models(self) -> dict[str, str]:
         """Name both models where there are two."""

@@ -9,9 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vae_experiments.cache import KeptFiles
 from vae_experiments.cache.latent_files import CHANGED, ENCODED, LatentFolder
 from vae_experiments.errors import SettingError, closest
 from vae_experiments.files import SUMS, write_json, write_sums, write_text
+from vae_experiments.manipulations import joined_names
 from vae_experiments.metrics import (
     DEFAULT_METRICS,
     METRICS,
@@ -27,7 +29,7 @@ from vae_experiments.pipeline.folder_lock import FAILURE
 from vae_experiments.pipeline.moving_settings import PICTURE, MovingSettings
 from vae_experiments.pipeline.soundtracks import Soundtracks
 from vae_experiments.runtime.progress import waiting
-from vae_experiments.tensors import to_pixels
+from vae_experiments.tensors import in_common, to_pixels
 from vae_experiments.writers import (
     FORMATS,
     Comparison,
@@ -47,11 +49,10 @@ if TYPE_CHECKING:
     from vae_experiments.cache.comfyui_latent import RawForm
     from vae_experiments.pipeline.runner import Step
     from vae_experiments.sources import SourceInfo
-    from vae_experiments.tensors import Latents, Pixels, Size
+    from vae_experiments.tensors import Latents, Size
     from vae_experiments.writers import Copy, VideoFile
 
 log = logging.getLogger(__name__)
-LONGEST_NAME = 160
 FINISHED, TABLE = "metrics.json", "metrics.csv"
 ORIGINAL, RECONSTRUCTED, COMPARISON = "original", "reconstructed", "comparison"
 LATENTS = "latents"
@@ -148,11 +149,12 @@ class RunFolder:
         raw_form: RawForm | None = None,
         settings: MovingSettings | None = None,
         song: Path | None = None,
+        kept: KeptFiles | None = None,
     ) -> None:
         self.folder, self.wants, self.info = folder, wants, info
         self.lengths_differ, self.speed, self._raw_form = lengths_differ, speed, raw_form
         self.settings, self._soundtracks = settings or MovingSettings(), Soundtracks(info, song)
-        self.changed_name = f"{RECONSTRUCTED}_with_{_joined(names)}" if names else None
+        self.changed_name = f"{RECONSTRUCTED}_with_{joined_names(names)}" if names else None
         self._changed_label = f"{RECONSTRUCTED} with {' + '.join(names).replace('_', ' ')}"
         self._shown = [name for name in (ORIGINAL, RECONSTRUCTED, self.changed_name) if name]
         if not has_original:
@@ -165,6 +167,9 @@ class RunFolder:
         self._say_once = functools.cache(log.warning)
         self._videos: dict[str, VideoFile] = {}
         self._copies: dict[str, list[Copy]] = {}
+        self._kept = kept if kept and names else KeptFiles()
+        self.taken: list[str] = []
+        """Files that another run made of the same frames."""
         self._latent_folder: LatentFolder | None = None
         self._squared_change, self._values = 0.0, 0
 
@@ -179,7 +184,13 @@ class RunFolder:
             if self.wants.comparison:
                 self._comparison = Comparison(self.info.size, [self.label(name) for name in self._shown])
                 sizes[COMPARISON] = self._comparison.size
+            if given := opened.enter_context(self._kept.copied_into(self.folder)):
+                self.taken = given["files"]
+                for name, numbers in given["fidelity"].items():
+                    self.fidelity[name].take_kept(numbers)
             for name, size in sizes.items():
+                if f"{name}.mp4" in self.taken:
+                    continue
                 path, times = self.folder / f"{name}.mp4", self._times(name)
                 video = open_mp4(path, size, fps, sounds[name], times, self._say_once)
                 self._videos[name] = opened.enter_context(video)
@@ -203,17 +214,19 @@ class RunFolder:
         chunks = zip(names, (step.original, step.reconstructed, step.changed), strict=True)
         pixels = {name: to_pixels(frames) for name, frames in chunks if frames is not None}
         for name, fidelity in self.fidelity.items():
-            fidelity.update(*_both(pixels, self.reference, name))
+            if name in self._videos:
+                fidelity.update(*in_common(pixels, self.reference, name))
         if self.changed_name:
-            untouched, changed = _both(pixels, RECONSTRUCTED, self.changed_name)
+            untouched, changed = in_common(pixels, RECONSTRUCTED, self.changed_name)
             self._squared_change += float(((untouched.astype("int32") - changed) ** 2).sum())
             self._values += changed.size
         if self.wants.comparison:
             pixels[COMPARISON] = self._comparison.lay_out([pixels.get(name) for name in self._shown])
-        for name, shown in pixels.items():
-            self._videos[name].write(shown)
-            for copy in self._copies[name]:
-                copy.write(shown)
+        for name, video in self._videos.items():
+            if name in pixels:
+                video.write(pixels[name])
+                for copy in self._copies[name]:
+                    copy.write(pixels[name])
         self.frames += step.frames
 
     def see(self, name: str, latents: Latents) -> None:
@@ -246,6 +259,15 @@ class RunFolder:
                 numbers[self.changed_name]["frames"] = self._videos[self.changed_name].frames
         return numbers
 
+    def keep(self) -> None:
+        """Keep what every run on these frames would write and measure alike, for the next one."""
+        if self.taken:
+            return
+        untouched = [name for name in (ORIGINAL, RECONSTRUCTED) if name in self._videos]
+        files = [*(f"{name}.mp4" for name in untouched), *self._copied(*untouched)]
+        measured = {name: self.fidelity[name].kept() for name in untouched if name in self.fidelity}
+        self._kept.keep(self.folder, files, {"files": files, "fidelity": measured})
+
     def finish(self, metrics: Mapping[str, Any], provenance: Mapping[str, Any], title: str) -> None:
         """Write all that is not a video."""
         if self.wants.table:
@@ -267,9 +289,12 @@ class RunFolder:
             log.setLevel(logging.CRITICAL + 1)
             log.flush()
         latents = [f"{LATENTS}/{name}" for name in self._latent_folder.names] if self._latent_folder else []
-        copies = [file for copies in self._copies.values() for copy in copies for file in copy.files]
+        copies = self._copied(*self._copies)
         configs = [path.relative_to(self.folder).as_posix() for path in self.folder.glob(".hydra/*.yaml")]
-        write_sums(self.folder, [*self._files(), *latents, *copies, *configs], FINISHED)
+        write_sums(self.folder, [*self._files(), *self.taken, *latents, *copies, *configs], FINISHED)
+
+    def _copied(self, *names: str) -> list[str]:
+        return [file for name in names for copy in self._copies[name] for file in copy.files]
 
     def _logs(self) -> list[logging.FileHandler]:
         """Find the log that Hydra opened in this folder."""
@@ -330,7 +355,8 @@ class RunFolder:
 
     def _report(self, metrics: Mapping[str, Any], provenance: Mapping[str, Any], title: str) -> None:
         memory = metrics["peak_memory_bytes"]
-        copies = [copy.path.name for copies in self._copies.values() for copy in copies]
+        copies = {copy.path.name for copies in self._copies.values() for copy in copies}
+        copies |= {file.partition("/")[0] for file in self.taken}
         encoding, decoding = (
             seconds if isinstance(seconds := metrics["timing"][name], str) else f"{seconds:.2f} s"
             for name in ("encode_seconds", "decode_seconds")
@@ -372,20 +398,3 @@ def _of_two_models(provenance: Mapping[str, Any]) -> dict[str, str]:
         return {}
     decoder = f"{provenance['decoder']}, weights {str(provenance['decoder_weights_digest'])[:16]}"
     return {"model": str(provenance["model"]), "decoder": decoder}
-
-
-def _joined(names: Sequence[str]) -> str:
-    """Join the names of a chain; of a very long one name the first, since a file's name has its limit."""
-    shown = list(names)
-    while len("_".join(shown)) > LONGEST_NAME:
-        shown.pop()
-    left = len(names) - len(shown)
-    return "_".join([*shown, f"and_{left}_more"] if left else shown)
-
-
-def _both(pixels: Mapping[str, Pixels], first: str, second: str) -> tuple[Pixels, Pixels]:
-    """Return the frames that two videos both have in this chunk; none where one of them is over."""
-    here = next(iter(pixels.values()))
-    one, other = (pixels.get(name, here[:0]) for name in (first, second))
-    count = min(len(one), len(other))
-    return one[:count], other[:count]
