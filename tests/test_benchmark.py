@@ -6,6 +6,7 @@ import csv
 import json
 import re
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +14,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vae_experiments import Device, Folder
-from vae_experiments.commands.benchmark import Benchmark, Timing, best, measure, overrides
+from vae_experiments.commands.benchmark import Benchmark, Timing, _costs, best, measure, overrides
 from vae_experiments.errors import SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SLOW = Timing(256, "float32", False, 8, 10.0, 5.0, 2**20, 40.0, 1.0)
+SLOW = Timing(256, "float32", False, 8, 10.0, 5.0, 2**20, 40.0, 1.0, 0.3)
 
 
 def test_frames_per_second_are_those_that_are_both_encoded_and_decoded() -> None:
@@ -57,6 +58,7 @@ def test_every_combination_is_timed(network: str, network_folders: dict[str, Pat
         (dtype, size, batch) for dtype in ("float32", "bfloat16") for size in (32, 48) for batch in (1, 3, 5)
     ]
     assert all(t.encode_frames_per_second > 0 and t.decode_frames_per_second > 0 for t in timings)
+    assert all(t.core_seconds_per_frame > 0 for t in timings)
     assert all((t.against_plain is None) == (network == "AutoencoderKLWan") for t in timings)
 
 
@@ -102,3 +104,9 @@ def test_the_command_leaves_a_table_a_plot_and_what_to_type(
     facts = json.loads((tmp_path / "benchmark" / "benchmark.json").read_text())
     assert facts["recommended"] in facts["timings"]
     assert (tmp_path / "benchmark" / "benchmark.png").stat().st_size > 10_000
+
+
+def test_core_seconds_count_work_and_no_waiting() -> None:
+    assert _costs(lambda: time.sleep(0.05))[1] < 0.03
+    waited, worked = _costs(lambda: sum(range(3_000_000)))
+    assert 0 < worked <= waited + 0.01

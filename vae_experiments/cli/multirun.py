@@ -41,6 +41,8 @@ PAGE = (
     "sweep.html",
     "sweep.csv",
     "sweep_summary.csv",
+    "sweep_summary.md",
+    "sweep_summary.tex",
     "contact_sheet.png",
     "metrics_*.png",
     "batch_size.png",

@@ -78,6 +78,8 @@ class Timing:
     psnr_db: float
     against_plain: float | None
     """Our time over that of a plain loop; 1 is as fast, less is faster. None for temporal models."""
+    core_seconds_per_frame: float
+    """Of all CPU cores together, to encode and decode a frame: busy neighbours hardly change it."""
 
     @property
     def frames_per_second(self) -> float:
@@ -90,7 +92,7 @@ class Timing:
         return (
             f"{self.size:5} {self.dtype:9} {'compiled' if self.compiled else '':8} batch {self.batch_size:3}: "
             f"encode {self.encode_frames_per_second:7.2f}, decode {self.decode_frames_per_second:7.2f} frames a second, "
-            f"{memory}, {self.psnr_db:6.2f} dB{plain}"
+            f"{self.core_seconds_per_frame:.4f} core-seconds a frame, {memory}, {self.psnr_db:6.2f} dB{plain}"
         )
 
 
@@ -128,18 +130,21 @@ def _timed(autoencoder: Autoencoder, frames: Frames, batch_size: int, repeats: i
     decoded = torch.cat(list(autoencoder.decode(latents, size)))[: len(frames)]
     rounds = [
         (
-            _seconds(lambda: list(autoencoder.encode(batches))),
-            _seconds(lambda: list(autoencoder.decode(latents, size))),
-            _seconds(lambda: _plain_loop(autoencoder, batches)),
+            *_costs(lambda: list(autoencoder.encode(batches))),
+            *_costs(lambda: list(autoencoder.decode(latents, size))),
+            *_costs(lambda: _plain_loop(autoencoder, batches)),
         )
         for _ in range(repeats)
     ]
-    encode, decode, plain = (median(times) for times in zip(*rounds, strict=True))
+    encode, encode_cores, decode, decode_cores, plain, _ = (
+        median(times) for times in zip(*rounds, strict=True)
+    )
     return {
         "encode_frames_per_second": len(frames) / encode,
         "decode_frames_per_second": len(frames) / decode,
         "psnr_db": psnr_db_of(to_pixels(frames), to_pixels(decoded)),
         "against_plain": (encode + decode) / plain if autoencoder.time_stride == 1 else None,
+        "core_seconds_per_frame": (encode_cores + decode_cores) / len(frames),
     }
 
 
@@ -158,10 +163,11 @@ def _plain_loop(autoencoder: Any, batches: Sequence[Frames]) -> None:
             network.decode(answer.mode() if name == "latent_dist" else answer).sample.float().cpu()
 
 
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+def _costs(work: Callable[[], object]) -> tuple[float, float]:
+    """Return how many seconds some work took, and how many of all cores together."""
+    start, cores = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - cores
 
 
 def best(timings: Sequence[Timing], tolerance_db: float) -> Timing:

@@ -13,6 +13,7 @@ from vae_experiments.sweep.baselines import baselines, has_own_row
 from vae_experiments.sweep.contact_frames import moment, tiles_of_baselines, tiles_of_jobs
 from vae_experiments.sweep.csv_table import write_table
 from vae_experiments.sweep.jobs import OVERRIDES, Status, read_jobs
+from vae_experiments.sweep.paper_tables import write_paper_tables
 from vae_experiments.sweep.plot_selection import draw_plots
 from vae_experiments.sweep.set_summary import describe, over_videos, write_summary
 from vae_experiments.sweep.swept import in_order, in_words, shared_settings, swept_settings, values_of
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from vae_experiments.sweep.swept import Swept
 
 PAGE, TABLE, SUMMARY, CONTACT_SHEET = "sweep.html", "sweep.csv", "sweep_summary.csv", "contact_sheet.png"
+SUMMARIES = [SUMMARY, "sweep_summary.md", "sweep_summary.tex"]
 NOTE = (
     f"{LABEL}: what the video loses when nothing is changed. All is against the original, but where the "
     "head says otherwise."
@@ -103,8 +105,10 @@ def write_sweep(folders: Sequence[Path], into: Path | None = None) -> Summary:
     remarks = [line for line in (determinism(ordered, swept), advice and advice.sentence) if line]
     plots = draw_plots(into, ordered, swept, measured, advice)
     write_table(into / TABLE, jobs, into)
+    shared = " ".join(f"{key}={value}" for key, value in shared_settings(jobs, swept).items())
     if combinations := over_videos(ordered, swept):
         write_summary(into / SUMMARY, combinations)
+        write_paper_tables(into / SUMMARY, combinations, shared)
     frame = moment(ordered)
     grounds = baselines(ordered, swept)
     tiles = [*tiles_of_baselines(grounds, frame, into), *tiles_of_jobs(ordered, swept, frame, into)]
@@ -123,8 +127,8 @@ def write_sweep(folders: Sequence[Path], into: Path | None = None) -> Summary:
         cards=[card for _, card in tiles],
         **_table(ordered, swept, grounds, into),
         note=NOTE + CACHED if any(job.is_cached for job in jobs) else NOTE,
-        shared=" ".join(f"{key}={value}" for key, value in shared_settings(jobs, swept).items()),
-        files=[TABLE, *([SUMMARY] if combinations else []), CONTACT_SHEET, *(plot.file for plot in plots)],
+        shared=shared,
+        files=[TABLE, *(SUMMARIES if combinations else []), CONTACT_SHEET, *(plot.file for plot in plots)],
         command=_command(folders, into),
     )
     return Summary(len(jobs), len(jobs) - len(failures), failures, remarks, into / PAGE)

@@ -102,18 +102,13 @@ class VideoSet(NamedTuple):
 
 def describe(combinations: Sequence[Combination], in_order: Sequence[Job]) -> VideoSet:
     """Put the summary of a sweep over videos into words, with its worst and its best videos by PSNR."""
-    keys = list(dict.fromkeys(key for one in combinations for key in one.values))
-    titles = {
-        name: title
-        for name, (title, _) in _shown().items()
-        if any(name in one.estimates for one in combinations)
-    }
+    keys, titles = keys_of(combinations), titles_of(combinations)
     rows = [
         [
             *(one.values.get(key, "") for key in keys),
             str(len(one.finished)),
             str(one.failed or ""),
-            *(_with_interval(one.estimates.get(name), _shown()[name][1]) for name in titles),
+            *(with_interval(one.estimates.get(name), shown_numbers()[name][1]) for name in titles),
         ]
         for one in combinations
     ]
@@ -129,8 +124,19 @@ def describe(combinations: Sequence[Combination], in_order: Sequence[Job]) -> Vi
     )
 
 
-def _shown() -> dict[str, tuple[str, str]]:
-    """Return title and format of every number that the page shows, by its name in sweep.csv."""
+def keys_of(combinations: Sequence[Combination]) -> list[str]:
+    """Return the swept settings beside the videos, in the order in which they were typed."""
+    return list(dict.fromkeys(key for one in combinations for key in one.values))
+
+
+def titles_of(combinations: Sequence[Combination]) -> dict[str, str]:
+    """Return the title of every number that any combination has, by its name in sweep.csv."""
+    titles = {name: title for name, (title, _) in shown_numbers().items()}
+    return {name: titles[name] for name in titles if any(name in one.estimates for one in combinations)}
+
+
+def shown_numbers() -> dict[str, tuple[str, str]]:
+    """Return title and format of every number that page and tables show, by its name in sweep.csv."""
     changed = {metric.key: (metric.label, metric.digits) for metric in METRICS.values()}
     return {
         **changed,
@@ -139,13 +145,14 @@ def _shown() -> dict[str, tuple[str, str]]:
     }
 
 
-def _with_interval(estimate: Estimate | None, form: str) -> str:
+def with_interval(estimate: Estimate | None, form: str) -> str:
+    """Return a mean in that form with its interval in brackets; nothing where there is none."""
     return f"{estimate.mean:{form}} [{estimate.low:{form}}, {estimate.high:{form}}]" if estimate else ""
 
 
 def write_summary(path: Path, combinations: Sequence[Combination]) -> None:
     """Write the summary as a table, a row a combination, four columns a number."""
-    keys = dict.fromkeys(key for one in combinations for key in one.values)
+    keys = keys_of(combinations)
     names = [name for name in NAMES if any(name in one.estimates for one in combinations)]
     header = [*keys, "videos", "failed", *(f"{name}.{of}" for name in names for of in PARTS)]
     rows = []
