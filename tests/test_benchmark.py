@@ -20,7 +20,7 @@ from vae_experiments.errors import SettingError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SLOW = Timing(256, "float32", False, 8, 10.0, 5.0, 2**20, 40.0, 1.0, 0.3)
+SLOW = Timing(256, "float32", False, 8, 10.0, 5.0, 10**6, 40.0, 1.0, 0.3)
 
 
 def test_frames_per_second_are_those_that_are_both_encoded_and_decoded() -> None:

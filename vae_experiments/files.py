@@ -244,7 +244,7 @@ def write_error(path: Path, error: OSError) -> WriteError:
         )
     if error.errno in _NO_SPACE:
         there = next(folder for folder in path.absolute().parents if folder.exists())
-        free = shutil.disk_usage(there).free // 2**20
+        free = shutil.disk_usage(there).free // 10**6
         return WriteError(f"no space left writing {path} ({free} MB free)", "free some space")
     return WriteError(
         f"cannot write {path} ({system_reason(error)})", "choose another folder with hydra.run.dir=FOLDER"

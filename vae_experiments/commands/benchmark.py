@@ -87,7 +87,7 @@ class Timing:
         return 1 / (1 / self.encode_frames_per_second + 1 / self.decode_frames_per_second)
 
     def __str__(self) -> str:
-        memory = f"{self.peak_memory_bytes / 2**20:6.0f} MB" if self.peak_memory_bytes else "     ? MB"
+        memory = f"{self.peak_memory_bytes / 10**6:6.0f} MB" if self.peak_memory_bytes else "     ? MB"
         plain = "" if self.against_plain is None else f", {self.against_plain:.2f} of a plain loop's time"
         return (
             f"{self.size:5} {self.dtype:9} {'compiled' if self.compiled else '':8} batch {self.batch_size:3}: "

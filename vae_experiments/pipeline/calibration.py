@@ -37,7 +37,7 @@ DIGITS = 4
 """Of a share that is tried: enough for 0.01 dB, and few enough to be typed again."""
 USUAL_SLOPE, LEAST_SLOPE, GREATEST_SLOPE = 2.0, 0.05, 8.0
 """Of the error over the strength, both logarithmic: small changes add up as squares, large ones saturate."""
-FARTHEST = math.log(30)
+LARGEST_LOG_STEP = math.log(30)
 """That a guess may lie from the nearest trial, as the logarithm of a factor."""
 
 
@@ -290,7 +290,7 @@ def _secant(trials: Sequence[Trial], wanted: float) -> float:
         slope = (added[nearest] - added[others[0]]) / math.log(nearest / others[0])
         slope = min(max(slope, LEAST_SLOPE), GREATEST_SLOPE)
     step = (goal - added[nearest]) / slope
-    return nearest * math.exp(min(max(step, -FARTHEST), FARTHEST))
+    return nearest * math.exp(min(max(step, -LARGEST_LOG_STEP), LARGEST_LOG_STEP))
 
 
 def _too_weak(

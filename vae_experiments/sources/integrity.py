@@ -30,7 +30,7 @@ _LAST_PART = 4 * 2**20
 _LARGEST_INDEX = 64 * 2**20
 
 
-class Wholeness(NamedTuple):
+class Integrity(NamedTuple):
     """What the structure says: ``cut`` is the sentence for a cut file, empty for a whole one.
 
     ``tear`` is one for damage that only whoever reads to the end must know: before it, the times of
@@ -42,19 +42,19 @@ class Wholeness(NamedTuple):
     tear: str = ""
 
 
-def inspect(path: Path, kind: Kind) -> Wholeness:
+def inspect(path: Path, kind: Kind) -> Integrity:
     """Walk a file's structure to its end, without decoding anything.
 
     Raises:
         SourceError: the file was never finished, or is encrypted: no part of it can be read.
     """
     if kind not in _WALKS:
-        return Wholeness(remark=_NO_LENGTH)
+        return Integrity(remark=_NO_LENGTH)
     with path.open("rb") as file:
         return _WALKS[kind](path, file, os.fstat(file.fileno()).st_size)
 
 
-def _walk_boxes(path: Path, file: IO[bytes], size: int) -> Wholeness:
+def _walk_boxes(path: Path, file: IO[bytes], size: int) -> Integrity:
     """Follow the boxes of an mp4 or mov: they tile the file, and one of them is the index (moov)."""
     place, names, fragments, is_in_fragments = 0, list[bytes](), None, False
     while place < size:
@@ -62,12 +62,12 @@ def _walk_boxes(path: Path, file: IO[bytes], size: int) -> Wholeness:
         if not name:
             # Fragments come one after another: what is no box among them is a fragment that is damaged.
             if is_in_fragments:
-                return Wholeness(_NO_END if size - place < 8 else _BROKEN.format(place=place))
+                return Integrity(_NO_END if size - place < 8 else _BROKEN.format(place=place))
             break
         names.append(name)
         if name == b"moov":
             if is_in_fragments:
-                return Wholeness(_BROKEN.format(place=place))
+                return Integrity(_BROKEN.format(place=place))
             index = _part(file, place, min(length, size - place))
             # A protected video track is called encv, and its scheme stands in schm.
             if b"encv" in index and b"schm" in index:
@@ -81,19 +81,19 @@ def _walk_boxes(path: Path, file: IO[bytes], size: int) -> Wholeness:
             is_in_fragments = True
             is_last = place + length >= size
             if not is_last and not (fragments and fragments.follow(place, _part(file, place, length))):
-                return Wholeness(_TORN.format(place=place))
+                return Integrity(_TORN.format(place=place))
         place += length
     if b"moov" not in names:
         raise refuse(path, "the file was not finished (no moov)", "record or copy it again")
     if place > size:
-        return Wholeness(_CUT.format(expected=place, found=size))
+        return Integrity(_CUT.format(expected=place, found=size))
     strange = [name for name in names if name not in _IN_A_FRAGMENTED_FILE]
     if is_in_fragments and strange:
-        return Wholeness(_UNKNOWN.format(name=strange[0].decode("latin1")))
+        return Integrity(_UNKNOWN.format(name=strange[0].decode("latin1")))
     if names[-1] == b"moof":
-        return Wholeness(_NO_END)
+        return Integrity(_NO_END)
     rest = size - place
-    return Wholeness(remark=f"{rest} bytes follow the end of the video and are left out" if rest else "")
+    return Integrity(remark=f"{rest} bytes follow the end of the video and are left out" if rest else "")
 
 
 def box(file: IO[bytes], place: int, size: int) -> tuple[int, bytes]:
@@ -133,8 +133,8 @@ _CHILDREN = {
 }
 
 
-def _walk_matroska(_: Path, file: IO[bytes], size: int) -> Wholeness:
-    """Follow the elements of a mkv or webm: they tile its one great segment (RFC 9559).
+def _walk_matroska(_: Path, file: IO[bytes], size: int) -> Integrity:
+    """Follow the elements of a mkv or webm: they tile its one segment (RFC 9559).
 
     FFmpeg passes over those that it does not know.
     """
@@ -142,16 +142,16 @@ def _walk_matroska(_: Path, file: IO[bytes], size: int) -> Wholeness:
     while name != _SEGMENT and length is not None and begin + length < size:
         name, begin, length = _element(file, begin + length)
     if name != _SEGMENT:
-        return Wholeness(_NO_END)
+        return Integrity(_NO_END)
     end = size if length is None else begin + length
     if end > size:
-        return Wholeness(_CUT.format(expected=end, found=size))
+        return Integrity(_CUT.format(expected=end, found=size))
     elements = _Elements(file)
     try:
         elements.follow(_SEGMENT, begin, end)
     except _TornError as torn:
-        return Wholeness(tear=_BROKEN.format(place=torn))
-    return Wholeness(remark=_STREAMED if length is None or elements.is_streamed else "")
+        return Integrity(tear=_BROKEN.format(place=torn))
+    return Integrity(remark=_STREAMED if length is None or elements.is_streamed else "")
 
 
 class _TornError(Exception):
@@ -220,10 +220,10 @@ def _track_numbers(tracks: bytes) -> Iterator[int]:
         place = begin if name == _TRACK else after
 
 
-def _walk_riff(path: Path, file: IO[bytes], size: int) -> Wholeness:
-    """Follow the great chunks of an avi, and in their lists of frames every chunk: they tile the list.
+def _walk_riff(path: Path, file: IO[bytes], size: int) -> Integrity:
+    """Follow the RIFF chunks of an avi, and in their lists of frames every chunk: they tile the list.
 
-    Long videos have several great chunks. Microsoft's "AVI RIFF File Reference", and OpenDML 1.02.
+    Long videos have several RIFF chunks. Microsoft's "AVI RIFF File Reference", and OpenDML 1.02.
     """
     place, great_end, movie_end, streams = 0, 0, 0, 0
     chunks: list[int] = []  # where the chunks of the movie begin
@@ -237,7 +237,7 @@ def _walk_riff(path: Path, file: IO[bytes], size: int) -> Wholeness:
                 raise refuse(path, "the file was not finished (no length)", "record or copy it again")
             # The last padding byte is often left out.
             if end - length % 2 > size:
-                return Wholeness(_CUT.format(expected=end, found=size))
+                return Integrity(_CUT.format(expected=end, found=size))
             place, great_end = place + 12, end
         elif name == b"LIST" and form in (b"movi", b"rec "):
             chunks += [place] * (form == b"rec ")
@@ -246,13 +246,13 @@ def _walk_riff(path: Path, file: IO[bytes], size: int) -> Wholeness:
             if form == b"hdrl":
                 streams = _part(file, place, length).count(b"strh")
             if name == b"idx1" and length and _points_beside(_part(file, place + 8, length), chunks):
-                return Wholeness(_ASTRAY.format(place=place))
+                return Integrity(_ASTRAY.format(place=place))
             if place < movie_end:
                 if not _belongs_to_a_movie(name, streams) or end - length % 2 > movie_end:
-                    return Wholeness(_BROKEN.format(place=place))
+                    return Integrity(_BROKEN.format(place=place))
                 chunks.append(place)
             place = end
-    return Wholeness()
+    return Integrity()
 
 
 def _belongs_to_a_movie(name: bytes, streams: int) -> bool:
@@ -273,7 +273,7 @@ def _points_beside(index: bytes, chunks: list[int]) -> bool:
     )
 
 
-def _walk_pages(_: Path, file: IO[bytes], size: int) -> Wholeness:
+def _walk_pages(_: Path, file: IO[bytes], size: int) -> Integrity:
     """Follow the pages of an ogg: they tile the file, each stream numbers its own, and the last one says so.
 
     RFC 3533, section 6.
@@ -283,19 +283,19 @@ def _walk_pages(_: Path, file: IO[bytes], size: int) -> Wholeness:
     while place < size:
         header = _part(file, place, 27 + 255)
         if header[:4] != b"OggS"[: size - place]:
-            return Wholeness(tear=_BROKEN.format(place=place))
+            return Integrity(tear=_BROKEN.format(place=place))
         lengths = header[27 : 27 + header[26]] if len(header) > 26 else b""
         end = place + 27 + len(lengths) + sum(lengths)
         if len(header) < 27 or len(lengths) < header[26] or end > size:
-            return Wholeness(_NO_END)
+            return Integrity(_NO_END)
         flags, stream, number = header[5], header[14:18], int.from_bytes(header[18:22], "little")
         if numbers.get(stream, number - 1) != number - 1:
-            return Wholeness(tear=_BROKEN.format(place=place))
+            return Integrity(tear=_BROKEN.format(place=place))
         numbers[stream], place = number, end
-    return Wholeness("" if flags & _LAST_PAGE else _NO_END)
+    return Integrity("" if flags & _LAST_PAGE else _NO_END)
 
 
-def _find_lost_packets(_: Path, file: IO[bytes], size: int) -> Wholeness:
+def _find_lost_packets(_: Path, file: IO[bytes], size: int) -> Integrity:
     """Look for the byte that begins each packet in the last part of a transport stream.
 
     What is lost before it leaves a gap that the decoder meets; what is lost there is only a missing end.
@@ -307,17 +307,17 @@ def _find_lost_packets(_: Path, file: IO[bytes], size: int) -> Wholeness:
     firsts = _part(file, place, size)[::length]
     strange = [number for number, first in enumerate(firsts) if first != SYNC_BYTE]
     if strange:
-        return Wholeness(tear=_BROKEN.format(place=place + strange[0] * length))
-    return Wholeness(remark=_NO_LENGTH)
+        return Integrity(tear=_BROKEN.format(place=place + strange[0] * length))
+    return Integrity(remark=_NO_LENGTH)
 
 
-def _measure_flv(_: Path, file: IO[bytes], size: int) -> Wholeness:
+def _measure_flv(_: Path, file: IO[bytes], size: int) -> Integrity:
     """Compare the length that an flv's metadata state, if they do, with the file's."""
     found, rest = _part(file, 0, 4096).partition(b"filesize\0")[1:]
     (length,) = struct.unpack(">d", rest[:8]) if found and len(rest) >= 8 else (0.0,)
     if not 0 < length < 2**53:
-        return Wholeness(remark=_NO_LENGTH)
-    return Wholeness(_CUT.format(expected=int(length), found=size) if length > size else "")
+        return Integrity(remark=_NO_LENGTH)
+    return Integrity(_CUT.format(expected=int(length), found=size) if length > size else "")
 
 
 _WALKS = {

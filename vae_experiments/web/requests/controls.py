@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SECOND = "second_video"
 """What stands for the second upload wherever a setting names another video."""
 LONGEST_TEXT = 200
-FARTHEST = 20
+SLIDER_SPAN = 20
 """A bound that is farther off than so many times the default is for what is typed, not for a hand's slider."""
 TEXT = re.compile(r"[\w ,.()*=+:%#-]*|\d+/\d+", re.ASCII)
 """All that the grammars of ranges, masks, schedules and rates need; no slash of a path, no ``$``."""
@@ -85,7 +85,7 @@ def _slider_range(kind: type[Option], name: str, default: float, rule: Rule) -> 
     usual = [abs(value) for value in values if isinstance(value, int | float)] if shown == name else []
     whole = isinstance(default, int)
     far = _rounded_up(2 * max(abs(default), *usual, 4 if whole else 0.5))
-    most = FARTHEST * max(abs(default), 1 if whole else 0.5)
+    most = SLIDER_SPAN * max(abs(default), 1 if whole else 0.5)
     low, high = (rule.above if rule.minimum is None else rule.minimum), rule.maximum
     if low is None or -low > most:
         low = -far

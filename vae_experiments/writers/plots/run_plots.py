@@ -141,7 +141,7 @@ def plot_benchmark(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     drawn = {
         "encoded frames a second": ("encode_frames_per_second", 1),
         "decoded frames a second": ("decode_frames_per_second", 1),
-        "peak memory (MB)": ("peak_memory_bytes", 2**20),
+        "peak memory (MB)": ("peak_memory_bytes", 10**6),
     }
     kinds = sorted({(row["size"], row["dtype"], row["compiled"]) for row in rows})
     with panels_of(path, 12, 3.8, 1, 3) as panels:
