@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from vae_experiments.errors import SettingError, SourceError, closest
 from vae_experiments.manipulations import Clip
 from vae_experiments.options import kinds
+from vae_experiments.pipeline.optical_flows import MeasuredFlows
 from vae_experiments.sources import Content, Pattern, Source, SourceInfo, Video
 
 if TYPE_CHECKING:
@@ -131,13 +132,16 @@ def clip_of(
     """Return what manipulations may know of a source's clip; ``places`` as in ``SecondVideos``."""
     info = source.info
     companions = SecondVideos(info, autoencoder, batch_size, places or {})
+    clip = described(info, autoencoder)
+    flows = MeasuredFlows(clip, lambda: source.chunks(batch_size), companions.frames)
     return replace(
-        described(info, autoencoder),
+        clip,
         latents_of=companions.latents,
         frames_of=companions.frames,
         check_path=companions.check,
         digests=lambda: companions.digests,
         size=info.size,
+        flows=flows if source.has_frames else None,
         is_sampled=autoencoder.is_sampled,
         posterior_std=(lambda: autoencoder.posterior_std(source.chunks(batch_size)))
         if source.has_frames
