@@ -41,11 +41,13 @@ DOORS = {
     "fastapi": {"web"},
     "starlette": {"web"},
     "uvicorn": {"web"},
+    "cv2": {"sources"},
 }
 HEAVY = {
     "torch",
     "diffusers",
     "av",
+    "cv2",
     "imageio",
     "PIL",
     "matplotlib",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,24 @@ def latents_of(shape: tuple[int, ...], seed: int = 3) -> torch.Tensor:
 def second(shape: tuple[int, ...]) -> torch.Tensor:
     """The latents of another video, 5 of them before it begins again."""
     return latents_of((5, *shape[1:]), seed=8)
+
+
+@dataclass(frozen=True)
+class Flows:
+    """Flow that somebody measured: of the clip as long as it is, of another video without end."""
+
+    count: int
+    alone: int = 0
+    """How many latents at the start stand for one frame."""
+
+    def check(self, setting: str, value: object) -> None: ...
+
+    def of(self, path: str, cells: tuple[int, int], from_first: bool) -> Iterator[torch.Tensor]:
+        still = 1 + self.alone * from_first
+        yield torch.zeros(still, 4, *cells)
+        moves = 0.6 * latents_of((5, 4, *cells), seed=11 + len(path) + from_first)
+        for number in range(still, self.count) if not path else count(still):
+            yield moves[number % 5][None]
 
 
 def clip_of(latents: torch.Tensor, fps: float = 24.0, time_stride: int = 1) -> Clip:
@@ -46,6 +64,7 @@ def clip_of(latents: torch.Tensor, fps: float = 24.0, time_stride: int = 1) -> C
         latents_of=latents_again,
         frames_of=frames_again,
         posterior_std=posterior_std,
+        flows=Flows(len(latents), int(time_stride > 1)),
     )
     return replace(clip, frames=clip.of_length(len(latents)).frames)
 

@@ -19,7 +19,7 @@ from vae_experiments.manipulations import (
     StyleSwap,
     TemporalBand,
 )
-from vae_experiments.manipulations.effects.motion import Reference
+from vae_experiments.manipulations.effects.motion import By, Reference
 from vae_experiments.sources import SourceInfo
 from vae_experiments.tensors import Size
 
@@ -31,9 +31,9 @@ NEUTRAL: dict[str, dict[str, Any]] = {
     "temporal_band": {"gain": 1},
 }
 OTHER_SETTINGS: dict[str, dict[str, Any]] = {
-    "motion_gain": {"gain": -0.5},
-    "motion_magnify": {"gain": 3.5, "reference": Reference.previous},
-    "motion_transfer": {"gain": 0.4},
+    "motion_gain": {"gain": -0.5, "by": By.flow},
+    "motion_magnify": {"gain": 3.5, "reference": Reference.previous, "by": By.flow},
+    "motion_transfer": {"gain": 0.4, "by": By.flow},
     "style_swap": {"path": "plasma"},
     "temporal_band": {"gain": 0.2, "low_hz": 3.0, "high_hz": 9.0},
 }

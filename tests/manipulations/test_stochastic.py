@@ -38,7 +38,7 @@ NEUTRAL: dict[str, dict[str, Any]] = {
     "posterior_temperature": {"temperature": 0},
 }
 OTHER_SETTINGS: dict[str, dict[str, Any]] = {
-    "noise": {"scale": 0.3, "correlation": 0.4, "channels": [0], "seed": 9},
+    "noise": {"scale": 0.3, "correlation": 0.4, "follow": 0.7, "channels": [0], "seed": 9},
     "variance_preserving_noise": {
         "timestep": 900,
         "schedule": BetaSchedule.squaredcos_cap_v2,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from vae_experiments.schedules import Timeline
 from vae_experiments.tensors import Endless, Size
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from fractions import Fraction
     from pathlib import Path
+
+    from torch import Tensor
 
     from vae_experiments.schedules import Waveform
     from vae_experiments.tensors import Frames, Latents
@@ -23,6 +25,27 @@ class Extent(NamedTuple):
 
     width: float
     height: float
+
+
+class FlowReader(Protocol):
+    """Measures the optical flow of a clip's frames, or of another video's."""
+
+    def check(self, setting: str, value: object) -> None:
+        """Raise the sentence about a setting that asks for flow, where none can be measured."""
+
+    def of(self, path: str, cells: tuple[int, int], from_first: bool) -> Iterator[Tensor]:
+        """Measure flow in step with latents of so many cells (h, w): chunks ``T 4 h w``, in cells.
+
+        The first two channels lead from each place of a latent's first frame back to what it shows in the frame of
+        the latent before, or of the first (in a temporal model of the first that stands for several frames); the
+        last two from each place of that one to here. Both x, y, and 0 where there is no such latent.
+
+        Args:
+            path: another video, whose flow has no end; empty for the clip's own frames.
+            cells: height and width of the latents.
+            from_first: whether it is measured from the first one.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -68,6 +91,8 @@ class Clip:
     """Gives the standard deviations of the encoder's posterior, in step with the latents."""
     is_sampled: bool = False
     """Whether these latents are a draw from that posterior, and not its mode."""
+    flows: FlowReader | None = None
+    """Measures what moves where; None where there are no frames, or not the latents' own any more."""
     begins: Callable[[int], Fraction] | None = None
     """Says when a frame begins, in seconds, where they last differently; else the rate does."""
 

@@ -17,6 +17,7 @@ from vae_experiments.pipeline.calibration import Sample, Target, calibrated
 from vae_experiments.pipeline.folder_lock import reserved
 from vae_experiments.pipeline.latent_source import GivenLatents, Latents, fitted
 from vae_experiments.pipeline.moving_settings import MovingSettings
+from vae_experiments.pipeline.optical_flows import with_kept_flows
 from vae_experiments.pipeline.run_folder import WRITTEN, Output, RunFolder
 from vae_experiments.pipeline.runner import stream
 from vae_experiments.pipeline.second_video import clip_of
@@ -126,6 +127,7 @@ class Experiment:
         self._introduce(info, autoencoder)
         content = self._content()
         run_cache = self._run_cache(autoencoder, content)
+        clip = with_kept_flows(clip, None if self.timed else self.cache.store(), content)
         if run_cache.latents.found and self.source.has_frames:
             log.info("latents: encoded before, taken from the cache")
         if self.timed:

@@ -19,6 +19,7 @@ from vae_experiments.errors import SettingError, SourceError, closest
 from vae_experiments.manipulations import Clip
 from vae_experiments.options import kinds
 from vae_experiments.pipeline.listening import OtherFiles
+from vae_experiments.pipeline.optical_flows import MeasuredFlows
 from vae_experiments.sources import Content, Pattern, Source, SourceInfo, Video
 
 if TYPE_CHECKING:
@@ -134,8 +135,10 @@ def clip_of(
     contents: dict[str, Content] = {}
     companions = SecondVideos(info, autoencoder, batch_size, places or {}, contents)
     files = OtherFiles(info, places or {}, contents)
+    clip = described(info, autoencoder)
+    flows = MeasuredFlows(clip, lambda: source.chunks(batch_size), companions.frames)
     return replace(
-        described(info, autoencoder),
+        clip,
         latents_of=companions.latents,
         frames_of=companions.frames,
         check_path=companions.check,
@@ -145,6 +148,7 @@ def clip_of(
         file_of=files.path,
         check_file=files.check,
         size=info.size,
+        flows=flows if source.has_frames else None,
         is_sampled=autoencoder.is_sampled,
         posterior_std=(lambda: autoencoder.posterior_std(source.chunks(batch_size)))
         if source.has_frames

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from vae_experiments.manipulations.effects.displacement import check_flow, displaced, filled, meets, with_flow
 from vae_experiments.manipulations.effects.mixing import SecondVideoManipulation
+from vae_experiments.manipulations.effects.space import each_frames
+from vae_experiments.manipulations.effects.warps import looked_up, places
 from vae_experiments.manipulations.manipulation import Manipulation, WholeClip
 from vae_experiments.options import Choice, Scheduled, setting
 from vae_experiments.tensors import numbered
@@ -25,21 +28,51 @@ FINER = 4
 """Even moments for each latent at most, where latents last differently."""
 
 
+class By(Choice):
+    """What motion is, of latents."""
+
+    linear = "the way of each latent value: light changes around outlines that stay where they are"
+    flow = "the way of what moves, by the optical flow of the frames"
+
+
 class MotionGain(WholeClip):
     """Widens or calms all motion about the clip's mean picture; 0 freezes it.
 
-    ``m + gain * (z - m)`` with ``m`` the mean over time of each latent value. Holds all latents of the clip.
+    ``m + gain * (z - m)`` with ``m`` the mean over time of each latent value. ``by=flow`` does so with places:
+    what the first frame shows at ``q`` goes its mean way from there, and ``gain`` times its way from that. What is
+    uncovered is filled from the first latent, or from around it. Holds all latents of the clip.
     """
 
     keeps_first_latent = True
     gallery_values = ("gain", (0, 0.5, 2))
 
     gain: Scheduled = setting("factor on the way from the mean: 0 freezes, 1 changes nothing", default=2.0)
+    by: By = setting("what motion is: linear or flow", default=By.linear)
 
-    def whole(self, latents: Latents, _clip: Clip) -> Latents:
+    def check(self, clip: Clip) -> None:
+        """Look whether there is a flow to go by."""
+        super().check(clip)
+        _check(self, self.by, clip)
+
+    def whole(self, latents: Latents, clip: Clip) -> Latents:
         """Stretch the way from the mean over time."""
+        if self.by is By.flow:
+            return self._moved(latents, clip)
         mean = latents.mean(0, keepdim=True)
         return mean + self.gain * (latents - mean)
+
+    def _moved(self, latents: Latents, clip: Clip) -> Latents:
+        """Stretch each place's way from its mean way."""
+        import torch
+
+        alone = clip.has_single_frame_first_latent
+        # The first latent of a temporal model has no way; that it stands for another one here does not matter.
+        counted = torch.cat([latents[:alone], latents])
+        flows = torch.stack([flow for _, _, flow in with_flow([counted], clip, from_first=True)])[alone:]
+        mean, gains = flows[:, 2:].mean(0), each_frames(self.gain, len(latents))
+        return torch.stack(
+            [_along(*each, latents[0], mean) for each in zip(latents, flows, gains, strict=True)]
+        )
 
 
 class Reference(Choice):
@@ -53,7 +86,8 @@ class MotionMagnify(Manipulation):
     """Exaggerates what has moved since the first frame, or since the frame before.
 
     ``r + gain * (z - r)`` with ``r`` the first latent or the one before (the linear form of Oh et al.
-    2018, Learning-based Video Motion Magnification).
+    2018, Learning-based Video Motion Magnification). ``by=flow`` does so with places: what has moved since then goes
+    ``gain`` times as far. What is uncovered is filled from r, or from around it.
     """
 
     gallery_values = ("gain", (1.5, 2.5, 4))
@@ -62,11 +96,20 @@ class MotionMagnify(Manipulation):
     reference: Reference = setting(
         "measure motion from the first latent or the previous one", default=Reference.first
     )
+    by: By = setting("what motion is: linear or flow", default=By.linear)
+
+    def check(self, clip: Clip) -> None:
+        """Look whether there is a flow to go by."""
+        super().check(clip)
+        _check(self, self.by, clip)
 
     def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
         """Keep the first latent, or the last one of the chunk before."""
         import torch
 
+        if self.by is By.flow:
+            yield from self._moved(chunks, clip)
+            return
         reference: Latents | None = None
         for at, latents in numbered(chunks):
             start, rest = latents.tensor_split([max(0, clip.has_single_frame_first_latent - at)])
@@ -78,21 +121,44 @@ class MotionMagnify(Manipulation):
                 rest = before + gain * (rest - before)
             yield torch.cat([start, rest])
 
+    def _moved(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
+        """Send what each latent shows on along its way."""
+        is_from_first = self.reference is Reference.first
+        reference: Latents | None = None
+        for at, latent, flow in with_flow(chunks, clip, is_from_first):
+            if reference is None:
+                yield latent[None]
+            else:
+                (gain,) = each_frames(self.during(at, 1, clip).gain, 1)
+                yield _along(latent, flow, gain, reference)[None]
+            if at >= clip.has_single_frame_first_latent and (reference is None or not is_from_first):
+                reference = latent
+
 
 class MotionTransfer(SecondVideoManipulation):
     """Moves the first frame by the motion of another video.
 
     What changes there is added here, light and dark: of two real clips that is a double exposure more
     than a motion. ``z_0 + gain * (o_t - o_0)`` with ``o`` the other video's latents (the relative motion of Siarohin et
-    al. 2019, First Order Motion Model, in latents instead of key points).
+    al. 2019, First Order Motion Model, in latents instead of key points). ``by=flow`` sends each place ``gain`` times the
+    way that the other video's optical flow has gone from there, and fills what is uncovered from around it.
     """
 
     gallery_values = ("gain", (0.3, 0.6, 1))
 
     gain: Scheduled = setting("factor on the other video's motion: 0 is none", default=1.0)
+    by: By = setting("what motion is: linear or flow", default=By.linear)
+
+    def check(self, clip: Clip) -> None:
+        """Look whether there is a flow to go by."""
+        super().check(clip)
+        _check(self, self.by, clip)
 
     def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
         """Keep the first latent of both videos and read them side by side."""
+        if self.by is By.flow:
+            yield from self._moved(chunks, clip)
+            return
         alone, others = clip.has_single_frame_first_latent, clip.second(self.path)
         first: tuple[Latents, Latents] | None = None
         for at, latents in numbered(latent[None] for chunk in chunks for latent in chunk):
@@ -102,6 +168,17 @@ class MotionTransfer(SecondVideoManipulation):
                 continue
             first = first or (latents, other)
             yield first[0] + self.during(at, 1, clip).gain * (other - first[1])
+
+    def _moved(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
+        """Send what the first latent shows along the other video's way."""
+        still: Latents | None = None
+        for at, latent, flow in with_flow(chunks, clip, from_first=True, path=self.path):
+            if at < clip.has_single_frame_first_latent:
+                yield latent[None]
+                continue
+            still = latent if still is None else still
+            (gain,) = each_frames(self.during(at, 1, clip).gain, 1)
+            yield filled(displaced(still, gain * flow[2:]))[None]
 
 
 class StyleSwap(WholeClip, SecondVideoManipulation):
@@ -186,3 +263,25 @@ def _between(latents: Latents, moments: Tensor, wanted: Tensor) -> Latents:
     early, late = moments[after - 1], moments[after]
     share = ((wanted - early) / (late - early).clamp(min=1e-12)).clamp(0, 1).float()
     return torch.lerp(latents[after - 1], latents[after], share.reshape(-1, 1, 1, 1))
+
+
+def _check(step: Manipulation, by: By, clip: Clip) -> None:
+    if by is By.flow:
+        check_flow(step, "by", clip)
+
+
+def _along(frame: Tensor, flow: Tensor, gain: float, reference: Tensor, mean: Tensor | None = None) -> Tensor:
+    """Send what a frame ``C h w`` shows so that its way from the reference's mean way is ``gain`` times as long.
+
+    What is uncovered is filled from the reference. The flow is ``4 h w``, the mean way ``2 h w``.
+    """
+    back, onward = flow[:2], flow[2:]
+    mean = onward * 0 if mean is None else mean
+    x, y = places(frame)
+    # What the reference hides has no place there, and no mean way that anybody knows: most go the usual one.
+    usual = mean.flatten(1).median(1).values[:, None, None]
+    own_mean = looked_up(mean, x + back[0], y + back[1]).where(meets(flow), usual)
+    moved = displaced(frame, (gain - 1) * (-back - own_mean))
+    if moved.covered.all():
+        return moved.latents
+    return filled(moved, displaced(reference, mean + gain * (onward - mean)))

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.errors import VaeExperimentsError
+from vae_experiments.manipulations.effects.displacement import CarriedNoise, check_flow, with_flow
 from vae_experiments.manipulations.manipulation import Manipulation
 from vae_experiments.options import Choice, Scheduled, setting
 from vae_experiments.runtime.seeding import normal, normal_frames
@@ -47,6 +48,9 @@ class Noise(Manipulation):
     ``correlation`` c mixes one noise that all frames share with one of each frame's own,
     ``e_t = sqrt(c) * shared + sqrt(1 - c) * own_t``: unit variance at any c, and c is the correlation
     between any two frames (the mixed noise of PYoCo, Ge et al. 2023, with c = a^2 / (1 + a^2)).
+
+    ``follow`` f mixes it with noise that the optical flow of the frames carries along, so that it sticks to what moves:
+    ``sqrt(f) * carried + sqrt(1 - f) * e_t``. Fresh where something comes into sight. Of unit variance too.
     """
 
     gallery_values = ("scale", (0.2, 0.5, 1))
@@ -57,12 +61,37 @@ class Noise(Manipulation):
     correlation: Scheduled = setting(
         "over time: 0 is new noise in every frame, 1 one noise for all", default=0.0, minimum=0, maximum=1
     )
+    follow: Scheduled = setting(
+        "how much of it sticks to what moves in the source: 0 is none, 1 all",
+        default=0.0,
+        minimum=0,
+        maximum=1,
+    )
     seed: int = setting("seed of the noise", default=0, minimum=0)
+
+    def check(self, clip: Clip) -> None:
+        """Look whether there is a flow to follow."""
+        super().check(clip)
+        if self.follow != 0:
+            check_flow(self, "follow", clip)
 
     def __call__(self, latents: Latents, at: int) -> Latents:
         """Add the noise that belongs to the latents ``at``, ``at + 1``, ...."""
         noise = noise_over_time(at, latents.shape, self.seed, self.purpose, self.correlation)
         return latents + self.scale * noise.to(latents)
+
+    def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
+        """Carry noise from latent to latent, where it is to follow."""
+        if self.follow == 0:
+            yield from super().stream(chunks, clip)
+            return
+        carried = CarriedNoise(self.seed, self.purpose)
+        for at, latent, flow in with_flow(chunks, clip, from_first=False):
+            now, shape = self.during(at, 1, clip), (1, *latent.shape)
+            noise = noise_over_time(at, shape, self.seed, self.purpose, now.correlation)
+            along = carried.after(flow, at, latent.shape)
+            noise = now.follow**0.5 * along + (1 - now.follow) ** 0.5 * noise
+            yield latent + now.scale * noise.to(latent)
 
 
 class BetaSchedule(Choice):

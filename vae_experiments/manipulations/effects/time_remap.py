@@ -57,6 +57,7 @@ class Retime(ChainStep):
 
     def after(self, clip: Clip) -> Clip:
         """Return the clip as many latents as will come out."""
+        clip = replace(clip, flows=None)
         if clip.latents is None:
             return clip
         alone = clip.has_single_frame_first_latent
