@@ -210,7 +210,7 @@ class Combined(Region):
 class Reshaped(Region):
     """A region that is larger all around (``grow``), or smaller below 0, or whose edge is wider (``soft``).
 
-    The amount is a share of the shorter side of the frame.
+    The amount is a fraction of the shorter side of the frame.
     """
 
     word: str

@@ -1,6 +1,6 @@
 """Masks: where a manipulation acts, drawn in a word, read from another video, or seen in the source itself.
 
-    circle(0.5, 0.5, 0.3)              centre x and y as fractions of width and height, radius as a share
+    circle(0.5, 0.5, 0.3)              centre x and y as fractions of width and height, radius as a fraction
                                        of the shorter side
     box(0.2, 0.2, 0.8, 0.8)            left, top, right and bottom
     circle(ramp(0,1), 0.5, 0.2, soft=0.2)   each number may be a schedule; ``soft`` widens the edge
@@ -9,7 +9,7 @@
     luma(0.5, 1)                       where the source is so bright
     motion(0.1)                        where its brightness changes by more, from one frame to the next
     color(#ff0000, 0.2)                where it is near to a colour
-    grow(a, 0.1)   soft(a, 0.1)        larger all around, or with a wider edge, by a share of the shorter side
+    grow(a, 0.1)   soft(a, 0.1)        larger all around, or with a wider edge, by a fraction of the shorter side
     a and b   a or b   not a   ( )     where both are, where any is, everywhere else (``outside`` is ``not``)
 
 Nothing of a mask is sharper than a latent cell. A name with brackets or such words in it stands in quotes.

@@ -2,7 +2,7 @@
 
 from vae_experiments.schedules.expression import Bounds, Schedule, constant, keyframes
 from vae_experiments.schedules.grammar import DEEPEST, GRAMMAR, parse_schedule
-from vae_experiments.schedules.listeners import Audio, Listener, listener_names
+from vae_experiments.schedules.listeners import Audio, Listener, OverClip, listener_names
 from vae_experiments.schedules.timeline import Time, Timeline, number
 from vae_experiments.schedules.waveform import BANDS, Band, UnheardError, Waveform
 from vae_experiments.schedules.words import (
@@ -21,6 +21,7 @@ __all__ = [
     "Band",
     "Bounds",
     "Listener",
+    "OverClip",
     "Schedule",
     "Time",
     "Timeline",
