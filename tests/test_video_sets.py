@@ -77,6 +77,7 @@ def test_a_folder_is_searched_to_the_bottom_and_sorted(tmp_path: Path) -> None:
     (tmp_path / "sub" / "again").symlink_to(tmp_path)
     found = [Path(video).relative_to(tmp_path).as_posix() for video in Videos(path=str(tmp_path)).videos()]
     assert found == ["a.MKV", "b.mp4", "frames", "sub/c.webm", "sub/f.gif"]
+    assert Videos(path=str(tmp_path), limit=1).passed_over() == 2, "notes.txt and one/still.png"
     run = tmp_path / "outputs" / "run"
     assert Videos(path=str(run)).videos() == [str(run / "original.mp4")]
 

@@ -53,6 +53,13 @@ class Videos(Video):
         """Return the videos; see ``videos_at``."""
         return [str(path) for path in videos_at(self.path, self.limit)]
 
+    def passed_over(self) -> int:
+        """Count the files of the folder that are not hidden and belong to none of its videos."""
+        if is_pattern(self.path) or (place := locate(self.path)).is_file():
+            return 0
+        taken = set(videos_at(self.path))
+        return sum(not taken & {file, file.parent} for file in files_below(place))
+
     def _medium(self) -> MediaReader:
         if is_pattern(self.path) or self.videos() != [self.path]:
             raise SourceError(
