@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -176,6 +177,9 @@ def study(type_command: Command, clips: Path, tmp_path_factory: pytest.TempPathF
     assert done.returncode == 1
     names_the_broken_one(done.stderr)
     assert f"{JOBS} of {JOBS + 3} jobs finished" in done.stdout
+    assert f"{clips}: 20 videos\n" in done.stdout
+    said = re.findall(r"^noise.scale=(.*): PSNR .* dB \[.*\] over 19 videos$", done.stdout, re.MULTILINE)
+    assert tuple(said) == SCALES
     return folder / "sweep"
 
 

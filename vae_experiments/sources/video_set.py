@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from vae_experiments.errors import SourceError
 from vae_experiments.files import expanded
 from vae_experiments.options import setting
-from vae_experiments.sources.paths import files_below, locate, refuse
+from vae_experiments.sources.paths import VIDEOS, files_below, locate, refuse
 from vae_experiments.sources.video import Video
 
 if TYPE_CHECKING:
@@ -19,27 +19,8 @@ if TYPE_CHECKING:
 
     from vae_experiments.sources.media_reader import MediaReader
 
-_VIDEOS = {
-    *(
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".mpg",
-        ".mpeg",
-        ".ts",
-        ".mts",
-        ".m2ts",
-        ".mxf",
-        ".ogv",
-    ),
-    *(".flv", ".wmv", ".3gp", ".dv", ".y4m", ".gif", ".webp"),
-}
-"""Files that are taken out of a folder; a pattern takes whatever it matches."""
 _PICTURES = {".png", ".jpg", ".jpeg", ".avif", ".heic"}
-_HINT = "give a folder of videos, or a pattern such as 'clips/**/*.mp4'"
+_HINT = "give a folder of videos, or a pattern such as 'clips/**/*.mp4', in which capitals count"
 
 
 class Videos(Video):
@@ -123,7 +104,7 @@ def _below(path: Path, stills: bool, on_error: Callable[[OSError], object] | Non
 
 
 def _of_folder(folder: Path, files: Sequence[Path], stills: bool) -> Sequence[Path]:
-    videos = [file for file in files if file.suffix.lower().rstrip() in _VIDEOS]
+    videos = [file for file in files if file.suffix.lower().rstrip() in VIDEOS]
     pictures = [file for file in files if file.suffix.lower().rstrip() in _PICTURES]
     if stills:
         return [*videos, *pictures]

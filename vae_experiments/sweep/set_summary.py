@@ -132,7 +132,7 @@ def describe(combinations: Sequence[Combination], in_order: Sequence[Job]) -> Vi
 def in_sentences(combinations: Sequence[Combination], table: str) -> list[str]:
     """Return the mean PSNR of every combination in a sentence, for a terminal, and which table has the rest."""
     found = [
-        f"{in_words(one.values) or 'all'}: {psnr.mean:.2f} dB [{psnr.low:.2f}, {psnr.high:.2f}] over {psnr.videos} videos"
+        f"{in_words(one.values) or 'all'}: PSNR {psnr.mean:.2f} dB [{psnr.low:.2f}, {psnr.high:.2f}] over {psnr.videos} videos"
         for one in combinations
         if (psnr := one.estimates.get("psnr_db"))
     ]
