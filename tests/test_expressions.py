@@ -420,7 +420,8 @@ def test_nothing_takes_the_square_of_its_length(piece: str) -> None:
         return time.process_time() - began
 
     seconds(10)
-    assert seconds(5000) < 40 * max(seconds(500), 0.001)
+    short, long = (min(seconds(times) for _ in range(3)) for times in (500, 5000))
+    assert long < 40 * max(short, 0.001)
 
 
 def hit_frames(path: Path, **settings: object) -> list[int]:

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tests.conftest import build_network
+from tests.sources.conftest import write_film
 from vae_experiments import Device, Experiment, Folder, MovingCircle, Noise, Output, Workbench, load_latents
 from vae_experiments.cache.comfyui_latent import RawForm
 from vae_experiments.cache.latent_files import LatentFolder, Which
@@ -23,12 +24,15 @@ from vae_experiments.errors import SourceError, VaeExperimentsError, WriteError
 from vae_experiments.manipulations import PosteriorTemperature, Retime
 from vae_experiments.pipeline.calibration import Target
 from vae_experiments.pipeline.latent_source import Latents
+from vae_experiments.sources import Video
 from vae_experiments.tensors import to_pixels
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
     from pathlib import Path
+
+    from vae_experiments.runtime.device import DeviceChoice
 
 
 KL, WAN = "AutoencoderKL", "AutoencoderKLWan"
@@ -355,3 +359,25 @@ def test_a_person_types_it_and_sweeps_it(
     assert wrong.stderr.splitlines()[-1].endswith(
         "these latents have 4 channels, and the model's have 16; choose the model that made them, as model=sd"
     )
+
+
+def test_latents_of_a_run_keep_the_times_of_its_frames_unless_a_rate_is_typed(
+    tmp_path: Path, network_folders: dict[str, Path], cpu: DeviceChoice
+) -> None:
+    film = write_film(tmp_path / "film.mkv", 7, size=(40, 24), ticks=[0, 1, 5, 6, 7, 20, 21])
+    source, model, run = Video(path=str(film)), Folder(path=str(network_folders[KL])), tmp_path / "run"
+    Experiment(source, [], model, EXACT, SAVED).run(run)
+    autoencoder, times = model.load(cpu), [float(time) for time in (*source.info.times, source.info.end)]
+
+    def seen(**settings: Any) -> list[float]:
+        info = Latents(path=str(run), **settings).fitted(autoencoder).info
+        return [float(time) for time in (*info.times, info.end)]
+
+    assert seen() == pytest.approx(times, abs=1e-5)
+    assert seen(frames=4) == pytest.approx(times[:5], abs=1e-5)
+    assert seen(fps="5") == pytest.approx([number / 5 for number in range(8)])
+    again = tmp_path / "again"
+    Experiment(Latents(path=str(run)), [], model, EXACT, SAVED).run(again)
+    assert Video(path=str(again / "reconstructed.mp4")).info.times == pytest.approx(times[:-1], abs=1e-4)
+    (run / "metrics.csv").unlink()
+    assert seen() == pytest.approx([number * times[-1] / 7 for number in range(8)])

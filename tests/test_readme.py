@@ -55,7 +55,7 @@ def test_a_training_command_of_the_readme_composes_to_a_training(words: str, tmp
     assert data.kind == ("folder" if "data=folder" in words else "procedural")
 
 
-ANALYSES = re.findall(r"^    vae-experiments analysis (.*)$", EVERY_PAGE, re.MULTILINE)
+ANALYSES = re.findall(r"^    vae-experiments analysis (?:-m )?(.*)$", EVERY_PAGE, re.MULTILINE)
 
 
 @pytest.mark.parametrize("words", ANALYSES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -77,6 +78,7 @@ def test_a_folder_is_searched_to_the_bottom_and_sorted(tmp_path: Path) -> None:
     (tmp_path / "sub" / "again").symlink_to(tmp_path)
     found = [Path(video).relative_to(tmp_path).as_posix() for video in Videos(path=str(tmp_path)).videos()]
     assert found == ["a.MKV", "b.mp4", "frames", "sub/c.webm", "sub/f.gif"]
+    assert Videos(path=str(tmp_path), limit=1).passed_over() == 2, "notes.txt and one/still.png"
     run = tmp_path / "outputs" / "run"
     assert Videos(path=str(run)).videos() == [str(run / "original.mp4")]
 
@@ -175,6 +177,9 @@ def study(type_command: Command, clips: Path, tmp_path_factory: pytest.TempPathF
     assert done.returncode == 1
     names_the_broken_one(done.stderr)
     assert f"{JOBS} of {JOBS + 3} jobs finished" in done.stdout
+    assert f"{clips}: 20 videos\n" in done.stdout
+    said = re.findall(r"^noise.scale=(.*): PSNR .* dB \[.*\] over 19 videos$", done.stdout, re.MULTILINE)
+    assert tuple(said) == SCALES
     return folder / "sweep"
 
 

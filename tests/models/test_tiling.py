@@ -156,9 +156,9 @@ def test_where_a_frame_does_not_fit_tiling_is_switched_on_and_said(
             "out of memory at batch size 4; retrying with 2",
             "out of memory at batch size 2; retrying with 1",
             "out of memory when asked to encode one frame at once; retrying with "
-            "2x1 tiles of 176x48 (model.tiling=auto)",
+            "2x1 tiles of 176x48 (tiling=auto)",
             "out of memory when asked to encode one frame at once; retrying with "
-            "4x1 tiles of 120x48 (model.tiling=auto)",
+            "4x1 tiles of 120x48 (tiling=auto)",
         ]
         caplog.clear()
         assert torch.allclose(encoded(autoencoder, frames), expected, atol=1e-4)
@@ -209,6 +209,10 @@ def test_where_tiles_are_not_wanted_or_do_not_help_there_is_a_sentence(
     autoencoder.network.encode = too_large(autoencoder.network.encode, 0)
     with pytest.raises(DeviceError, match=f"out of memory for one frame; {hint}"):
         encoded(autoencoder, shapes(1, Size(139, 21)))
+    autoencoder.network.decode = too_large(autoencoder.network.decode, 0)
+    hint = hint.replace("on,", r"on \(decoder.tiling=on of a decoder of its own\),")
+    with pytest.raises(DeviceError, match=f"out of memory for one frame; {hint}"):
+        decoded(autoencoder, torch.zeros(1, autoencoder.latent_channels, 3, 18), Size(139, 21))
 
 
 @pytest.mark.parametrize("name", ["AutoencoderKL", "AutoencoderKLWan", "AutoencoderKLMochi"])

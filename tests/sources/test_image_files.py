@@ -231,6 +231,16 @@ def test_a_damaged_picture_in_a_folder_is_named(tmp_path: Path) -> None:
         pixels_of(video(folder))
 
 
+def test_a_folder_of_videos_says_how_they_are_taken(tmp_path: Path) -> None:
+    folder = write_pictures(tmp_path / "phone", ["IMG_1.png"])
+    (folder / "IMG_2.MOV").touch()
+    hint = "-m source=videos makes a job of each video in it"
+    assert Video(path=str(folder)).info.remarks == (f"only the pictures of this folder are read; {hint}",)
+    (folder / "IMG_1.png").unlink()
+    with pytest.raises(SourceError, match=f"holds no pictures .*; {hint}"):
+        Video(path=str(folder)).info  # noqa: B018
+
+
 def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="this folder holds no pictures"):
         _ = video(tmp_path).info

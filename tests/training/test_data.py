@@ -300,7 +300,7 @@ def test_a_folder_without_a_usable_file_is_one_sentence_with_the_first_reason(mi
 
 def test_a_folder_that_is_empty_or_missing_or_none_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    rule = "no video is there; give a folder of videos, or a pattern such as 'clips/**/*.mp4'"
+    rule = "no video is there; give a folder of videos, or a pattern such as 'clips/**/*.mp4', in which capitals count"
     for path in ("empty", "*.mkv"):
         assert complaint(tmp_path / path) == f"data.path={tmp_path}/{path}: {rule}"
     missing = complaint(tmp_path / "empti")

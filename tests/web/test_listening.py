@@ -105,7 +105,7 @@ def test_whatever_stands_where_the_chain_should_is_a_sentence_or_nothing(
     from vae_experiments.web.ui.form import Form, Key
 
     form = Form()
-    form.controls = dict.fromkeys([Key("page", "", name) for name in ("source", "model", "chain")])
-    asked = form.asked(["moving_circle", "tiny", sent])
+    form.controls = dict.fromkeys([Key("page", "", name) for name in ("source", "model", "decoder", "chain")])
+    asked = form.asked(["moving_circle", "tiny", "same", sent])
     assert all(isinstance(name, str) for name in asked.chain)
     assert len(asked.chain) <= 7

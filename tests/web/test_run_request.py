@@ -68,6 +68,15 @@ def typed_in_a_shell(order: RunRequest) -> Any:
     return experiment_from(composed(*map(quoted, words[2:])))
 
 
+def test_another_decoder_is_chosen_among_the_models_of_this_machine() -> None:
+    order = order_of(RawRequest(decoder="tiny"), None, LIMITS)
+    assert order.command == "python run.py decoder=tiny"
+    assert order.experiment().decoder == typed_in_a_shell(order).decoder
+    assert order_of(RawRequest(), None, LIMITS).experiment().decoder is None
+    with pytest.raises(SettingError, match="decoder=nope: no such choice; choose from: tiny"):
+        order_of(RawRequest(decoder="nope"), None, LIMITS)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", offered("manipulation"))
 def test_the_line_of_every_manipulation_composes_to_the_very_options(name: str) -> None:

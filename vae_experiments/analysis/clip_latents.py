@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,7 +12,8 @@ from vae_experiments.cache.latent_files import load_latents
 from vae_experiments.errors import NumbersError, SourceError
 from vae_experiments.files import read_json
 from vae_experiments.manipulations import Clip
-from vae_experiments.pipeline.run_folder import FINISHED, TABLE
+from vae_experiments.pipeline.latent_source import uneven_times
+from vae_experiments.pipeline.run_folder import FINISHED
 from vae_experiments.pipeline.second_video import described
 from vae_experiments.runtime.progress import Progress
 from vae_experiments.runtime.streams import prefetch
@@ -36,8 +36,6 @@ DEDUCED = (
 )
 NTSC = 1001
 """The largest denominator of the rates in use, such as 30000/1001."""
-ROUNDED = Fraction(1, 100_000)
-"""Seconds that a table of times, and a rate with few digits, may be off."""
 
 
 @dataclass(frozen=True)
@@ -194,13 +192,8 @@ def _metrics_of(run: Path, analysis: Analysis) -> dict[str, Any]:
 
 def _begins_of(run: Path, size: Size, fps: Fraction) -> Callable[[int], Fraction] | None:
     """Return when each frame began, where the run wrote a table and frames last differently."""
-    try:
-        with (run / TABLE).open(newline="", encoding="utf-8") as table:
-            times = tuple(Fraction(row["seconds"]) for row in csv.DictReader(table))
-    except (OSError, KeyError, ValueError):  # no table, or an older one, or a person's own
-        return None
-    is_steady = all(abs(time - number / fps) < ROUNDED for number, time in enumerate(times))
-    return None if is_steady else SourceInfo(size, times, len(times) / fps).begins
+    times = uneven_times(run, fps)
+    return SourceInfo(size, times, len(times) / fps).begins if times else None
 
 
 def _damaged(analysis: Analysis, error: Exception) -> SourceError:

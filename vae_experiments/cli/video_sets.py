@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import OmegaConf, open_dict
 
 from vae_experiments.cli.hydra_setup import typed_words
 from vae_experiments.cli.overrides import as_text
+from vae_experiments.errors import one_line
 from vae_experiments.options import kinds
 
 if TYPE_CHECKING:
@@ -27,7 +28,10 @@ def take_each_video(config: DictConfig) -> None:
     words = typed_words(config.hydra, "task")
     if OmegaConf.is_missing(config.source, "path"):
         return  # the jobs say so
-    videos = OmegaConf.to_object(config.source).videos()  # type: ignore[union-attr]
+    source: Any = OmegaConf.to_object(config.source)
+    videos, others = source.videos(), source.passed_over()
+    beside = f", and {others} other file{'s' * (others > 1)}, passed over" if others else ""
+    print(one_line(f"{source.path}: {len(videos)} video{'s' * (len(videos) > 1)}{beside}"))
     word = f"{PATH}={','.join(as_text(video) for video in videos)}"
     places = [place for place, one in enumerate(words) if one.lstrip("+").startswith(f"{PATH}=")]
     before = [one for place, one in enumerate(words) if place not in places]

@@ -48,13 +48,13 @@ def run(config: DictConfig) -> float:
 def _run_job(config: DictConfig, folder: Path, typed: Sequence[str], job: str) -> float:
     """Run one job of a sweep; whatever stops it must not stop the others."""
     check()  # what interrupted the job before may have been swallowed
-    words = shlex.join(typed)
+    words = " ".join(typed)  # a shell's quotes around Hydra's own would hide a path
     try:
         metrics = finished_job(folder, config)
         if metrics is None:
             with reserve_run(folder, config, SWEEP):
                 experiment = experiment_from(config, typed)
-                experiment.command = f"python run.py {words}"
+                experiment.command = f"python run.py {shlex.join(typed)}"
                 experiment.source_digest_before = _source_digest_before(typed)
                 metrics = experiment.run(folder).metrics
         else:

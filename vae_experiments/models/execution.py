@@ -183,7 +183,7 @@ class BatchExecutor:
             if self.sides.get(tiled_pass.half) != side:
                 self.sides = {**self.sides, tiled_pass.half: side}
                 log.warning(
-                    "out of memory when asked to %s %s at once; retrying with %s (model.tiling=auto)",
+                    "out of memory when asked to %s %s at once; retrying with %s (tiling=auto)",
                     tiled_pass.half,
                     _called_what_it_is(batch),
                     tiled_pass.tiles(batch).described(self.stride),
@@ -230,7 +230,8 @@ class BatchExecutor:
 
     def _too_large(self, tiled_pass: TiledPass, batch: Tensor) -> DeviceError:
         helps = self.tiling is Tiling.off or not tiled_pass.can_begin_again
-        tiling = "model.tiling=on, " if helps else ""
+        where = "" if tiled_pass.half == "encode" else " (decoder.tiling=on of a decoder of its own)"
+        tiling = f"model.tiling=on{where}, " if helps else ""
         return DeviceError(
             f"device: out of memory for {_called_what_it_is(batch)}",
             f"use {tiling}a smaller source.size, device.dtype=bfloat16 or another device",

@@ -1,11 +1,12 @@
 """Latents as a source: a run that begins in the middle, with what another run or ComfyUI left, and has no original.
 
-The latents of a run's folder are taken as they are, at the frames' number, size and mean rate that its
-metrics.json tells. A ``.latent`` is raw: it is brought to unit variance as the model's own are.
+The latents of a run's folder are taken as they are, at the frames' number, size and times that its
+metrics.json and metrics.csv tell. A ``.latent`` is raw: it is brought to unit variance as the model's own are.
 """
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import math
 from fractions import Fraction
@@ -16,7 +17,7 @@ from vae_experiments.cache.comfyui_latent import SUFFIX, LatentFile
 from vae_experiments.cache.latent_files import INDEX, Which, checked_chunks, stream_digest
 from vae_experiments.files import digest, digest_of, read_json
 from vae_experiments.options import setting
-from vae_experiments.pipeline.run_folder import FINISHED, LATENTS, RECONSTRUCTED
+from vae_experiments.pipeline.run_folder import FINISHED, LATENTS, RECONSTRUCTED, TABLE
 from vae_experiments.sources import Source, SourceInfo
 from vae_experiments.sources.frame_rate import FPS_HELP, FPS_RULE, parse_fps
 from vae_experiments.sources.paths import locate, refuse, stamp
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 USUAL_FPS = "24"
 STRIDES = ("stride", "time_stride", "first_frames")
 _FINEST_RATE = 10**6
+_ROUNDED = Fraction(1, 100_000)
+"""Seconds that a table of times, and a rate with few digits, may be off."""
 
 
 class Latents(Source):
@@ -70,7 +73,11 @@ class Latents(Source):
         if self.size is None or self.fps is None or self.frames is None:
             raise self._without_frames()
         size, fps = self.parsed("size", parse_size, SIZE_RULE), self.parsed("fps", parse_fps, FPS_RULE)
-        return SourceInfo.steady(size, fps, self.frames)
+        times = self._times()
+        if not times:
+            return SourceInfo.steady(size, fps, self.frames)
+        end = times[self.frames] if self.frames < len(times) else len(times) / fps
+        return SourceInfo(size, times[: self.frames], end)
 
     def chunks(self, _count: int) -> Iterator[Tensor]:
         """Refuse to give frames, to whoever really asks for the first one.
@@ -98,7 +105,8 @@ class Latents(Source):
         """Identify the latents by the bytes of their files, and what they stand for by the settings."""
         place = self._place()
         content = digest(place) if place.is_file() else stream_digest(place, str(self.stream.value))
-        return digest_of("latents", self.size, self.fps, self.frames, content)
+        times = [str(time) for time in self._times()]
+        return digest_of("latents", self.size, self.fps, self.frames, content, *([times] if times else []))
 
     def state(self) -> object:
         """Whether any file was changed, by the names, sizes and times of all."""
@@ -142,6 +150,15 @@ class Latents(Source):
             if len(latents):
                 yield latents
             number += len(latents)
+
+    def _times(self) -> tuple[Fraction, ...]:
+        """Return when each frame of the run began; nothing where all lasted equally long, or another rate was typed."""
+        place = self._place()
+        if place.is_file() or not (place.parent / FINISHED).is_file():
+            return ()
+        run = Stored.of_run((), read_json(place.parent / FINISHED), self.stream)
+        times = uneven_times(place.parent, Fraction(str(run.fps))) if self.fps == run.fps else ()
+        return times if len(times) == run.frames else ()
 
     def _without_frames(self) -> SourceError:
         return refuse(self.path, "latents have no source frames, which are wanted here", "give a video")
@@ -221,6 +238,17 @@ class Stored(NamedTuple):
         size = Size(int(metrics["width"]), int(metrics["height"]))
         strides = {name: metrics[name] for name in STRIDES if name in metrics}
         return cls(shape, frames, size, str(fps), strides)
+
+
+def uneven_times(run: Path, fps: Fraction) -> tuple[Fraction, ...]:
+    """Return when each frame of a run began, where its table says that they did not last equally long."""
+    try:
+        with (run / TABLE).open(newline="", encoding="utf-8") as table:
+            times = tuple(Fraction(row["seconds"]) for row in csv.DictReader(table))
+    except (OSError, KeyError, ValueError):  # no table, or an older one, or a person's own
+        return ()
+    is_steady = all(abs(time - number / fps) < _ROUNDED for number, time in enumerate(times))
+    return () if is_steady else times
 
 
 class GivenLatents(CachedStream):

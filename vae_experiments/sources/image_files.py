@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from vae_experiments.errors import SourceError, system_reason
 from vae_experiments.sources.image_structure import list_pages, without_damage
 from vae_experiments.sources.media_reader import GO_ON, MediaInfo, MediaReader
-from vae_experiments.sources.paths import Kind, refuse, sniff
+from vae_experiments.sources.paths import MOVING, Kind, refuse, sniff
 from vae_experiments.sources.resize import Turn
 from vae_experiments.tensors import Size
 
@@ -141,11 +141,14 @@ class ImageFolder(MediaReader):
     def look_over(self) -> MediaInfo:
         """Read the header of every picture: all must have one size."""
         files = self.files()
+        videos = any(file.suffix.lower() in MOVING and file.name[0] != "." for file in self.path.iterdir())
+        each = "-m source=videos makes a job of each video in it"
         if not files:
-            raise self.refusal(
-                "this folder holds no pictures (png, jpg)", "give a video file or such a folder"
-            )
-        remarks: dict[str, None] = {}
+            hint = each if videos else "give a video file or such a folder"
+            raise self.refusal("this folder holds no pictures (png, jpg)", hint)
+        remarks: dict[str, None] = (
+            {f"only the pictures of this folder are read; {each}": None} if videos else {}
+        )
         first = None
         for file in files:
             pages, size, notes = self._still(file).header(check=False)

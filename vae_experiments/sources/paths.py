@@ -25,6 +25,14 @@ _ADDRESS = re.compile(r"^([a-z][a-z0-9+.-]+[:,]|<\w+>$)", re.IGNORECASE)
 _LONGEST_NAME = 90
 _HEAD_BYTES = 4096
 _LARGE_JPEG_BYTES = 16 * 2**20
+MOVING = frozenset(
+    (
+        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts", ".mxf"),
+        *(".ogv", ".flv", ".wmv", ".3gp", ".dv", ".y4m"),
+    )
+)
+VIDEOS = MOVING | {".gif", ".webp"}
+"""How files are called that are taken out of a folder of videos; the last two may be stills."""
 _AGAIN = "copy or download it again"
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from vae_experiments.errors import SourceError
 from vae_experiments.files import expanded
 from vae_experiments.options import setting
-from vae_experiments.sources.paths import files_below, locate, refuse
+from vae_experiments.sources.paths import VIDEOS, files_below, locate, refuse
 from vae_experiments.sources.video import Video
 
 if TYPE_CHECKING:
@@ -19,27 +19,8 @@ if TYPE_CHECKING:
 
     from vae_experiments.sources.media_reader import MediaReader
 
-_VIDEOS = {
-    *(
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".mpg",
-        ".mpeg",
-        ".ts",
-        ".mts",
-        ".m2ts",
-        ".mxf",
-        ".ogv",
-    ),
-    *(".flv", ".wmv", ".3gp", ".dv", ".y4m", ".gif", ".webp"),
-}
-"""Files that are taken out of a folder; a pattern takes whatever it matches."""
 _PICTURES = {".png", ".jpg", ".jpeg", ".avif", ".heic"}
-_HINT = "give a folder of videos, or a pattern such as 'clips/**/*.mp4'"
+_HINT = "give a folder of videos, or a pattern such as 'clips/**/*.mp4', in which capitals count"
 
 
 class Videos(Video):
@@ -52,6 +33,13 @@ class Videos(Video):
     def videos(self) -> list[str]:
         """Return the videos; see ``videos_at``."""
         return [str(path) for path in videos_at(self.path, self.limit)]
+
+    def passed_over(self) -> int:
+        """Count the files of the folder that are not hidden and belong to none of its videos."""
+        if is_pattern(self.path) or (place := locate(self.path)).is_file():
+            return 0
+        taken = set(videos_at(self.path))
+        return sum(not taken & {file, file.parent} for file in files_below(place))
 
     def _medium(self) -> MediaReader:
         if is_pattern(self.path) or self.videos() != [self.path]:
@@ -116,7 +104,7 @@ def _below(path: Path, stills: bool, on_error: Callable[[OSError], object] | Non
 
 
 def _of_folder(folder: Path, files: Sequence[Path], stills: bool) -> Sequence[Path]:
-    videos = [file for file in files if file.suffix.lower().rstrip() in _VIDEOS]
+    videos = [file for file in files if file.suffix.lower().rstrip() in VIDEOS]
     pictures = [file for file in files if file.suffix.lower().rstrip() in _PICTURES]
     if stills:
         return [*videos, *pictures]

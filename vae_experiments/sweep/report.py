@@ -15,7 +15,7 @@ from vae_experiments.sweep.csv_table import write_table
 from vae_experiments.sweep.jobs import OVERRIDES, Status, read_jobs
 from vae_experiments.sweep.paper_tables import write_paper_tables
 from vae_experiments.sweep.plot_selection import draw_plots
-from vae_experiments.sweep.set_summary import describe, over_videos, write_summary
+from vae_experiments.sweep.set_summary import describe, in_sentences, over_videos, write_summary
 from vae_experiments.sweep.swept import in_order, in_words, shared_settings, swept_settings, values_of
 from vae_experiments.sweep.table_rows import LABEL, baseline_row, columns_of, job_row, without_empty
 from vae_experiments.sweep.verdicts import BATCH_SIZE, determinism, recommend, throughputs
@@ -131,6 +131,7 @@ def write_sweep(folders: Sequence[Path], into: Path | None = None) -> Summary:
         files=[TABLE, *(SUMMARIES if combinations else []), CONTACT_SHEET, *(plot.file for plot in plots)],
         command=_command(folders, into),
     )
+    remarks += in_sentences(combinations, str(into / SUMMARY))
     return Summary(len(jobs), len(jobs) - len(failures), failures, remarks, into / PAGE)
 
 

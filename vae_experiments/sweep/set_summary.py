@@ -11,7 +11,7 @@ from vae_experiments.metrics import METRICS
 from vae_experiments.pipeline.run_folder import RECONSTRUCTED
 from vae_experiments.sweep.csv_table import AGAINST, FIRST
 from vae_experiments.sweep.jobs import Status
-from vae_experiments.sweep.swept import same, values_of
+from vae_experiments.sweep.swept import in_words, same, values_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -133,6 +133,16 @@ def titles_of(combinations: Sequence[Combination]) -> dict[str, str]:
     """Return the title of every number that any combination has, by its name in sweep.csv."""
     titles = {name: title for name, (title, _) in shown_numbers().items()}
     return {name: titles[name] for name in titles if any(name in one.estimates for one in combinations)}
+
+
+def in_sentences(combinations: Sequence[Combination], table: str) -> list[str]:
+    """Return the mean PSNR of every combination in a sentence, for a terminal, and which table has the rest."""
+    found = [
+        f"{in_words(one.values) or 'all'}: PSNR {psnr.mean:.2f} dB [{psnr.low:.2f}, {psnr.high:.2f}] over {psnr.videos} videos"
+        for one in combinations
+        if (psnr := one.estimates.get("psnr_db"))
+    ]
+    return [*found, f"means with their 95 % intervals: {table}"] if found else []
 
 
 def shown_numbers() -> dict[str, tuple[str, str]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-DEFAULT = {"model": "tiny", "source": "moving_circle", "manipulation": ["noise"]}
+DEFAULT = {"model": "tiny", "decoder": "same", "source": "moving_circle", "manipulation": ["noise"]}
 """What conf/config.yaml chooses: of these the command says nothing."""
 
 PLAIN = re.compile(r"[\w.%*+:-]+", re.ASCII)
@@ -120,7 +120,7 @@ def chosen(group: str, name: object) -> Offered:
     Raises:
         SettingError: there is none of that name.
     """
-    known = models() if group == "model" else offered(group)
+    known = models() if group in ("model", "decoder") else offered(group)
     if not isinstance(name, str) or name not in known:
         safe = "".join(sign for sign in str(name) if sign.isalnum() or sign in "_-")[:40]
         raise SettingError(group, safe, "no such choice", f"choose from: {', '.join(known)}")

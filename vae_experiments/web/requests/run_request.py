@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from vae_experiments.errors import SettingError, SourceError, VaeExperimentsError
 from vae_experiments.manipulations import checked
-from vae_experiments.models import load_cached
+from vae_experiments.models import load_pair
 from vae_experiments.pipeline.experiment import Experiment
 from vae_experiments.pipeline.run_folder import Output
 from vae_experiments.pipeline.second_video import clip_of
@@ -41,6 +41,7 @@ class RawRequest:
     source_values: Mapping[str, Any] = field(default_factory=dict)
     model: str = "tiny"
     model_values: Mapping[str, Any] = field(default_factory=dict)
+    decoder: str = "same"
     chain: Sequence[str] = ("noise",)
     values: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The settings of each manipulation, by its name."""
@@ -57,6 +58,7 @@ class RunRequest:
     title: str
     places: Mapping[str, str] = field(default_factory=dict)
     """Where the second upload lies, which the steps of a chain know by its name."""
+    decoder: Model | None = None
 
     @property
     def chain(self) -> str:
@@ -74,6 +76,7 @@ class RunRequest:
             source=self.source,
             manipulations=list(self.links),
             model=self.model,
+            decoder=self.decoder,
             output=output or Output(),
             places=self.places,
             command=self.command,
@@ -95,7 +98,7 @@ class RunRequest:
         Raises:
             VaeExperimentsError: the settings do not fit the clip itself.
         """
-        autoencoder = load_cached(self.model, self.experiment().device.choose())
+        autoencoder = load_pair(self.model, self.decoder, self.experiment().device.choose())
         self._check(autoencoder)
         count = FEWEST_FRAMES
         while count <= MOST_FRAMES:
@@ -132,6 +135,8 @@ def order_of(
     source, source_words = _source(asked, upload)
     offered = chosen("model", asked.model)
     model = cast("Model", offered.build(asked.model_values))
+    is_same = asked.decoder == DEFAULT["decoder"]
+    decoder = None if is_same else cast("Model", chosen("decoder", asked.decoder).build({}))
     chain = _chain(asked.chain)
     made = [cast("ChainStep", one.build(asked.values.get(one.name, {}))) for one in chain]
     name = _name_of(second, upload) if second and any(map(_asking, made)) else ""
@@ -142,7 +147,8 @@ def order_of(
             f"{info.frames} frames of {info.size} are more than this page takes",
             f"at most {limits.pixels // 10**6} million pixels: fewer frames or smaller ones",
         )
-    words = [*source_words, *_choice("model", asked.model), *offered.words(model), *_choice_of(asked.chain)]
+    words = [*source_words, *_choice("model", asked.model), *offered.words(model)]
+    words += [*_choice("decoder", asked.decoder), *_choice_of(asked.chain)]
     titles = []
     for one, link in zip(chain, links, strict=True):
         own = one.words(link)
@@ -150,7 +156,7 @@ def order_of(
         titles.append(" ".join([one.name, *(word.removeprefix(f"{one.name}.") for word in own)]))
     places = {name: str(second.path)} if second and name else {}
     title = " + ".join(titles) or "nothing changed"
-    return RunRequest(source, model, tuple(links), tuple(words), title, places)
+    return RunRequest(source, model, tuple(links), tuple(words), title, places, decoder)
 
 
 def first_settings(upload: Upload, side: int = 256, frames: int = 48) -> dict[str, Any]:

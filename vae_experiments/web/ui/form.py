@@ -53,6 +53,7 @@ class Form:
             source_values=_of(sent, "source", VIDEO if source == VIDEO else PATTERN),
             model=model,
             model_values=_of(sent, "model", ""),
+            decoder=sent[Key("page", "", "decoder")],
             chain=names,
             values={name: _of(sent, "manipulation", name) for name in names},
         )
@@ -84,6 +85,11 @@ class Form:
         here = models()
         choices = [(f"{name}: {one.title.partition(':')[0]}", name) for name, one in here.items()]
         self._choice("model", gr.Dropdown(choices, value=DEFAULT["model"], label="Model", elem_id="model"))
+        decoders = [("the model itself", str(DEFAULT["decoder"])), *choices]
+        made = gr.Dropdown(
+            decoders, value=DEFAULT["decoder"], label="Decoder", elem_id="decoder", visible=len(here) > 1
+        )
+        self._choice("decoder", made)
         with gr.Accordion("Settings of the model", open=False):
             self._add("model", "", here[str(DEFAULT["model"])].controls())  # which every model has
 
