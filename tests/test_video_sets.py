@@ -96,6 +96,8 @@ def test_a_pattern_takes_what_it_matches_whatever_it_is_called(tmp_path: Path) -
     assert found("a.*") == ["a.data"]
     assert found("**/*.mp4") == ["b.mp4", "sub/c.mp4", "sub/deeper/d.mp4"]
     assert found("**/*.mp4", limit=2) == ["b.mp4", "sub/c.mp4"]
+    write_pictures(tmp_path / "frames", ["1.png", "2.png"])
+    assert found("*") == ["a.data", "b.mp4", "frames"]
 
 
 def test_a_file_that_is_called_like_a_pattern_is_a_file(tmp_path: Path) -> None:

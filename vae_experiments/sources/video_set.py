@@ -91,7 +91,13 @@ def is_pattern(path: str) -> bool:
 
 
 def _matches(pattern: str) -> list[Path]:
-    return [Path(path) for path in glob.glob(str(expanded(pattern)), recursive=True)]  # noqa: PTH207
+    found = [Path(path) for path in glob.glob(str(expanded(pattern)), recursive=True)]  # noqa: PTH207
+    return [path for path in found if not path.is_dir() or _holds_pictures(path)]
+
+
+def _holds_pictures(folder: Path) -> bool:
+    _, _, files = next(os.walk(folder), ("", [], list[str]()))  # which passes over what may not be read
+    return any(Path(file).suffix.lower() in _PICTURES for file in files)
 
 
 def _below(path: Path, stills: bool, on_error: Callable[[OSError], object] | None) -> list[Path]:
