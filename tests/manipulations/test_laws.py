@@ -13,7 +13,7 @@ from omegaconf import OmegaConf, ValidationError
 
 from tests.manipulations.clips import clip_of, latents_of, through
 from vae_experiments.errors import SettingError
-from vae_experiments.manipulations import ChainStep, Manipulation, Noise, chain
+from vae_experiments.manipulations import ChainStep, Manipulation, Noise, chain, checked
 from vae_experiments.options import Rule, kinds
 from vae_experiments.schedules import parse_schedule
 
@@ -195,6 +195,24 @@ def test_a_schedule_changes_what_its_moment_is(name: str, kind: type[ChainStep])
                 for number, constant in ((0, at_first), (-1, at_last)):
                     expected = through(constant, latents)[number]
                     assert torch.allclose(whole[number], expected, atol=1e-4), (setting, number)
+
+
+@every_manipulation
+def test_an_expression_in_any_setting_is_the_same_at_any_chunk_size_and_of_any_known_length(
+    name: str, kind: type[ChainStep]
+) -> None:
+    latents = latents_of((6, 4, 5, 5))
+    clip = clip_of(latents)
+    for setting, _, rule in kind.settings():
+        if setting in kind.scheduled():
+            low, high = two_values(f"{name}.{setting}", rule)
+            text = f"map(smooth(wander(period=2f), 3f) * (1 - beat(every=2f)), {low}, {high})"
+            link = kind(**OTHER_SETTINGS[name] | {setting: text})
+            assert checked([link], clip) == link.after(clip)
+            whole = through(link, latents, clip=clip)
+            assert whole.isfinite().all()
+            assert torch.equal(through(link, latents, 1, clip), whole), setting
+            assert torch.equal(through(link, latents, 4, replace(clip, frames=None)), whole), setting
 
 
 @every_manipulation

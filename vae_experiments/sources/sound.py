@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.schedules import Waveform
 from vae_experiments.sources.paths import locate, refuse
+from vae_experiments.sources.video_file.decoding import FORMATS
 from vae_experiments.tracks import first_picture_seconds, playable_track
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 log = logging.getLogger(__name__)
+SOUND_FORMATS = "wav,w64,mp3,flac,aac,aiff,ac3,eac3,amr,au,caf,wv,ape,tta,mpc8,mpc"
 JITTER_SECONDS = 0.02
 """How far times may be from the count of samples before they are believed: containers round them."""
 MARGIN_SECONDS = 1
@@ -55,11 +58,9 @@ def read_sound(name: str, start: Fraction, seconds: Fraction) -> Waveform:
 
 def _pieces(path: Path, start: float, seconds: float) -> tuple[int, list[tuple[int, np.ndarray]]]:
     """Decode what is heard around a clip: the rate, and pieces with the number of the first sample of each."""
-    import av
-
-    with path.open("rb") as file, av.open(file, metadata_errors="replace") as container:
+    with _opened(path) as container:
         late = first_picture_seconds(container) + start
-    with path.open("rb") as file, av.open(file, metadata_errors="replace") as container:
+    with _opened(path) as container:
         track = playable_track(container)
         if track is None:
             raise refuse(path, "has no sound that can be read", "give a file with sound")
@@ -72,6 +73,19 @@ def _pieces(path: Path, start: float, seconds: float) -> tuple[int, list[tuple[i
             if at > last:
                 break
     return rate, pieces
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a file of a kind that names no other files."""
+    import av
+
+    options = {"format_whitelist": f"{FORMATS},{SOUND_FORMATS}"}
+    with (
+        path.open("rb") as file,
+        av.open(file, metadata_errors="replace", container_options=options) as container,
+    ):
+        yield container
 
 
 def _decoded(container: Any, track: Any, path: Path) -> Iterator[Any]:

@@ -99,10 +99,10 @@ def plot_settings(
         for panel, (title, lines) in zip(panels, rows.items(), strict=True):
             for place, (label, values) in enumerate(lines.items()):
                 # A value is that of its frame until the next one begins.
-                seconds = begins[: len(values)]
+                lasts = begins[-1] - begins[-2] if len(begins) > 1 else 1.0
                 panel.step(
-                    seconds,
-                    values[: len(seconds)],
+                    [*begins, begins[-1] + lasts],
+                    [*values, values[-1]],
                     where="post",
                     color=COLOURS[place % len(COLOURS)],
                     label=label,
