@@ -90,7 +90,8 @@ def _measured(here: np.ndarray, there: np.ndarray, start: np.ndarray | None) -> 
     """Return the way ``H W 2`` in pixels from each place of one frame to what it shows in the other."""
     import cv2
 
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    untyped: Any = cv2  # its stubs, where it is installed, know less than it does
+    dis = untyped.DISOpticalFlow.create(untyped.DISOPTICAL_FLOW_PRESET_MEDIUM)
     return dis.calc(here, there, None if start is None else start.copy())
 
 
