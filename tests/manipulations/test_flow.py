@@ -60,7 +60,7 @@ def test_carried_noise_has_unit_variance_whatever_the_flow_is() -> None:
         drawn = noise.after(torch.cat([way[0], -way[0]]).double(), number, shape)
         assert float(drawn.var()) == pytest.approx(1, abs=0.05)
         assert float(drawn.mean()) == pytest.approx(0, abs=0.03)
-        assert abs(float((drawn[:, :, 1:] * drawn[:, :, :-1]).mean())) < 0.1, (
+        assert abs(float((drawn[:, :, 1:] * drawn[:, :, :-1]).mean())) < 0.15, (
             "neighbours know nothing of each other"
         )
 

@@ -181,31 +181,49 @@ class CarriedNoise:
         assert self._draws is not None, "nothing to carry"
         assert self._missed is not None, "nothing to carry"
         height, width = new.shape[1:]
-        across, down = (place.expand(height, width) for place in places(new))
-        came_x, came_y = across + flow[0], down + flow[1]
-        is_new = ~meets(flow)
+        came_x, came_y = (place + way for place, way in zip(places(new), flow[:2], strict=True))
         x, y = _nearest(came_x).clamp(0, width - 1), _nearest(came_y).clamp(0, height - 1)
-        x_drawn, y_drawn = came_x + self._missed[0, y, x], came_y + self._missed[1, y, x]
-        x, y = _nearest(x_drawn), _nearest(y_drawn)
-        missed = torch.stack([x_drawn - x, y_drawn - y])
-        is_new |= (x < 0) | (x >= width) | (y < 0) | (y >= height)
-        cell = (y * width + x).where(~is_new, -1)
-        is_new |= ~_nearest_to_each(cell, missed.norm(dim=0))
-        drawn = self._draws[:, y.clamp(0, height - 1), x.clamp(0, width - 1)]
-        self._draws = torch.where(is_new, new, drawn)
-        self._missed = missed.where(~is_new, 0.0)
+        came_x, came_y = came_x + self._missed[0, y, x], came_y + self._missed[1, y, x]
+        cells = _taken(came_x, came_y, meets(flow))
+        y, x = cells.div(width, rounding_mode="floor"), cells % width
+        is_old = cells >= 0
+        self._draws = torch.where(is_old, self._draws[:, y, x], new)
+        self._missed = torch.stack([came_x - x, came_y - y]).where(is_old, 0.0)
 
 
-def _nearest_to_each(cell: Tensor, distance: Tensor) -> Tensor:
+def _taken(x: Tensor, y: Tensor, wanted: Tensor) -> Tensor:
+    """Return the number of the cell that each place ``h w`` takes the draw of, no two the same one; -1 is none.
+
+    The nearest to where it came from, of several places the nearest one's; who is left takes another around it, so
+    that where flow gathers and spreads by fractions of a cell few draws are lost.
+    """
+    import torch
+
+    height, width = x.shape
+    taken, free = torch.full((height, width), -1), torch.ones(height * width + 1, dtype=torch.bool)
+    free[-1] = False
+    near_x, near_y = _nearest(x), _nearest(y)
+    far_x, far_y = (near + (near <= place).long() * 2 - 1 for near, place in ((near_x, x), (near_y, y)))
+    for column, row in ((near_x, near_y), (far_x, near_y), (near_x, far_y), (far_x, far_y)):
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        cells = (row * width + column).where(inside & wanted & (taken < 0), -1)
+        cells = cells.where(free[cells], -1)
+        cells = cells.where(_is_nearest(cells, torch.hypot(x - column, y - row)), -1)
+        taken = torch.maximum(taken, cells)
+        free[cells[cells >= 0]] = False
+    return taken
+
+
+def _is_nearest(cells: Tensor, distance: Tensor) -> Tensor:
     """Whether each place ``h w`` is the nearest one to the cell that it names, of all that name it."""
     import torch
 
     order = distance.flatten().argsort(stable=True, descending=True)
     ranks = torch.empty_like(order).scatter_(0, order, torch.arange(len(order)))
-    named = cell.flatten().clamp(min=0)
-    ranks = ranks.where(cell.flatten() >= 0, -1)
+    named = cells.flatten() % len(order)
+    ranks = ranks.where(cells.flatten() >= 0, -1)
     best = torch.full_like(named, -1).scatter_reduce(0, named, ranks, "amax")
-    return (best[named] == ranks).reshape(cell.shape)
+    return (best[named] == ranks).reshape(cells.shape)
 
 
 def _between_draws(draws: Tensor, missed: Tensor) -> Tensor:
