@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 
-from vae_experiments.cache import Cache
+from tests.manipulations.clips import through
+from vae_experiments import load_latents
+from vae_experiments.cache import Cache, Store
 from vae_experiments.manipulations import Clip, MotionGain, MotionMagnify, Noise
 from vae_experiments.manipulations.effects.motion import By
 from vae_experiments.pipeline import optical_flows
 from vae_experiments.pipeline.experiment import Experiment
-from vae_experiments.pipeline.optical_flows import MeasuredFlows
+from vae_experiments.pipeline.optical_flows import MeasuredFlows, with_kept_flows
 from vae_experiments.pipeline.run_folder import Output
 from vae_experiments.pipeline.workbench import Workbench
-from vae_experiments.sources import MovingCircle
+from vae_experiments.sources import Content, MovingCircle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,17 +74,16 @@ def test_a_circle_goes_twice_as_far_and_stays_a_circle_or_is_held_still() -> Non
         assert overlap(found(frame), disc(mean)) > 0.9
 
 
-def test_the_flow_of_a_source_is_measured_once_and_then_taken_from_the_cache(
+@pytest.mark.slow
+def test_runs_of_any_batch_size_measure_the_flow_of_a_source_once_and_then_take_it_from_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def run(name: str, batch_size: int, seed: int = 0) -> torch.Tensor:
-        from vae_experiments import load_latents
-
+    def run(name: str, batch_size: int) -> torch.Tensor:
         (folder := tmp_path / name).mkdir()
         Experiment(
-            source=MovingCircle(size="64", frames=5),
-            manipulations=[Noise(follow=1, seed=seed)],
-            output=Output(report=False, latents=True),
+            source=MovingCircle(size="64", frames=4),
+            manipulations=[Noise(follow=1)],
+            output=Output(report=False, comparison=False, pictures=False, latents=True),
             cache=Cache(dir=str(tmp_path / "cache")),
             batch_size=batch_size,
         ).run(folder)
@@ -91,7 +92,22 @@ def test_the_flow_of_a_source_is_measured_once_and_then_taken_from_the_cache(
     first = run("first", 4)
     monkeypatch.setattr(optical_flows, "flows", lambda *_: pytest.fail("it is measured again"))
     assert torch.equal(run("second", 3), first)
-    assert not torch.equal(run("third", 3, seed=1), first)
+
+
+def test_what_noise_has_followed_once_is_kept_under_the_content_of_the_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def noisy(source: MovingCircle, batch_size: int) -> torch.Tensor:
+        measured = MeasuredFlows(Clip(frames=3), lambda: source.chunks(batch_size), lambda _: iter(()))
+        clip = with_kept_flows(Clip(frames=3, flows=measured), Store(tmp_path, 1e9), Content.of(source))
+        return through(Noise(follow=1), torch.zeros(3, 4, 8, 8), batch_size, clip)
+
+    source = MovingCircle(size="64", frames=3)
+    first = noisy(source, 2)
+    monkeypatch.setattr(optical_flows, "flows", lambda *_: pytest.fail("it is measured again"))
+    assert torch.equal(noisy(source, 3), first)
+    with pytest.raises(pytest.fail.Exception, match="measured again"):
+        noisy(MovingCircle(size="64", frames=3, fps="9"), 2)
 
 
 def test_flow_of_a_temporal_model_is_measured_between_the_first_frames_of_its_latents() -> None:

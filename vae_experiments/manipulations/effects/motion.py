@@ -47,7 +47,7 @@ class MotionGain(WholeClip):
     gallery_values = ("gain", (0, 0.5, 2))
 
     gain: Scheduled = setting("factor on the way from the mean: 0 freezes, 1 changes nothing", default=2.0)
-    by: By = setting("what motion is: linear or flow", default=By.linear)
+    by: By = setting("what motion is: linear, or flow, which needs vae_experiments[flow]", default=By.linear)
 
     def check(self, clip: Clip) -> None:
         """Look whether there is a flow to go by."""
@@ -96,7 +96,7 @@ class MotionMagnify(Manipulation):
     reference: Reference = setting(
         "measure motion from the first latent or the previous one", default=Reference.first
     )
-    by: By = setting("what motion is: linear or flow", default=By.linear)
+    by: By = setting("what motion is: linear, or flow, which needs vae_experiments[flow]", default=By.linear)
 
     def check(self, clip: Clip) -> None:
         """Look whether there is a flow to go by."""
@@ -147,7 +147,7 @@ class MotionTransfer(SecondVideoManipulation):
     gallery_values = ("gain", (0.3, 0.6, 1))
 
     gain: Scheduled = setting("factor on the other video's motion: 0 is none", default=1.0)
-    by: By = setting("what motion is: linear or flow", default=By.linear)
+    by: By = setting("what motion is: linear, or flow, which needs vae_experiments[flow]", default=By.linear)
 
     def check(self, clip: Clip) -> None:
         """Look whether there is a flow to go by."""

@@ -62,7 +62,7 @@ class Noise(Manipulation):
         "over time: 0 is new noise in every frame, 1 one noise for all", default=0.0, minimum=0, maximum=1
     )
     follow: Scheduled = setting(
-        "how much of it sticks to what moves in the source: 0 is none, 1 all",
+        "how much of it sticks to what moves in the source: 0 is none, 1 all; needs vae_experiments[flow]",
         default=0.0,
         minimum=0,
         maximum=1,
