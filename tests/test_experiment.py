@@ -287,6 +287,31 @@ def test_memory_does_not_grow_with_the_clip(network_folders: dict[str, Path], tm
     assert max(long) - short < 20_000_000, "the first of the long ones fills the cache, the second reads it"
 
 
+SWEEP = """
+import sys
+from pathlib import Path
+from vae_experiments import Experiment, MovingCircle, Noise, Output
+small = Output(comparison=False, table=False, pictures=False, report=False, provenance=False)
+for number in range(8):
+    folder = Path(sys.argv[1]) / str(number)
+    folder.mkdir()
+    run = Experiment(source=MovingCircle(size="128", frames=16), manipulations=[Noise(scale=number / 8)], output=small)
+    print(run.run(folder).metrics["peak_memory_bytes"])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not Path("/proc/self/clear_refs").exists(), reason="peak memory can only be counted anew on Linux"
+)
+def test_memory_does_not_grow_from_job_to_job_of_a_sweep(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SWEEP, str(tmp_path)]
+    first, *others = map(
+        int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    )
+    assert max(others) < 1.1 * first
+
+
 class AllAtOnce(Manipulation, group="a manipulation of a test"):
     """Gives the whole clip as one chunk."""
 

@@ -224,3 +224,27 @@ def test_a_writer_that_fails_while_its_queue_is_full_lets_nobody_wait() -> None:
         threading.Timer(0.1, full.set).start()
         for number in range(CHUNKS_AHEAD + 5):
             behind.put(number)
+
+
+def test_a_thread_beside_the_network_computes_with_few_threads_and_changes_nobody_elses() -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(8)
+    counted: list[int] = []
+    try:
+
+        def numbers() -> Iterator[int]:
+            counted.append(torch.get_num_threads())
+            yield 1
+
+        assert list(prefetch(numbers())) == [1]
+        with BackgroundWriter(lambda _: counted.append(torch.get_num_threads())) as writer:
+            writer.put(1)
+        other = threading.Thread(target=lambda: counted.append(torch.get_num_threads()))
+        other.start()
+        other.join()
+        assert counted == [2, 2, 8]
+        assert torch.get_num_threads() == 8
+    finally:
+        torch.set_num_threads(before)

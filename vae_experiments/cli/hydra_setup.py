@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import hydra.core.utils as hydra_jobs
 from hydra.conf import HelpConf, HydraConf, RunDir, SweepDir
-from hydra.core.config_store import ConfigStore
+from hydra.core.config_store import ConfigNode, ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.experimental.callback import Callback
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -188,6 +188,28 @@ def _same_nodes(groups: dict[str, Any]) -> dict[str, Any]:
     return {name: _same_nodes(one) if isinstance(one, dict) else one for name, one in groups.items()}
 
 
+class Schema(ConfigNode):
+    """A node of Hydra's store that is made of its class when it is taken out.
+
+    To make those of every option, of which a run needs ten, took a quarter of the time of ``--help``.
+    """
+
+    def __init__(self, kind: str, group: str, option_class: type[Option]) -> None:
+        self.name, self.group, self.package, self.provider = (
+            f"{kind}.yaml",
+            f"hydra/schema/{group}",
+            None,
+            None,
+        )
+        self.option_class = option_class
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "node":
+            raise AttributeError(name)
+        self.node = OmegaConf.structured(self.option_class)
+        return self.node
+
+
 PRINTABLE = f"{Printable.__module__}.{Printable.__name__}"
 JOB_LOGGING: dict[str, Any] = {
     "version": 1,
@@ -296,7 +318,10 @@ def register(
     plugin_confs()
     for group in option_groups:
         for kind, option_class in kinds(group).items():
-            store.store(group=f"hydra/schema/{group}", name=kind, node=option_class)
+            place = store.repo
+            for room in ("hydra", "schema", group):
+                place = place.setdefault(room, {})
+            place[f"{kind}.yaml"] = Schema(kind, group, option_class)
         _store_other_choices(store, group)
     _make_room_for_our_launchers(store)
     store.store(group="hydra/job_logging", name="plain", node=JOB_LOGGING)

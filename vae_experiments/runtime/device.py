@@ -185,12 +185,14 @@ def _keep_freed_memory() -> None:
     """Let glibc keep what the network frees, for the next chunk, which needs as much again.
 
     Given back to the system and fetched anew, zeroed page by page, the same memory cost an eighth
-    of the time of a run on the CPU. Other C libraries have no such call, and are left alone.
+    of the time of a run on the CPU. All threads take it from one heap: each that had its own kept pieces there
+    that the next job of a sweep did not find. Other C libraries have no such call, and are left alone.
     """
     import ctypes
 
-    trim_threshold, top_pad, mmap_threshold = -1, -2, -3
+    trim_threshold, top_pad, mmap_threshold, most_heaps = -1, -2, -3, -8
+    wanted = ((most_heaps, 1), (mmap_threshold, 2**25), (trim_threshold, 2**31 - 1), (top_pad, 2**26))
     with contextlib.suppress(OSError, AttributeError, TypeError):
         mallopt = ctypes.CDLL(None).mallopt
-        for option, size_bytes in ((mmap_threshold, 2**25), (trim_threshold, 2**31 - 1), (top_pad, 2**26)):
-            mallopt(option, size_bytes)
+        for option, value in wanted:
+            mallopt(option, value)

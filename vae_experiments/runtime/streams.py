@@ -14,15 +14,33 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
 log = logging.getLogger(__name__)
+_beginning = threading.Lock()
+CORES_OF_THE_NETWORK_FOR_ONE = 4
+"""How many of its threads stand for one of a thread that works beside it."""
 Item = TypeVar("Item")
 CHUNKS_AHEAD = 2
 _END: Any = object()
 
 
+def stand_back() -> None:
+    """Let this thread compute with few threads of its own: as many as the network's would wait for each other.
+
+    torch counts them by thread, but new threads get what any thread asked for last.
+    """
+    import torch
+
+    with _beginning:
+        usual = torch.get_num_threads()
+        torch.set_num_threads(max(1, usual // CORES_OF_THE_NETWORK_FOR_ONE))
+        keeper = threading.Thread(target=torch.set_num_threads, args=(usual,))
+        keeper.start()
+        keeper.join()
+
+
 def prefetch(items: Iterable[Item]) -> Iterator[Item]:
     """Pass on items that another thread pulls a little ahead of time; its errors come out here."""
     source = iter(items)
-    worker = ThreadPoolExecutor(1, "read-ahead")
+    worker = ThreadPoolExecutor(1, "read-ahead", stand_back)
     try:
         ahead = deque(worker.submit(next, source, _END) for _ in range(CHUNKS_AHEAD))
         while (item := ahead.popleft().result()) is not _END:
@@ -60,7 +78,7 @@ class BackgroundWriter(Generic[Item]):
 
     def __init__(self, take: Callable[[Item], None]) -> None:
         self._take = take
-        self._worker = ThreadPoolExecutor(1, "write-behind")
+        self._worker = ThreadPoolExecutor(1, "write-behind", stand_back)
         self._room = threading.Semaphore(CHUNKS_AHEAD + 1)
         self._error: BaseException | None = None
 
