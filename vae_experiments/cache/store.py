@@ -2,6 +2,7 @@
 
     <folder>/<key>-latents/       normalised latents of one video through one model
     <folder>/<key>-frames/        the same, decoded untouched, as 8-bit pixels
+    <folder>/<key>-steering/      what turns the detail inside the cells of one model
 
 Nothing is ever locked. A writer prepares its entry under a hidden name of its own and publishes it by
 rename; of several that missed the same entry one wins, and the others throw theirs away.
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 Done = TypeVar("Done")
 log = logging.getLogger(__name__)
 ABANDONED_SECONDS = 24 * 3600
-_OURS = re.compile(r"\.[0-9a-f]{40}-(latents|frames)\.\d+\.[0-9a-f]{8}")
-_ENTRY = re.compile(r"[0-9a-f]{40}-(latents|frames)")
+_OURS = re.compile(r"\.[0-9a-f]{40}-(latents|frames|steering)\.\d+\.[0-9a-f]{8}")
+_ENTRY = re.compile(r"[0-9a-f]{40}-(latents|frames|steering)")
 
 
 class Entry(NamedTuple):

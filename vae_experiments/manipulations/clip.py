@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from vae_experiments.manipulations.lookup import Extent
 from vae_experiments.schedules import Timeline
 from vae_experiments.tensors import Endless, Size
 
@@ -12,14 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from fractions import Fraction
 
+    from vae_experiments.manipulations.steering import Steering
     from vae_experiments.tensors import Frames, Latents
-
-
-class Extent(NamedTuple):
-    """The width and the height of a frame in latent cells, of which the last ones may be there in part."""
-
-    width: float
-    height: float
 
 
 @dataclass(frozen=True)
@@ -54,6 +49,8 @@ class Clip:
     sentence about one that has changed since."""
     posterior_std: Callable[[], Iterator[Latents]] | None = None
     """Gives the standard deviations of the encoder's posterior, in step with the latents."""
+    steering: Callable[[], Steering | None] | None = None
+    """Gives what turns the detail inside cells; None where it could not be fitted to the model."""
     is_sampled: bool = False
     """Whether these latents are a draw from that posterior, and not its mode."""
     begins: Callable[[int], Fraction] | None = None

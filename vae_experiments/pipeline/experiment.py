@@ -199,7 +199,7 @@ class Experiment:
 
     def _checked_clip(self, autoencoder: Autoencoder) -> Clip:
         """Tell every manipulation, and the formats, of the clip before anything is written."""
-        given = clip = clip_of(self.source, autoencoder, self.batch_size, self.places)
+        given = clip = clip_of(self.source, autoencoder, self.batch_size, self.places, self.cache.store())
         for manipulation in self.manipulations:
             manipulation.check(clip)
             clip = manipulation.after(clip)
