@@ -12,9 +12,9 @@ import torch
 from vae_experiments.models import Bundled
 from vae_experiments.runtime.device import Device
 from vae_experiments.sources import MovingCircle
+from vae_experiments.sources.procedural.frames import frame
 from vae_experiments.tensors import Size, to_frames
 from vae_experiments.training.networks.losses import psnr_db
-from vae_experiments.training.procedural.frames import frame
 
 if TYPE_CHECKING:
     from vae_experiments.models import Autoencoder

@@ -12,8 +12,8 @@ from torch.nn.functional import grid_sample
 
 from tests.manipulations.clips import clip_of, latents_of, through
 from vae_experiments.manipulations import Clip, Rotate, Shift, Wave, Zoom
-from vae_experiments.manipulations.clip import Extent
-from vae_experiments.manipulations.effects.warps import Direction, Edge, looked_up, places
+from vae_experiments.manipulations.effects.warps import Direction, Edge
+from vae_experiments.manipulations.lookup import Extent, looked_up, places
 from vae_experiments.tensors import Size
 
 NEUTRAL: dict[str, dict[str, Any]] = {

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from vae_experiments.errors import TrainingError
+from vae_experiments.sources.procedural.frames import SIDE, frame
 from vae_experiments.tensors import to_frames
 from vae_experiments.training.data.dataset import Dataset, TrainingSample
 from vae_experiments.training.data.loader import Batches, colour_matrix, crops
 from vae_experiments.training.data.options import Procedural
-from vae_experiments.training.procedural.frames import SIDE, frame
 from vae_experiments.training.recipes import Autoencoder, VideoVae
 from vae_experiments.training.settings import Training
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from vae_experiments.training.procedural.clips import _FINE, _Camera, _camera, _Shot, _Swing, _Thing, clip
-from vae_experiments.training.procedural.frames import SIDE
-from vae_experiments.training.procedural.textures import CANVAS, texture
+from vae_experiments.sources.procedural.clips import _FINE, _Camera, _camera, _Shot, _Swing, _Thing, clip
+from vae_experiments.sources.procedural.frames import SIDE
+from vae_experiments.sources.procedural.textures import CANVAS, texture
 
 FRAMES = 9
 

@@ -15,11 +15,11 @@ from PIL import Image
 from tests.sources.conftest import BAD_MEDIA, write_film, write_gif
 from tests.sources.test_clip_reader import H264, spoil
 from vae_experiments.errors import SettingError, TrainingError
+from vae_experiments.sources.procedural.clips import clip
+from vae_experiments.sources.procedural.frames import frame
 from vae_experiments.training.data import video_dataset as footage
 from vae_experiments.training.data.options import Folder, Procedural
 from vae_experiments.training.data.video_dataset import forth_and_back
-from vae_experiments.training.procedural.clips import clip
-from vae_experiments.training.procedural.frames import frame
 
 if TYPE_CHECKING:
     from vae_experiments.training.data.dataset import Dataset

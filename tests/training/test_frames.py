@@ -5,8 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from vae_experiments.training.procedural.frames import SIDE, Surfaces, frame, outline, palette, stamp
-from vae_experiments.training.procedural.textures import CANVAS, spectral_noise, texture
+from vae_experiments.sources.procedural.frames import SIDE, Surfaces, frame, outline, palette, stamp
+from vae_experiments.sources.procedural.textures import CANVAS, spectral_noise, texture
 
 
 def test_a_frame_depends_only_on_its_seed_and_its_number() -> None:

@@ -19,6 +19,7 @@ from vae_experiments.writers.plots.analysis_plots import (
     plot_components,
     plot_correlation,
     plot_distances,
+    plot_equivariance,
     plot_spectrum,
 )
 
@@ -48,6 +49,10 @@ CAPTIONS = {
         "How far latents move",
         "Root of the mean square of the differences of two latents, in standard deviations: about 1.4 for two that have nothing to do with each other, where each value has a variance of 1.",
     ),
+    "equivariance.png": (
+        "How latents turn with the picture",
+        "decode(T z) against T(decode z) for transforms T: looked up plainly, steered, and the limit of encoding the transformed frames anew; the higher, the nearer.",
+    ),
     "channels.png": (
         "How values are spread",
         "Density of the values of each channel; dotted, the normal curve of the same mean and deviation.",
@@ -56,7 +61,7 @@ CAPTIONS = {
 PERCENTILES = (1, 99)
 NOTHING = 1e-5
 """A range below this, in standard deviations or as a fraction of the widest component's, is only rounding."""
-WRITTEN = (FINISHED, "analysis.csv", "analysis.html", VIDEO, *CAPTIONS)
+WRITTEN = (FINISHED, "analysis.csv", "equivariance.csv", "analysis.html", VIDEO, *CAPTIONS)
 """Every name that an analysis writes into its folder, as patterns."""
 
 
@@ -70,6 +75,9 @@ def write_study(folder: Path, subject: Subject, numbers: Mapping[str, Any], plot
     write_csv(folder / "analysis.csv", list(rows[0]), [list(row.values()) for row in rows])
     plot_correlation(folder / "correlation.png", numbers["correlation"])
     plot_components(folder / "pca.png", _shares(numbers))
+    if turned := numbers.get("equivariance"):
+        write_csv(folder / "equivariance.csv", list(turned[0]), [list(row.values()) for row in turned])
+        plot_equivariance(folder / "equivariance.png", turned)
     if plots is not Plots.none:
         _plot_movement(folder, numbers)
     if plots is Plots.all:

@@ -29,6 +29,9 @@ class Analysis(Option, group="analysis", single=True):
     path: str = setting("a second video to compare with: a file, or a pattern by name", default="")
     folder: str = setting("a run's folder whose latents are read, instead of encoding a source", default="")
     latents: Which = setting("which latents of that folder: encoded or changed", default=Which.encoded)
+    equivariance: bool = setting(
+        "measure how the latents turn, stretch and move with the picture, plain and steered", default=False
+    )
     plots: Plots = setting("which pictures are drawn: all, few or none", default=Plots.few)
 
     def __post_init__(self) -> None:
@@ -38,6 +41,9 @@ class Analysis(Option, group="analysis", single=True):
             raise self.error_for(
                 "path", "only encoded videos can be compared, not analysis.folder", "leave one of them out"
             )
+        if self.folder and self.equivariance:
+            rule = "needs the model, and not only latents from analysis.folder"
+            raise self.error_for("equivariance", rule, "leave one of them out")
         if self.latents is Which.changed and not self.folder:
             raise self.error_for("latents", "needs the run that saved them", "give analysis.folder=RUN")
 

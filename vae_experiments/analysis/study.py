@@ -23,17 +23,24 @@ from vae_experiments.analysis.statistics import (
     power_spectrum,
     principal_components,
 )
+from vae_experiments.cache import Cache
 from vae_experiments.models import Bundled, Model
+from vae_experiments.pipeline.equivariance import TRANSFORMS, Score, measured
 from vae_experiments.pipeline.second_video import SecondVideos
+from vae_experiments.pipeline.steering import steering_of
 from vae_experiments.runtime.device import Device, give_threads_back
-from vae_experiments.runtime.progress import announce, waiting
+from vae_experiments.runtime.progress import Progress, announce, waiting
 from vae_experiments.runtime.provenance import provenance
 from vae_experiments.sources import Content, MovingCircle, Source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from vae_experiments.models import Autoencoder
+
 log = logging.getLogger(__name__)
+MEASURED = 4
+"""Frames on which transforms are measured."""
 
 
 @dataclass
@@ -47,6 +54,7 @@ class Study:
     batch_size: int = 8
     command: str = ""
     """Written down with the result: what to type for this study, where it is not what started Python."""
+    _turned: list[Score] = field(default_factory=list, init=False, repr=False)
 
     def run(self, folder: Path) -> dict[str, Any]:
         """Measure, write everything into a folder, and give what stands in its analysis.json.
@@ -67,6 +75,7 @@ class Study:
             log.info("%s: %s", subject.title, remark)
         with waiting("measuring"):
             numbers = findings(subject, second)
+        numbers |= {"equivariance": [row._asdict() for row in self._turned]} if self._turned else {}
         write_study(folder, subject, numbers | {"provenance": origin | used}, self.analysis.plots)
         self._conclude(numbers, folder)
         return numbers
@@ -88,6 +97,8 @@ class Study:
         content = Content.of(self.source)
         subject = encoded(self.source, autoencoder, self.batch_size)
         content.check()
+        if self.analysis.equivariance:
+            self._turned = _equivariance(subject, autoencoder)
         used = {
             "device": str(autoencoder.chosen),
             "threads": torch.get_num_threads(),
@@ -110,6 +121,24 @@ class Study:
             second = numbers["second"]
             log.info("Frechet distance from %s: %.3f", second["title"], second["frechet_distance"])
         log.info("in %s", folder)
+
+
+def _equivariance(subject: Subject, autoencoder: Autoencoder) -> list[Score]:
+    """Measure every transform on a few latents of a clip, the first ones of a temporal model."""
+    count, steering = len(subject.latents), steering_of(autoencoder, Cache().store())()
+    few = range(0, count, max(1, -(-count // MEASURED)))
+    latents = subject.latents[list(few)] if subject.clip.time_stride == 1 else subject.latents[:2]
+    scores = []
+    with Progress(len(TRANSFORMS)) as progress:
+        for transform in TRANSFORMS:
+            scores.append(measured(autoencoder, latents, transform, steering))
+            progress.add(1)
+    for score in scores:
+        steered = "" if score.steered_db is None else f"steered {score.steered_db:.1f}, "
+        log.info(
+            "%s: plain %.1f dB, %slimit %.1f dB", score.transform, score.plain_db, steered, score.limit_db
+        )
+    return scores
 
 
 def findings(subject: Subject, second: Subject | None = None) -> dict[str, Any]:

@@ -4,6 +4,7 @@
     <folder>/<key>-frames/        the same, decoded untouched, as 8-bit pixels
     <folder>/<key>-videos/        the files that a run writes of these frames and of the originals
     <folder>/<key>-flow/          the optical flow of its frames, in cells of latents
+    <folder>/<key>-steering/      what turns the detail inside the cells of one model
 
 Nothing is ever locked. A writer prepares its entry under a hidden name of its own and publishes it by
 rename; of several that missed the same entry one wins, and the others throw theirs away.
@@ -35,8 +36,8 @@ log = logging.getLogger(__name__)
 ABANDONED_SECONDS = 24 * 3600
 NUMBERS = "numbers.json"
 """What an entry of finished files has beside them."""
-_OURS = re.compile(r"\.[0-9a-f]{40}-(latents|frames|videos|flow)\.\d+\.[0-9a-f]{8}")
-_ENTRY = re.compile(r"[0-9a-f]{40}-(latents|frames|videos|flow)")
+_OURS = re.compile(r"\.[0-9a-f]{40}-(latents|frames|videos|flow|steering)\.\d+\.[0-9a-f]{8}")
+_ENTRY = re.compile(r"[0-9a-f]{40}-(latents|frames|videos|flow|steering)")
 
 
 class Entry(NamedTuple):

@@ -15,11 +15,14 @@ import shutil
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, NamedTuple
 
+from vae_experiments.cache import Cache
 from vae_experiments.cli.app import command_of_options
 from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.metrics import psnr_db_of
 from vae_experiments.models.tiling import SMALLEST_TILE, Tiling
 from vae_experiments.options import Option, setting
+from vae_experiments.pipeline.equivariance import TRANSFORMS, measured
+from vae_experiments.pipeline.steering import has_steering, steering_of
 from vae_experiments.runtime.device import Device, DeviceName, Dtype
 from vae_experiments.runtime.progress import announce
 from vae_experiments.sources import BouncingShapes
@@ -96,6 +99,7 @@ def run_checks(patient: ModelCheck) -> Iterator[Finding]:
         "latents": _latents,
         "batch size": _batch_size,
         "tiling": _tiling,
+        "flipped latents": _flipped,
         "the CPU": _against_cpu,
         "bfloat16": lambda patient: _dtype(patient, Dtype.bfloat16),
         "float16": lambda patient: _dtype(patient, Dtype.float16),
@@ -146,6 +150,15 @@ def _tiling(patient: ModelCheck) -> tuple[str, str]:
     psnr_db = patient.against(decoded[1], decoded[0])
     tiles = autoencoder.tiles_of(size)["decode"]
     return f"{tiles} are {psnr_db:.1f} dB from the whole frame", OK if psnr_db >= NEAR_DB else WARN
+
+
+def _flipped(patient: ModelCheck) -> tuple[str, str]:
+    """Say how latents flip with the picture; what was not fitted yet is not fitted for this."""
+    autoencoder, store = patient.autoencoder, Cache().store()
+    steering = steering_of(autoencoder, store)() if has_steering(autoencoder, store) else None
+    score = measured(autoencoder, patient.latents[:1], TRANSFORMS[0], steering)
+    steered = "not fitted yet" if score.steered_db is None else f"{score.steered_db:.1f} dB steered"
+    return f"{score.plain_db:.1f} dB plain, {steered}, {score.limit_db:.1f} dB encoded anew", OK
 
 
 def _against_cpu(patient: ModelCheck) -> tuple[str, str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from vae_experiments.manipulations.lookup import Extent
 from vae_experiments.schedules import Timeline
 from vae_experiments.tensors import Endless, Size
 
@@ -16,15 +17,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from vae_experiments.manipulations.steering import Steering
     from vae_experiments.schedules import Waveform
     from vae_experiments.tensors import Frames, Latents
-
-
-class Extent(NamedTuple):
-    """The width and the height of a frame in latent cells, of which the last ones may be there in part."""
-
-    width: float
-    height: float
 
 
 class FlowReader(Protocol):
@@ -89,6 +84,8 @@ class Clip:
     """Takes the digest of another file that the setting names; raises the sentence about one that cannot be read."""
     posterior_std: Callable[[], Iterator[Latents]] | None = None
     """Gives the standard deviations of the encoder's posterior, in step with the latents."""
+    steering: Callable[[], Steering | None] | None = None
+    """Gives what turns the detail inside cells; None where it could not be fitted to the model."""
     is_sampled: bool = False
     """Whether these latents are a draw from that posterior, and not its mode."""
     flows: FlowReader | None = None

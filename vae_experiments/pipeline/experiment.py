@@ -218,7 +218,7 @@ class Experiment:
 
     def _checked_clip(self, autoencoder: Autoencoder) -> Clip:
         """Tell every manipulation, and the formats, of the clip before anything is written."""
-        given = clip_of(self.source, autoencoder, self.batch_size, self.places)
+        given = clip_of(self.source, autoencoder, self.batch_size, self.places, self.cache.store())
         frames = checked(self.manipulations, given).frames
         self.output.check(self.source.info, frames, videos=3 if self.manipulations else 2)
         return given

@@ -20,6 +20,7 @@ from vae_experiments.manipulations import Clip
 from vae_experiments.options import kinds
 from vae_experiments.pipeline.listening import OtherFiles
 from vae_experiments.pipeline.optical_flows import MeasuredFlows
+from vae_experiments.pipeline.steering import steering_of
 from vae_experiments.sources import Content, Pattern, Source, SourceInfo, Video
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from vae_experiments.cache import Store
     from vae_experiments.models import Autoencoder
     from vae_experiments.tensors import Frames, Latents
 
@@ -128,9 +130,16 @@ class SecondVideos:
 
 
 def clip_of(
-    source: Source, autoencoder: Autoencoder, batch_size: int, places: Mapping[str, str] | None = None
+    source: Source,
+    autoencoder: Autoencoder,
+    batch_size: int,
+    places: Mapping[str, str] | None = None,
+    store: Store | None = None,
 ) -> Clip:
-    """Return what manipulations may know of a source's clip; ``places`` as in ``SecondVideos``."""
+    """Return what manipulations may know of a source's clip; ``places`` as in ``SecondVideos``.
+
+    In the store the steering of the model is looked for, and kept.
+    """
     info = source.info
     contents: dict[str, Content] = {}
     companions = SecondVideos(info, autoencoder, batch_size, places or {}, contents)
@@ -149,6 +158,7 @@ def clip_of(
         check_file=files.check,
         size=info.size,
         flows=flows if source.has_frames else None,
+        steering=steering_of(autoencoder, store),
         is_sampled=autoencoder.is_sampled,
         posterior_std=(lambda: autoencoder.posterior_std(source.chunks(batch_size)))
         if source.has_frames

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from vae_experiments.errors import VaeExperimentsError
-from vae_experiments.manipulations.effects.warps import WHOLE_CELLS, looked_up, places
+from vae_experiments.manipulations.lookup import WHOLE_CELLS, looked_up, places
 from vae_experiments.runtime.seeding import normal
 from vae_experiments.tensors import Joined, numbered
 

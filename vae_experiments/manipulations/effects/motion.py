@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from vae_experiments.manipulations.effects.displacement import check_flow, displaced, filled, meets, with_flow
 from vae_experiments.manipulations.effects.mixing import SecondVideoManipulation
 from vae_experiments.manipulations.effects.space import each_frames
-from vae_experiments.manipulations.effects.warps import looked_up, places
+from vae_experiments.manipulations.lookup import looked_up, places
 from vae_experiments.manipulations.manipulation import Manipulation, WholeClip
 from vae_experiments.options import Choice, Scheduled, setting
 from vae_experiments.tensors import numbered

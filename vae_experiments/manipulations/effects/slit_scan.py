@@ -11,7 +11,8 @@ from vae_experiments.options import Choice, Scheduled, setting
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vae_experiments.manipulations.clip import Clip, Extent
+    from vae_experiments.manipulations.clip import Clip
+    from vae_experiments.manipulations.lookup import Extent
     from vae_experiments.tensors import Latents
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -9,13 +10,16 @@ from vae_experiments.manipulations.manipulation import Manipulation
 from vae_experiments.options import Choice, Scheduled, setting
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from torch import Tensor
 
+    from vae_experiments.manipulations.clip import Clip
+    from vae_experiments.manipulations.steering import Steering
     from vae_experiments.tensors import Latents
 
 REACH_SIGMAS = 4
+STEER = "turn the detail inside each latent cell too, where that could be fitted to the model"
 
 
 class Mirror(Choice):
@@ -27,16 +31,34 @@ class Mirror(Choice):
 
 
 class Flip(Manipulation):
-    """Mirrors where things are; the detail inside each latent cell is not mirrored, and breaks up."""
+    """Mirrors the picture; with `steer=false` only where things are, and the detail in each cell breaks up."""
 
     gallery_values = ("direction", (Mirror.horizontal, Mirror.vertical, Mirror.both))
 
     direction: Mirror = setting("which sides change places", default=Mirror.horizontal)
+    steer: bool = setting(STEER, default=True)
+
+    def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
+        """Mirror chunk after chunk, and what is in the cells where a steering is there."""
+        steering = clip.steering() if self.steer and clip.steering else None
+        for latents in chunks:
+            yield frame_by_frame(partial(self._steered, steering), latents) if steering else self(latents, 0)
 
     def __call__(self, latents: Latents, _at: int) -> Latents:
         """Turn one or both of the last two axes round."""
         axes = {Mirror.horizontal: (-1,), Mirror.vertical: (-2,), Mirror.both: (-2, -1)}
         return latents.flip(axes[self.direction])
+
+    def _steered(self, steering: Steering, frame: Tensor) -> Tensor:
+        height, width = frame.shape[-2:]
+
+        def source(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+            return (
+                x if self.direction is Mirror.vertical else width - 1 - x,
+                y if self.direction is Mirror.horizontal else height - 1 - y,
+            )
+
+        return steering.look_up(frame, source)
 
 
 class Blur(Manipulation):

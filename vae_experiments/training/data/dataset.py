@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vae_experiments.training.procedural.textures import Array
+    from vae_experiments.sources.procedural.textures import Array
 
 
 @dataclass(frozen=True)

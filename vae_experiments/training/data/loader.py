@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from concurrent.futures import Future
 
+    from vae_experiments.sources.procedural.textures import Array, Random
     from vae_experiments.tensors import Frames
     from vae_experiments.training.data.dataset import Dataset, TrainingSample
-    from vae_experiments.training.procedural.textures import Array, Random
     from vae_experiments.training.settings import Training
 
 _STREAM = 2  # keeps the choices of a batch apart from those of frames and textures

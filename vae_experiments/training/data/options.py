@@ -97,8 +97,8 @@ class _Painted(Dataset):
     def _paint(self, seed: int, number: int, plain: float) -> TrainingSample:
         import numpy as np
 
-        from vae_experiments.training.procedural.clips import clip
-        from vae_experiments.training.procedural.frames import frame
+        from vae_experiments.sources.procedural.clips import clip
+        from vae_experiments.sources.procedural.frames import frame
 
         if self.frames == 1:
             return TrainingSample(np.stack([frame(seed, number, plain)]))

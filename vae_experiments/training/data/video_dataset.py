@@ -22,7 +22,7 @@ from vae_experiments.training.data.dataset import Dataset, TrainingSample
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vae_experiments.training.procedural.textures import Array, Random
+    from vae_experiments.sources.procedural.textures import Array, Random
 
 _STREAM = 4  # keeps the choice of a piece apart from other draws
 _NEAR = 32  # frames after a keyframe: three of four pieces are taken from there, because decoding costs

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vae_experiments.writers.plots.run_plots import COLOURS, legend_above, panels_of, plot_curves
 
@@ -131,4 +131,26 @@ def plot_distances(path: Path, curves: Mapping[str, tuple[Sequence[float], Seque
         panel.set_ylim(bottom=0)
         panel.set_xlabel("seconds")
         panel.set_ylabel("rms, in standard deviations")
+        legend_above(panel)
+
+
+def plot_equivariance(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draw how near transformed latents come to transformed frames, a line of three dots a transform.
+
+    Args:
+        path: the picture.
+        rows: ``transform``, ``plain_db``, ``steered_db`` (None where nothing was fitted) and ``limit_db`` of each.
+    """
+    with panels_of(path, 8, 0.36 * len(rows) + 1.2, 1, 1) as (panel,):
+        places = list(range(len(rows)))
+        for place, row in zip(places, rows, strict=True):
+            panel.plot([row["plain_db"], row["limit_db"]], [place, place], color="0.8", zorder=1)
+        for number, kind in enumerate(("plain", "steered", "limit")):
+            values = [row[f"{kind}_db"] for row in rows]
+            if None not in values:
+                panel.scatter(values, places, color=COLOURS[number], label=kind, zorder=2)
+        panel.set_yticks(places, [str(row["transform"]) for row in rows], fontsize=8)
+        panel.invert_yaxis()
+        panel.set_xlabel("dB of decode(T z) against T(decode z)")
+        panel.grid(alpha=0.25, axis="x")
         legend_above(panel)

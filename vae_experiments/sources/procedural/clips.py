@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
-from vae_experiments.training.procedural.frames import (
+from vae_experiments.sources.procedural.frames import (
     SIDE,
     Surfaces,
     outline,
@@ -27,7 +27,7 @@ from vae_experiments.training.procedural.frames import (
     scene,
     to_bytes,
 )
-from vae_experiments.training.procedural.textures import CANVAS, Array, Random
+from vae_experiments.sources.procedural.textures import CANVAS, Array, Random
 
 _STREAM = 3  # keeps clips apart from frames, textures and batches
 _FINE = 2 * SIDE

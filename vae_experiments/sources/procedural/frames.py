@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from vae_experiments.training.procedural.textures import CANVAS, Array, Random, spectral_noise, texture
+from vae_experiments.sources.procedural.textures import CANVAS, Array, Random, spectral_noise, texture
 
 SIDE = 192
 """Side of a frame in pixels: the canvas is reduced to it, so that edges are as smooth as a camera's."""
