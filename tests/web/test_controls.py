@@ -119,7 +119,11 @@ def test_both_ends_of_every_slider_keep_the_declared_rule(group: str, name: str)
         ("mask", "clip.mp4", "no shape and no pattern"),
         ("mask", "outside clip.mp4", "no shape and no pattern"),
         ("height", "table(pyproject.toml)", "reads a file, and this page takes none in an expression"),
-        ("height", "1 + audio(low, path=song.wav)", "reads a file, and this page takes none in an expression"),
+        (
+            "height",
+            "1 + audio(low, path=song.wav)",
+            "reads a file, and this page takes none in an expression",
+        ),
         ("height", "0.5 + motion()*wander(seed=1)", None),
         ("mask", "plasma or clip.mp4", "no shape and no pattern"),
         ("mask", "circle(table(a.csv),0.5,0.3)", "no shape and no pattern"),
