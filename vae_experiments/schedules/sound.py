@@ -18,7 +18,7 @@ QUIET, LOUD = 5, 99
 LEAST_RANGE = 0.01
 """What lies nearer together is as good as even, and what is rarer than the percentiles see is not robust but all there is."""
 HOP_SECONDS, WINDOW_SECONDS = 0.005, 0.023
-LEAST_FLUX, ABOVE_MEAN = 0.05, 1.5
+LEAST_FLUX, ABOVE_MEAN = 0.08, 1.5
 """A hit adds so much of the loudest spectrum there is, and so many times what is usual around it."""
 AROUND_SECONDS, APART_SECONDS = 0.4, 0.03
 RISEN = 0.2
@@ -88,12 +88,19 @@ def hits(sound: Waveform, band: Band) -> list[float]:
     padded = np.pad(flux, apart)
     highest = np.max([padded[shift : shift + len(flux)] for shift in range(2 * apart + 1)], axis=0)
     is_hit = (flux == highest) & (flux > LEAST_FLUX + ABOVE_MEAN * usual)
-    found = (_beginning(sound, band, sound.begins + place * HOP_SECONDS) for place in places[is_hit])
-    return sorted(set(found))
+    found: list[float] = []
+    for place in places[is_hit]:
+        begins = _beginning(sound, band, sound.begins + place * HOP_SECONDS)
+        if not found or begins > found[-1] + APART_SECONDS:
+            found.append(begins)
+    return found
 
 
 def _flux(sound: Waveform, band: Band) -> np.ndarray:
-    """Return, each hop, by how much the spectrum has risen, as a fraction of the loudest there is."""
+    """Return, each hop, by how much the spectrum has risen, as a fraction of the loudest there is.
+
+    In thirds of an octave, so that a low drum counts as much as a hiss of many lines.
+    """
     import numpy as np
 
     length = max(8, round(WINDOW_SECONDS * sound.rate))
@@ -101,14 +108,16 @@ def _flux(sound: Waveform, band: Band) -> np.ndarray:
     hertz = np.fft.rfftfreq(length, 1 / sound.rate)
     inside = (hertz >= band.low_hz) & (hertz < band.high_hz)
     inside[np.abs(hertz - band.low_hz).argmin()] = True  # a narrow band has one line at least
+    thirds = np.floor(3 * np.log2(np.maximum(hertz[inside], 1)))
+    of_third = (thirds[:, None] == np.unique(thirds)[None]).astype(float)
     # Each window ends where its hop does, after silence.
     padded = np.concatenate([np.zeros(length, np.float32), sound.samples])
     count = int(len(sound.samples) / sound.rate / HOP_SECONDS)
     ends = np.round((np.arange(count) + 1) * HOP_SECONDS * sound.rate).astype(int) + length
-    before, most, rises = np.zeros(int(inside.sum())), 0.0, []
+    before, most, rises = np.zeros(of_third.shape[1]), 0.0, []
     for first in range(0, count, AT_ONCE):
         pieces = np.stack([padded[end - length : end] for end in ends[first : first + AT_ONCE]])
-        sizes = np.sqrt(np.abs(np.fft.rfft(pieces * window)[:, inside]))
+        sizes = (np.abs(np.fft.rfft(pieces * window)[:, inside]) ** 2 @ of_third) ** 0.25
         rises.append(np.maximum(np.diff(sizes, axis=0, prepend=before[None]), 0).sum(1))
         before, most = sizes[-1], max(most, float(sizes.sum(1).max()))
     return np.concatenate(rises) / most if most > 1e-6 else np.zeros(0)
@@ -135,8 +144,9 @@ def _beginning(sound: Waveform, band: Band, seconds: float) -> float:
     heard = np.fft.irfft(np.fft.rfft(piece, count) * np.exp(np.fft.rfft(cepstrum)), count)[: len(piece)]
     loud = np.abs(heard)
     quiet = loud[: round(APART_SECONDS * sound.rate)].max()
-    # What sounds already is no hit: it must rise above that.
-    level = quiet + RISEN * (loud.max() - quiet) if loud.max() > 1.5 * quiet else RISEN * loud.max()
+    if loud.max() < 1.5 * quiet:  # something louder sounds all the while: the spectrum alone tells
+        return seconds
+    level = quiet + RISEN * (loud.max() - quiet)
     first = np.ceil((start - sound.begins) * sound.rate - 1e-6)
     return float(sound.begins + (first + int(np.argmax(loud >= level))) / sound.rate)
 
