@@ -20,6 +20,8 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 CONF = REPOSITORY / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+NEEDED = {"robustness": ["source.path=clips"]}
+"""What an experiment cannot know."""
 SMALL = ("source.size=32", "source.frames=4", "output=minimal")
 
 
@@ -46,6 +48,7 @@ def only_sweep(where: Path) -> Path:
 
 def test_the_experiments_that_are_promised_are_there() -> None:
     promised = {"noise_ladder", "batch_sizes", "all_manipulations", "compare_models", "motion_study"}
+    promised |= {"robustness"}
     assert set(EXPERIMENTS) == promised
 
 
@@ -58,7 +61,7 @@ def test_an_experiment_says_how_it_is_typed_and_each_of_its_jobs_can_be_built(na
     [(setting, values)] = sweep.sweeper.params.items()
     assert len(values.split(",")) >= 4
     for value in values.split(","):
-        experiment_from(composed(f"experiment={name}", f"{setting}={value.strip()}"))
+        experiment_from(composed(f"experiment={name}", f"{setting}={value.strip()}", *NEEDED.get(name, [])))
 
 
 def test_the_experiment_over_all_manipulations_has_all() -> None:

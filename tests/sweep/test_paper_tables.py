@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.sweep.conftest import Claim, metrics_of
+from vae_experiments.sweep.jobs import read_jobs
 from vae_experiments.sweep.paper_tables import paper_tables, write_paper_tables
-from vae_experiments.sweep.set_summary import Combination, Estimate
+from vae_experiments.sweep.set_summary import Combination, Estimate, over_videos
+from vae_experiments.sweep.swept import swept_settings
 
 HEAD = "| manipulation / model, model.path | tiny | folder, my_vae/m |\n| --- | --- | --- |\n"
 
@@ -55,3 +58,12 @@ def test_the_files_hold_the_same_numbers_and_latex_has_no_sign_of_its_own(tmp_pa
     )
     assert "none & 40.00 [39.00, 41.00] & 30.13 [29.13, 31.13] (1 of 3) \\\\\n" in latex
     assert latex.count("\\begin") == latex.count("\\end") == 2
+
+
+def test_a_resumed_set_has_the_tables_of_one_that_ran_through(claim: Claim, tmp_path: Path) -> None:
+    for number, resumed in enumerate(([], ["sweep.resume=last"])):
+        words = ["noise.scale=0.5", f"source.path={number}.mp4", *resumed]
+        claim(tmp_path / str(number), *words, metrics=metrics_of(30.0 + number))
+    jobs = read_jobs([tmp_path])
+    [one] = over_videos(jobs, swept_settings(jobs))
+    assert (len(one.finished), one.estimates["psnr_db"].mean) == (2, 30.5)

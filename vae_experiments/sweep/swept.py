@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from vae_experiments.sweep.jobs import Job
 
 
+WHOLE = "sweep."
+"""How settings of a sweep as a whole begin."""
+
+
 @dataclass(frozen=True)
 class Swept:
     """A setting that is not the same in every job."""
@@ -62,10 +66,10 @@ def swept_settings(jobs: Sequence[Job]) -> list[Swept]:
     """Find the settings whose values differ between jobs, in the order in which they were typed.
 
     A key that one job has and another has not counts as well. Jobs whose overrides nobody knows do
-    not count.
+    not count, and neither do settings of the sweep as a whole: half of a resumed one has ``sweep.resume``.
     """
     typed = [job.overrides for job in jobs if job.overrides is not None]
-    keys = dict.fromkeys(key for overrides in typed for key in overrides)
+    keys = dict.fromkeys(key for overrides in typed for key in overrides if not key.startswith(WHOLE))
     return [
         Swept(key, tuple(_ordered(overrides[key] for overrides in typed if key in overrides)))
         for key in keys
