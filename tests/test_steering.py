@@ -58,11 +58,20 @@ def one_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steering_fit, "MOST_PIXELS", 64)
 
 
+def test_a_model_that_brings_no_steering_is_fitted_only_where_that_is_asked_for(
+    load: Callable[[str], Autoencoder], tiny: Autoencoder, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    assert steering_of(load("AutoencoderKL"))(False) is None
+    assert steering_of(tiny)(False) is not None
+    assert "fitted" not in caplog.text
+
+
 @pytest.mark.parametrize("name", LEAST_DB)
 def test_the_bundled_model_brings_a_steering_that_helps_on_frames_it_was_not_fitted_on(
     name: str, tiny: Autoencoder, latents: Latents, caplog: pytest.LogCaptureFixture
 ) -> None:
-    steering = steering_of(tiny)()
+    steering = steering_of(tiny)(True)
     assert steering is not None
     assert all(steering.helps)
     assert "fitted" not in caplog.text
@@ -107,7 +116,7 @@ def test_a_model_is_fitted_once_the_same_each_time_and_again_where_the_entry_is_
 
     def looked_up() -> tuple[torch.Tensor, int]:
         caplog.clear()
-        steering = steering_of(autoencoder, store)()
+        steering = steering_of(autoencoder, store)(True)
         assert steering is not None
         return steering.look_up(frame, source), caplog.text.count("steering fitted: flip ")
 
@@ -124,7 +133,8 @@ def test_a_model_is_fitted_once_the_same_each_time_and_again_where_the_entry_is_
     assert torch.equal(repaired, first)
     assert "cache: an entry is damaged" in caplog.text
     assert looked_up()[1] == 0
-    unkept = steering_of(autoencoder)()
+    assert steering_of(autoencoder, store)(False) is None, "what is kept changes no run that did not ask"
+    unkept = steering_of(autoencoder)(True)
     assert unkept is not None
     assert torch.equal(unkept.look_up(frame, source), first)
 
@@ -135,7 +145,7 @@ def test_where_it_does_not_help_it_is_off_and_the_log_says_so(
 ) -> None:
     caplog.set_level(logging.INFO)
     monkeypatch.setattr(steering_fit, "LEAST_GAIN_DB", 99.0)
-    assert steering_of(load("AutoencoderKL"))() is None
+    assert steering_of(load("AutoencoderKL"))(True) is None
     assert "steering: off for upright, turn by 90 degrees" in caplog.text
     assert "steering: off, for it does not help this model" in caplog.text
 
@@ -144,7 +154,7 @@ def test_where_it_does_not_help_it_is_off_and_the_log_says_so(
 @pytest.mark.usefixtures("one_picture")
 def test_a_temporal_model_is_steered_at_each_of_its_latents(load: Callable[[str], Autoencoder]) -> None:
     autoencoder = load("AutoencoderKLWan")
-    steering = steering_of(autoencoder)()
+    steering = steering_of(autoencoder)(True)
     assert steering is not None
     assert steering.drawing.shape == (9 * autoencoder.latent_channels + 1, 48)
     frame = torch.randn(autoencoder.latent_channels, 4, 5)

@@ -43,7 +43,7 @@ def steering_of_nothing_real(channels: int = 4) -> Steering:
 
 def steered_clip(latents: torch.Tensor) -> Clip:
     steering = steering_of_nothing_real()
-    return replace(clip_of(latents), steering=lambda: steering)
+    return replace(clip_of(latents), steering=lambda _: steering)
 
 
 def each() -> list[Manipulation]:
@@ -70,8 +70,8 @@ def test_without_steer_or_a_fit_or_where_it_does_not_help_all_is_as_it_was(link:
     useless = replace(steering_of_nothing_real(), helps=(False,) * len(POSES))
     assert not torch.allclose(through(link, latents, 99, clip), plain, atol=0.1)
     assert torch.equal(through(replace(link, steer=False), latents, 99, clip), plain)  # type: ignore[call-arg]
-    assert torch.equal(through(link, latents, 99, replace(clip, steering=lambda: None)), plain)
-    assert torch.equal(through(link, latents, 99, replace(clip, steering=lambda: useless)), plain)
+    assert torch.equal(through(link, latents, 99, replace(clip, steering=lambda _: None)), plain)
+    assert torch.equal(through(link, latents, 99, replace(clip, steering=lambda _: useless)), plain)
     assert torch.equal(through(replace(link, strength=0), latents, 99, clip), latents)
 
 

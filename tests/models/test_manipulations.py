@@ -49,7 +49,7 @@ def remembering(clip: Clip) -> Clip:
         begun[path], again = itertools.tee(begun[path] if path in begun else encode(path))
         return again
 
-    return replace(clip, latents_of=latents_of, steering=None)  # which takes seconds to fit
+    return replace(clip, latents_of=latents_of)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

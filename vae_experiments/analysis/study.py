@@ -125,7 +125,7 @@ class Study:
 
 def _equivariance(subject: Subject, autoencoder: Autoencoder) -> list[Score]:
     """Measure every transform on a few latents of a clip, the first ones of a temporal model."""
-    count, steering = len(subject.latents), steering_of(autoencoder, Cache().store())()
+    count, steering = len(subject.latents), steering_of(autoencoder, Cache().store())(True)
     few = range(0, count, max(1, -(-count // MEASURED)))
     latents = subject.latents[list(few)] if subject.clip.time_stride == 1 else subject.latents[:2]
     scores = []

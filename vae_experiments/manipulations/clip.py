@@ -84,14 +84,19 @@ class Clip:
     """Takes the digest of another file that the setting names; raises the sentence about one that cannot be read."""
     posterior_std: Callable[[], Iterator[Latents]] | None = None
     """Gives the standard deviations of the encoder's posterior, in step with the latents."""
-    steering: Callable[[], Steering | None] | None = None
-    """Gives what turns the detail inside cells; None where it could not be fitted to the model."""
+    steering: Callable[[bool], Steering | None] | None = None
+    """Gives what turns the detail inside cells, and fits it to the model first where it may; None where there is
+    none, or it would not help."""
     is_sampled: bool = False
     """Whether these latents are a draw from that posterior, and not its mode."""
     flows: FlowReader | None = None
     """Measures what moves where; None where there are no frames, or not the latents' own any more."""
     begins: Callable[[int], Fraction] | None = None
     """Says when a frame begins, in seconds, where they last differently; else the rate does."""
+
+    def steered(self, steer: bool | None) -> Steering | None:
+        """Return what turns the detail inside cells, as a setting asks for it; None for leaving it upright."""
+        return None if steer is False or self.steering is None else self.steering(bool(steer))
 
     @property
     def latents(self) -> int | None:

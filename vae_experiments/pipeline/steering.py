@@ -29,9 +29,13 @@ BESIDE = "steering"
 """Folder beside the weights of a model that brings its own."""
 
 
-def steering_of(autoencoder: Autoencoder, store: Store | None = None) -> Callable[[], Steering | None]:
-    """Return what gives the steering of a model when it is first asked for; None where it would not help."""
-    return cache(lambda: _steering(autoencoder, store))
+def steering_of(autoencoder: Autoencoder, store: Store | None = None) -> Callable[[bool], Steering | None]:
+    """Return what gives the steering of a model when it is first asked for, and whether it may be fitted.
+
+    It gives None where it would not help, and where a model brings none and none may be fitted: also where one
+    is kept, so that a run does not depend on what ran before.
+    """
+    return cache(lambda may_fit: _steering(autoencoder, store, may_fit))
 
 
 def entry_of(autoencoder: Autoencoder) -> str:
@@ -46,9 +50,11 @@ def has_steering(autoencoder: Autoencoder, store: Store | None = None) -> bool:
     return _beside(autoencoder, name) is not None or (store is not None and store.has(name))
 
 
-def _steering(autoencoder: Autoencoder, store: Store | None) -> Steering | None:
+def _steering(autoencoder: Autoencoder, store: Store | None, may_fit: bool) -> Steering | None:
     name = entry_of(autoencoder)
     row = _beside(autoencoder, name)
+    if row is None and not may_fit:
+        return None
     if row is None:
         (row,) = CachedStream(store, name).through(_fitted(autoencoder))
     steering = Steering.unpacked(row, autoencoder.latent_channels)

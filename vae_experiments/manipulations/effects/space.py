@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from vae_experiments.tensors import Latents
 
 REACH_SIGMAS = 4
-STEER = "turn the detail inside each latent cell too, where that could be fitted to the model"
+STEER = (
+    "turn the detail inside each latent cell too; true fits that to the model first, in a minute or more; "
+    "left out, where the model brings a fit, as the bundled one does"
+)
 
 
 class Mirror(Choice):
@@ -36,11 +39,11 @@ class Flip(Manipulation):
     gallery_values = ("direction", (Mirror.horizontal, Mirror.vertical, Mirror.both))
 
     direction: Mirror = setting("which sides change places", default=Mirror.horizontal)
-    steer: bool = setting(STEER, default=True)
+    steer: bool | None = setting(STEER, default=None)
 
     def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
         """Mirror chunk after chunk, and what is in the cells where a steering is there."""
-        steering = clip.steering() if self.steer and clip.steering else None
+        steering = clip.steered(self.steer)
         for latents in chunks:
             yield frame_by_frame(partial(self._steered, steering), latents) if steering else self(latents, 0)
 

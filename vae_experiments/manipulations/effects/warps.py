@@ -1,6 +1,6 @@
 """Warps: each frame of the latents looked up at other places.
 
-An autoencoder's latents do not turn or stretch with the picture. Where a steering was fitted to the model
+An autoencoder's latents do not turn or stretch with the picture. Where a steering is fitted to the model
 (``steering.py``) the detail inside each cell is turned and stretched too; without one, what is decoded
 differs from the warped video the more, the further a warp is from a shift by whole cells.
 """
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class Warp(Manipulation, group="manipulation"):
     """Looks each frame up at other places, measured on the frame and not on the cells that it was padded to."""
 
-    steer: bool = setting(STEER, default=True)
+    steer: bool | None = setting(STEER, default=None)
 
     def warped(self, latents: Latents, at: int, clip: Clip, look_up: LookUp) -> Latents:
         """Look every frame of a chunk up, whose scheduled settings are the numbers of their moments."""
@@ -42,7 +42,7 @@ class Warp(Manipulation, group="manipulation"):
 
     def stream(self, chunks: Iterable[Latents], clip: Clip) -> Iterator[Latents]:
         """Look up chunk after chunk."""
-        steering = clip.steering() if self.steer and clip.steering else None
+        steering = clip.steered(self.steer)
         look_up = steering.look_up if steering else looked_up_from
         for at, latents in numbered(chunks):
             yield self.during(at, len(latents), clip).warped(latents, at, clip, look_up)

@@ -29,6 +29,9 @@ SECOND = "second_video"
 LONGEST_TEXT = 200
 SLIDER_SPAN = 20
 """A bound that is farther off than so many times the default is for what is typed, not for a hand's slider."""
+TRI_STATE = {"left out": None, "true": True, "false": False}
+"""What stands for a setting that may be true, false, or left to what is there."""
+_TRI_STATE_WORDS = {value: word for word, value in TRI_STATE.items()}
 TEXT = re.compile(r"[\w ,.()*=+:%#-]*|\d+/\d+", re.ASCII)
 """All that the grammars of ranges, masks, schedules and rates need; no slash of a path, no ``$``."""
 ELSEWHERE = "type the command yourself for any other"
@@ -59,7 +62,9 @@ def control(kind: type[Option], name: str, default: Any, rule: Rule) -> Control:
     """Choose the control of one declared setting."""
     unit = f", in {rule.unit}" if rule.unit and rule.unit not in rule.help else ""
     text = f"{rule.help[:1].upper()}{rule.help[1:]}{unit}"
-    wanted, _ = _type_of(kind, name)
+    wanted, is_optional = _type_of(kind, name)
+    if wanted is bool and is_optional:
+        return Control("dropdown", name, _TRI_STATE_WORDS[default], text, choices=tuple(TRI_STATE))
     if wanted is bool:
         return Control("checkbox", name, bool(default), text)
     if isinstance(wanted, type) and issubclass(wanted, Enum):
@@ -109,6 +114,10 @@ def typed(kind: type[Option], name: str, value: Any, address: str) -> Any:
     """
     wanted, is_optional = _type_of(kind, name)
     refused = partial(SettingError, f"{address}.{name}")
+    if wanted is bool and is_optional:
+        if value not in TRI_STATE:
+            raise refused(_said(value), "no such choice", f"choose from: {', '.join(TRI_STATE)}")
+        return TRI_STATE[value]
     if wanted is bool:
         if not isinstance(value, bool):
             raise refused(_said(value), "must be true or false", "tick the box or do not")
