@@ -45,6 +45,7 @@ def test_every_kind_of_network_is_examined_in_every_way(
         "latents",
         "batch size",
         "tiling",
+        "flipped latents",
         "the CPU",
         "bfloat16",
         "float16",

@@ -11,10 +11,10 @@ import torch
 
 from vae_experiments.cache import Cache
 from vae_experiments.models import Bundled
-from vae_experiments.pipeline import steering_fit
-from vae_experiments.pipeline.equivariance import TRANSFORMS, Transform, gained, measured, psnr_db
-from vae_experiments.pipeline.steering import entry_of, steering_of
-from vae_experiments.pipeline.steering_fit import between
+from vae_experiments.pipeline.steering import fit as steering_fit
+from vae_experiments.pipeline.steering.equivariance import TRANSFORMS, Transform, gained, measured, psnr_db
+from vae_experiments.pipeline.steering.fit import between
+from vae_experiments.pipeline.steering.model_steering import entry_of, steering_of
 from vae_experiments.runtime.device import Device
 from vae_experiments.sources.procedural.frames import frame
 from vae_experiments.tensors import to_frames

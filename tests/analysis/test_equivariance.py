@@ -10,7 +10,7 @@ import pytest
 from vae_experiments.analysis.settings import Analysis, Plots
 from vae_experiments.analysis.study import Study
 from vae_experiments.errors import SettingError
-from vae_experiments.pipeline.equivariance import TRANSFORMS
+from vae_experiments.pipeline.steering.equivariance import TRANSFORMS
 from vae_experiments.sources import MovingCircle
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from vae_experiments.analysis.clip_latents import Subject, encoded, saved
@@ -25,9 +25,9 @@ from vae_experiments.analysis.statistics import (
 )
 from vae_experiments.cache import Cache
 from vae_experiments.models import Bundled, Model
-from vae_experiments.pipeline.equivariance import TRANSFORMS, Score, measured
 from vae_experiments.pipeline.second_video import SecondVideos
-from vae_experiments.pipeline.steering import steering_of
+from vae_experiments.pipeline.steering.equivariance import TRANSFORMS, Score, measured
+from vae_experiments.pipeline.steering.model_steering import steering_of
 from vae_experiments.runtime.device import Device, give_threads_back
 from vae_experiments.runtime.progress import Progress, announce, waiting
 from vae_experiments.runtime.provenance import provenance
@@ -75,7 +75,7 @@ class Study:
             log.info("%s: %s", subject.title, remark)
         with waiting("measuring"):
             numbers = findings(subject, second)
-        numbers |= {"equivariance": [row._asdict() for row in self._turned]} if self._turned else {}
+        numbers |= {"equivariance": [asdict(row) for row in self._turned]} if self._turned else {}
         write_study(folder, subject, numbers | {"provenance": origin | used}, self.analysis.plots)
         self._conclude(numbers, folder)
         return numbers

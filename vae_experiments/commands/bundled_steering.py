@@ -11,8 +11,8 @@ import sys
 
 from vae_experiments.cache.latent_files import LatentFolder
 from vae_experiments.models import Bundled
-from vae_experiments.pipeline.steering import BESIDE, entry_of
-from vae_experiments.pipeline.steering_fit import fitted
+from vae_experiments.pipeline.steering.fit import fitted
+from vae_experiments.pipeline.steering.model_steering import BESIDE, entry_of
 from vae_experiments.runtime.device import Device
 
 PICTURES = 32

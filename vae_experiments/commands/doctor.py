@@ -21,8 +21,8 @@ from vae_experiments.errors import VaeExperimentsError
 from vae_experiments.metrics import psnr_db_of
 from vae_experiments.models.tiling import SMALLEST_TILE, Tiling
 from vae_experiments.options import Option, setting
-from vae_experiments.pipeline.equivariance import TRANSFORMS, measured
-from vae_experiments.pipeline.steering import has_steering, steering_of
+from vae_experiments.pipeline.steering.equivariance import TRANSFORMS, measured
+from vae_experiments.pipeline.steering.model_steering import has_steering, steering_of
 from vae_experiments.runtime.device import Device, DeviceName, Dtype
 from vae_experiments.runtime.progress import announce
 from vae_experiments.sources import BouncingShapes

@@ -20,7 +20,7 @@ from vae_experiments.manipulations import Clip
 from vae_experiments.options import kinds
 from vae_experiments.pipeline.listening import OtherFiles
 from vae_experiments.pipeline.optical_flows import MeasuredFlows
-from vae_experiments.pipeline.steering import steering_of
+from vae_experiments.pipeline.steering.model_steering import steering_of
 from vae_experiments.sources import Content, Pattern, Source, SourceInfo, Video
 
 if TYPE_CHECKING:

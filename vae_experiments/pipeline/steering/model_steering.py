@@ -10,7 +10,7 @@ from vae_experiments.cache import CachedStream
 from vae_experiments.cache.latent_files import checked_chunks
 from vae_experiments.files import digest_of
 from vae_experiments.manipulations.steering import Steering
-from vae_experiments.pipeline.steering_fit import fitted
+from vae_experiments.pipeline.steering.fit import fitted
 from vae_experiments.runtime.progress import waiting
 
 if TYPE_CHECKING:

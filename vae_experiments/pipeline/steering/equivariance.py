@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import cos, log10, radians, sin
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from vae_experiments.manipulations.lookup import looked_up, places
 from vae_experiments.manipulations.steering import matrix
@@ -93,7 +93,8 @@ TRANSFORMS = (
 """What is measured of a model."""
 
 
-class Score(NamedTuple):
+@dataclass(frozen=True)
+class Score:
     """PSNR of decode(T z) against T(decode z), the mean over the frames."""
 
     transform: str

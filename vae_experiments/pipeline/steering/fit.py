@@ -28,7 +28,7 @@ from vae_experiments.manipulations.steering import (
     weight,
     with_one,
 )
-from vae_experiments.pipeline.equivariance import Transform, decoded, gained
+from vae_experiments.pipeline.steering.equivariance import Transform, decoded, gained
 from vae_experiments.runtime.seeding import place_seed
 from vae_experiments.tensors import to_frames
 

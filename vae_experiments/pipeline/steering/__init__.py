@@ -1,0 +1,1 @@
+"""How the detail inside latent cells turns with the picture: measured, fitted to a model, and kept."""
