@@ -18,7 +18,6 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.sources.conftest import write_film
-from tests.test_experiment import video
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -287,9 +286,7 @@ def test_two_runs_started_in_one_second_never_share_a_folder(tmp_path: Path) -> 
 
 
 def test_a_saved_config_runs_again_to_the_same_numbers(type_command: Command, tmp_path: Path) -> None:
-    """Without loss: of the same frames x264 now and then writes another file."""
-    changes = ("noise.scale=0.3", "seed=5", "noise.channels=[1,2]", "source=bars", "batch_size=2")
-    settings = (*changes, "output.formats=[ffv1]")
+    settings = ("noise.scale=0.3", "seed=5", "noise.channels=[1,2]", "source=bars", "batch_size=2")
     first = type_command(*TINY_RUN, *settings, folder=tmp_path / "first")
     assert first.returncode == 0, first.stderr
     again = type_command(
@@ -307,10 +304,8 @@ def test_a_saved_config_runs_again_to_the_same_numbers(type_command: Command, tm
         del metrics["timing"], metrics["peak_memory_bytes"]
     assert numbers[0] == numbers[1]
     assert numbers[0]["seed"] == 5
-    first_frames, frames = (
-        video(tmp_path / name / "reconstructed_with_noise.mkv") for name in ("first", "again")
-    )
-    assert (first_frames == frames).all()
+    files = [(tmp_path / name / "reconstructed_with_noise.mp4").read_bytes() for name in ("first", "again")]
+    assert files[0] == files[1]
 
 
 @pytest.mark.slow

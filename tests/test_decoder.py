@@ -167,11 +167,9 @@ def test_numbers_are_the_same_with_a_full_cache(decoder: str, run: Callable[...,
 
 
 def test_a_decoder_that_is_the_model_itself_gives_its_videos_bit_for_bit(run: Callable[..., Result]) -> None:
-    """Without loss: of the same frames x264 gives another file about once in a thousand times."""
-    lossless = replace(MINIMAL, formats=["ffv1"])
-    same, here = run(output=lossless), run("here", output=lossless)
+    same, here = run(), run("here")
     for name in ("reconstructed", "reconstructed_with_noise"):
-        assert (video(same.folder / f"{name}.mkv") == video(here.folder / f"{name}.mkv")).all()
+        assert (video(same.folder / f"{name}.mp4") == video(here.folder / f"{name}.mp4")).all()
         assert same.metrics[name] == here.metrics[name]
 
 
