@@ -241,7 +241,10 @@ def mixed(tmp_path: Path) -> Path:
 def test_bad_files_are_named_with_their_reason_and_the_good_ones_are_used(mixed: Path) -> None:
     prepared = data(mixed).prepare(2)
     assert levels(np.concatenate([pieces(prepared), held_out(prepared)])) == {1, 2}
-    assert str(prepared) == f"2 videos below {mixed}, 1 held out for validation, 4 skipped"
+    assert (
+        str(prepared)
+        == f"2 videos below {mixed}, 1 held out for validation, 4 skipped, 3 other files passed over"
+    )
     reasons = {
         "cut.mp4": "the file was not finished (no moov)",
         "empty.mp4": "the file is empty",

@@ -35,11 +35,8 @@ class Videos(Video):
         return [str(path) for path in videos_at(self.path, self.limit)]
 
     def passed_over(self) -> int:
-        """Count the files of the folder that are not hidden and belong to none of its videos."""
-        if is_pattern(self.path) or (place := locate(self.path)).is_file():
-            return 0
-        taken = set(videos_at(self.path))
-        return sum(not taken & {file, file.parent} for file in files_below(place))
+        """Count the other files; see ``passed_over_at``."""
+        return passed_over_at(self.path)
 
     def _medium(self) -> MediaReader:
         if is_pattern(self.path) or self.videos() != [self.path]:
@@ -74,6 +71,14 @@ def videos_at(
     if not found:
         raise refuse(path, "no video is there", _HINT)
     return sorted(found, key=lambda path: path.parts)[:limit]
+
+
+def passed_over_at(path: str, *, stills: bool = False) -> int:
+    """Count the files of a folder that are not hidden and belong to none of the videos that ``videos_at`` finds."""
+    if is_pattern(path) or (place := locate(path)).is_file():
+        return 0
+    taken = set(videos_at(path, stills=stills))
+    return sum(not taken & {file, file.parent} for file in files_below(place))
 
 
 def root_of(path: str) -> Path:

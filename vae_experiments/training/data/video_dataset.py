@@ -16,7 +16,7 @@ from vae_experiments.errors import SourceError, TrainingError, system_reason
 from vae_experiments.files import digest_of
 from vae_experiments.sources.paths import refuse, say_name
 from vae_experiments.sources.video_file.clip_reader import REACH, ClipReader, look_over
-from vae_experiments.sources.video_set import root_of, videos_at
+from vae_experiments.sources.video_set import passed_over_at, root_of, videos_at
 from vae_experiments.training.data.dataset import Dataset, TrainingSample
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class Footage(Dataset):
     training: tuple[ClipSpan, ...]
     held_out: tuple[ClipSpan, ...]
     skipped: int
+    passed_over: int
+    """Files of the folder that are no videos by their names."""
     remarks: tuple[str, ...]
 
     def piece(self, seed: int, number: int) -> TrainingSample:
@@ -76,9 +78,10 @@ class Footage(Dataset):
         noun = "picture" if all(file.is_still for file in files.values()) else "video"
         held = f"{len(self.held_out)} held out" if len(files) > 1 else "its end held out"
         skipped = f", {self.skipped} skipped" if self.skipped else ""
+        others = f", {self.passed_over} other file{'s' * (self.passed_over > 1)} passed over"
         return (
             f"{len(files)} {noun}{'s' * (len(files) > 1)} below {say_name(self.folder)}, "
-            f"{held} for validation{skipped}"
+            f"{held} for validation{skipped}{others if self.passed_over else ''}"
         )
 
     def _draw(self, stretches: tuple[ClipSpan, ...], key: list[int]) -> TrainingSample:
@@ -160,6 +163,7 @@ def gather(
     try:
         folder = root_of(path)
         files = videos_at(path, limit, stills=frames == 1, on_error=skip)
+        others = passed_over_at(path, stills=frames == 1)
     except SourceError as error:
         raise _folder_error(path, _reason(error), error.hint) from None
     seen: dict[str, Path] = {}
@@ -177,7 +181,7 @@ def gather(
         raise _folder_error(path, f"none of its videos can be used ({skipped[0]})", "give a folder of others")
     training, held_out = _divide(folder, usable, validation_fraction, frames)
     remarks = (*_first(skipped, "files were skipped"), *_first(notes, "remarks about files were made"))
-    return Footage(folder, size, frames, training, held_out, len(skipped), remarks)
+    return Footage(folder, size, frames, training, held_out, len(skipped), others, remarks)
 
 
 def _refuse_copy(file: Path, seen: dict[str, Path]) -> None:
