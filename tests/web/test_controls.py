@@ -33,6 +33,7 @@ class Kite(Manipulation):
 
     height: Scheduled = setting("how high", default=3.0, unit="metres", minimum=0, maximum=8)
     tail: bool = setting("whether it has one", default=True)
+    lit: bool | None = setting("whether it has lights; left out, at night", default=None)
     weather: Weather = setting("what it is like", default=Weather.sun)
     strings: int = setting("how many", default=2, minimum=1)
     colour: str = setting("what it is painted", default="red")
@@ -53,6 +54,8 @@ def test_a_manipulation_nobody_has_heard_of_gets_a_control_for_each_of_its_setti
     assert height.help == "How high, in metres"
     assert height.scheduled
     assert of_kite("tail").shape == "checkbox"
+    assert of_kite("lit").choices == ("left out", "true", "false")
+    assert of_kite("lit").default == "left out"
     assert of_kite("weather").choices == ("rain", "sun")
     assert (of_kite("strings").step, of_kite("strings").minimum) == (1, 1)
     assert of_kite("colour").shape == "text"
@@ -109,6 +112,10 @@ def test_both_ends_of_every_slider_keep_the_declared_rule(group: str, name: str)
         ("strings", 1.5, "kite.strings=1.5: must be a whole number"),
         ("strings", "2", None),
         ("tail", "yes", "must be true or false"),
+        ("lit", "left out", None),
+        ("lit", "true", None),
+        ("lit", ["true"], "no such choice; choose from: left out, true, false"),
+        ("lit", True, "no such choice"),
         ("weather", "snow", "kite.weather=snow: no such choice; choose from: rain, sun"),
         ("weather", ["rain"], "no such choice"),
         ("colour", "../../etc/passwd", "has signs that this page does not take"),

@@ -115,9 +115,9 @@ def typed(kind: type[Option], name: str, value: Any, address: str) -> Any:
     wanted, is_optional = _type_of(kind, name)
     refused = partial(SettingError, f"{address}.{name}")
     if wanted is bool and is_optional:
-        if value not in TRI_STATE:
+        if str(value) not in TRI_STATE:
             raise refused(_said(value), "no such choice", f"choose from: {', '.join(TRI_STATE)}")
-        return TRI_STATE[value]
+        return TRI_STATE[str(value)]
     if wanted is bool:
         if not isinstance(value, bool):
             raise refused(_said(value), "must be true or false", "tick the box or do not")
