@@ -47,6 +47,10 @@ MINIMAL = Output(comparison=False, table=False, pictures=False, report=False, pr
 @pytest.fixture
 def run(network_folders: dict[str, Path], tmp_path: Path) -> Runner:
     """Run an experiment on a small AutoencoderDC into a folder of its own."""
+    return runner(network_folders, tmp_path)
+
+
+def runner(network_folders: dict[str, Path], tmp_path: Path) -> Runner:
     numbers = iter(range(99))
 
     def run_it(**parts: Any) -> Result:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.cache.test_runs import MINIMAL, numbers_of
-from vae_experiments import Experiment, Folder, Noise, Output
+from tests.test_experiment import runner
+from vae_experiments import Noise, Output
 from vae_experiments.cache import Cache, KeptFiles, Store
 from vae_experiments.errors import NumbersError
 from vae_experiments.files import SUMS, is_complete
@@ -34,20 +35,8 @@ NAME = f"{'a' * 40}-videos"
 
 @pytest.fixture
 def run(network_folders: dict[str, Path], tmp_path: Path) -> Run:
-    numbers = iter(range(99))
-
-    def run_it(scale: float, **parts: Any) -> Result:
-        folder = tmp_path / f"run {next(numbers)}"
-        folder.mkdir()
-        defaults: dict[str, Any] = {
-            "source": MovingCircle(size="48x40", frames=7, fps="12"),
-            "model": Folder(path=str(network_folders["AutoencoderDC"])),
-            "output": MINIMAL,
-            "manipulations": [Noise(scale=scale)],
-        }
-        return Experiment(**(defaults | parts)).run(folder)
-
-    return run_it
+    run_it = runner(network_folders, tmp_path)
+    return lambda scale, **parts: run_it(**({"manipulations": [Noise(scale=scale)]} | parts))
 
 
 @pytest.fixture

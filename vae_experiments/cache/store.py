@@ -36,8 +36,9 @@ log = logging.getLogger(__name__)
 ABANDONED_SECONDS = 24 * 3600
 NUMBERS = "numbers.json"
 """What an entry of finished files has beside them."""
-_OURS = re.compile(r"\.[0-9a-f]{40}-(latents|frames|videos|flow|steering)\.\d+\.[0-9a-f]{8}")
-_ENTRY = re.compile(r"[0-9a-f]{40}-(latents|frames|videos|flow|steering)")
+_NAME = r"[0-9a-f]{40}-(latents|frames|videos|flow|steering)"
+_OURS = re.compile(rf"\.{_NAME}\.\d+\.[0-9a-f]{{8}}")
+_ENTRY = re.compile(_NAME)
 
 
 class Entry(NamedTuple):

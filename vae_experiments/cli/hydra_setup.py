@@ -195,12 +195,8 @@ class Schema(ConfigNode):
     """
 
     def __init__(self, kind: str, group: str, option_class: type[Option]) -> None:
-        self.name, self.group, self.package, self.provider = (
-            f"{kind}.yaml",
-            f"hydra/schema/{group}",
-            None,
-            None,
-        )
+        self.name, self.group = f"{kind}.yaml", f"hydra/schema/{group}"
+        self.package = self.provider = None
         self.option_class = option_class
 
     def __getattr__(self, name: str) -> Any:

@@ -155,7 +155,7 @@ def _tiling(patient: ModelCheck) -> tuple[str, str]:
 def _flipped(patient: ModelCheck) -> tuple[str, str]:
     """Say how latents flip with the picture; what was not fitted yet is not fitted for this."""
     autoencoder, store = patient.autoencoder, Cache().store()
-    steering = steering_of(autoencoder, store)(True) if has_steering(autoencoder, store) else None
+    steering = steering_of(autoencoder, store)(has_steering(autoencoder, store))
     score = measured(autoencoder, patient.latents[:1], TRANSFORMS[0], steering)
     steered = "not fitted yet" if score.steered_db is None else f"{score.steered_db:.1f} dB steered"
     return f"{score.plain_db:.1f} dB plain, {steered}, {score.limit_db:.1f} dB encoded anew", OK

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from vae_experiments.schedules import Schedule, UnheardError, constant
+from vae_experiments.schedules import Schedule, UnheardError, constant, luma_of
 from vae_experiments.tensors import Endless
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     Cover: TypeAlias = Callable[[Latents, int], Tensor]
 
-LUMA = (0.2126, 0.7152, 0.0722)
 HARD = constant(0)
 
 
@@ -33,7 +32,7 @@ class Region(ABC):
 
     @abstractmethod
     def over(self, clip: Clip) -> Cover:
-        """Begin a clip: give what tells the share, ``T 1 h w``, for latents from a number on.
+        """Begin a clip: give what tells how much is covered, ``T 1 h w``, for latents from a number on.
 
         They are asked for in their order.
 
@@ -261,14 +260,6 @@ def with_before(chunks: Iterable[Frames]) -> Iterator[tuple[Frames, Frames]]:
     for frame in frames:
         yield frame, before
         before = frame
-
-
-def luma_of(frames: Frames) -> Tensor:
-    """Return the brightness of pixels, ``T 1 H W`` from 0 to 1."""
-    import torch
-
-    luma: Tensor = (torch.tensordot(frames, torch.tensor(LUMA), dims=([1], [0]))[:, None] + 1) / 2
-    return luma
 
 
 def _is_luma(frame: Frames, _before: Frames, low: float, high: float) -> Tensor:

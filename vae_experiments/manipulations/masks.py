@@ -90,7 +90,7 @@ class Mask:
         return any(schedule.needs_length for schedule in self.region.schedules)
 
     def over(self, clip: Clip) -> Cover:
-        """Begin a clip: give what tells the share, ``T 1 h w``, for latents from a number on.
+        """Begin a clip: give what tells how much is covered, ``T 1 h w``, for latents from a number on.
 
         Raises:
             UnheardError: there are no frames to look at.

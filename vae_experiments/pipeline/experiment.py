@@ -137,22 +137,9 @@ class Experiment:
         speed, moving = _sound_speed(links, info), MovingSettings.of(links, clip)
         raw_form = RawForm(autoencoder.normalisation.undo, is_video=autoencoder.time_stride > 1)
         changes_length, has_original = lengths_differ(links), self.source.has_frames
-        outputs = RunFolder(
-            *(
-                folder,
-                self.output,
-                info,
-                self._names(),
-                changes_length,
-                speed,
-                has_original,
-                raw_form,
-                moving,
-            ),
-            song,
-            # What is kept has the sound of the source.
-            None if song else run_cache.videos,
-        )
+        kept = None if song else run_cache.videos  # what is kept has the sound of the source
+        what = (info, self._names(), changes_length, speed, has_original, raw_form, moving, song, kept)
+        outputs = RunFolder(folder, self.output, *what)
         steps = stream(self.source, autoencoder, links, clip, self.batch_size, watch, outputs.see, run_cache)
         with outputs, Progress(info.frames) as progress, BackgroundWriter(outputs.take) as behind:
             watch.switch("write")

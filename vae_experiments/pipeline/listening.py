@@ -5,15 +5,16 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vae_experiments.errors import SourceError
+from vae_experiments.files import expanded
 from vae_experiments.schedules import UnheardError, Waveform
 from vae_experiments.sources import Content, PlainFile, SourceInfo, read_sound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ class OtherFiles:
 
     def path(self, name: str) -> Path:
         """Find a file by its name."""
-        return Path(self.places.get(name, name)).expanduser()
+        return expanded(self.places.get(name, name))
 
     def sound(self, name: str) -> Waveform:
         """Return the sound of a file from the clip's first frame on, or with no name that of the source.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from vae_experiments.files import csv_text, write_text
-from vae_experiments.schedules import BANDS, UnheardError
+from vae_experiments.schedules import BANDS, Audio, UnheardError
 from vae_experiments.writers import plot_settings
 
 if TYPE_CHECKING:
@@ -59,8 +59,6 @@ class MovingSettings:
 
 def _bands(clip: Clip, path: str) -> dict[str, Sequence[float]]:
     """Return the loudness of each band that the sound has, by its name and the file's."""
-    from vae_experiments.schedules import Audio
-
     found: dict[str, Sequence[float]] = {}
     of_path = f" of {path}" if path else ""
     for name in ("low", "mid", "high"):

@@ -2,6 +2,7 @@
 
 from vae_experiments.schedules.expression import Bounds, Schedule, constant, keyframes
 from vae_experiments.schedules.grammar import DEEPEST, GRAMMAR, parse_schedule
+from vae_experiments.schedules.light import luma_of
 from vae_experiments.schedules.listeners import Audio, Listener, OverClip, listener_names
 from vae_experiments.schedules.timeline import Time, Timeline, number
 from vae_experiments.schedules.waveform import BANDS, Band, UnheardError, Waveform
@@ -30,6 +31,7 @@ __all__ = [
     "constant",
     "keyframes",
     "listener_names",
+    "luma_of",
     "matching_bracket",
     "number",
     "parse_schedule",

@@ -4,7 +4,7 @@
     ramp(0, 1)                   straight from the first frame to the last
     ramp(0, 1, 0.5s, 2s)         straight between two times, held before and after
     ease(0, 1)                   as ramp, slow at both ends
-    sine(period=2s)              up and down between 0 and 1, or low= and high=, from phase= (a share) on;
+    sine(period=2s)              up and down between 0 and 1, or low= and high=, from phase= (a fraction) on;
                                  triangle(...) and square(...) do so in straight lines and in jumps
     0s:0 1s:0.5 50%:1            keyframes, with straight lines between them
     audio(low), onset(), ...     listeners: see ``listeners``

@@ -8,6 +8,8 @@ from vae_experiments.schedules.sound import normalised
 from vae_experiments.schedules.waveform import UnheardError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from vae_experiments.schedules.timeline import Timeline
 
 LUMA = (0.2126, 0.7152, 0.0722)
@@ -29,6 +31,14 @@ def light_of(timeline: Timeline) -> Light:
     return timeline.once("light", lambda: _looked_at(timeline))
 
 
+def luma_of(frames: Tensor) -> Tensor:
+    """Return the brightness of the pixels of frames ``T 3 H W``: ``T 1 H W`` from 0 to 1, by the weights of BT.709."""
+    import torch
+
+    luma: Tensor = (torch.tensordot(frames, torch.tensor(LUMA), dims=([1], [0]))[:, None] + 1) / 2
+    return luma
+
+
 def _looked_at(timeline: Timeline) -> Light:
     import numpy as np
     import torch
@@ -37,10 +47,10 @@ def _looked_at(timeline: Timeline) -> Light:
         raise UnheardError(
             "there are no frames to look at here", "begin with a video, and look before the length changes"
         )
-    weights, last = torch.tensor(LUMA), None
+    last = None
     light, change = list[float](), list[float]()
     for frames in timeline.frames():
-        luma = (torch.tensordot(frames, weights, dims=([1], [0])) + 1) / 2
+        luma = luma_of(frames)[:, 0]
         light += luma.mean((1, 2)).tolist()
         before = torch.cat([luma[:1] if last is None else last, luma[:-1]])
         change += (luma - before).abs().mean((1, 2)).tolist()

@@ -260,20 +260,20 @@ def fallen(found: list[float], seconds: float, decay: float) -> float:
     return max(0.0, 1 - ago / decay) if decay else float(ago == 0)
 
 
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"\d{1,18}", text):
+        raise ValueError(f"{text!r} is not a whole number")
+    return int(text)
+
+
 _WORDS: Mapping[str, Callable[[str], object]] = {
     "float": number,
-    "int": lambda text: _whole(text),
+    "int": _whole,
     "str": unquoted,
     "Time": Time.read,
     "Band": Band.read,
 }
 """What reads a word, by the type of its field."""
-
-
-def _whole(text: str) -> int:
-    if not re.fullmatch(r"\d{1,18}", text):
-        raise ValueError(f"{text!r} is not a whole number")
-    return int(text)
 
 
 class _Field(NamedTuple):

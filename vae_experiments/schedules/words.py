@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _NAMED = re.compile(r"\s*(\w+)\s*=(.*)", re.DOTALL)
 
@@ -28,12 +32,10 @@ def named_words(text: str) -> tuple[list[str], dict[str, str]]:
 
 def split_outside_brackets(text: str) -> list[str]:
     """Split at the commas that stand in no bracket and in no quotes."""
-    parts, depth, quote, begins = [], 0, "", 0
-    for place, sign in enumerate(text):
-        if quote or sign in "'\"":
-            quote = "" if sign == quote else quote or sign
-        depth += (sign in "([{") - (sign in ")]}") if not quote else 0
-        if sign == "," and depth == 0 and not quote:
+    parts, depth, begins = [], 0, 0
+    for place, sign in outside_quotes(text):
+        depth += (sign in "([{") - (sign in ")]}")
+        if sign == "," and depth == 0:
             parts.append(text[begins:place])
             begins = place + 1
     return [*parts, text[begins:]]
@@ -41,16 +43,13 @@ def split_outside_brackets(text: str) -> list[str]:
 
 def split_at_word(text: str, word: str) -> list[str]:
     """Split at a word that stands by itself, in no bracket and in no quotes."""
-    parts, depth, quote, begins = [], 0, "", 0
-    for found in re.finditer(rf"['\"()]|(?<![^\s)]){word}(?![^\s(])", text):
-        sign = found[0]
-        if quote or sign in "'\"":
-            quote = "" if sign == quote else quote or sign
-        elif sign in "()":
-            depth += 1 if sign == "(" else -1
-        elif depth == 0:
-            parts.append(text[begins : found.start()])
-            begins = found.end()
+    stands = {found.start() for found in re.finditer(rf"(?<![^\s)]){word}(?![^\s(])", text)}
+    parts, depth, begins = [], 0, 0
+    for place, sign in outside_quotes(text):
+        depth += (sign == "(") - (sign == ")")
+        if depth == 0 and place in stands:
+            parts.append(text[begins:place])
+            begins = place + len(word)
     return [*parts, text[begins:]]
 
 
@@ -60,16 +59,23 @@ def matching_bracket(text: str, opens: int) -> int:
     Raises:
         ValueError: it does not.
     """
-    depth, quote = 0, ""
-    for place in range(opens, len(text)):
+    depth = 0
+    for place, sign in outside_quotes(text, opens):
+        depth += (sign == "(") - (sign == ")")
+        if depth == 0:
+            return place
+    raise ValueError(f"cannot read {text[max(0, opens - 20) :][:40]!r}, a bracket is left open")
+
+
+def outside_quotes(text: str, begins: int = 0) -> Iterator[tuple[int, str]]:
+    """Yield the place of every sign that stands in no quotes, and the sign; of quotes not even themselves."""
+    quote = ""
+    for place in range(begins, len(text)):
         sign = text[place]
         if quote or sign in "'\"":
             quote = "" if sign == quote else quote or sign
-        elif sign in "()":
-            depth += 1 if sign == "(" else -1
-            if depth == 0:
-                return place
-    raise ValueError(f"cannot read {text[max(0, opens - 20) :][:40]!r}, a bracket is left open")
+        else:
+            yield place, sign
 
 
 def unquoted(text: str) -> str:
